@@ -1,0 +1,160 @@
+// Package api holds the JSON shapes of /v1, shared by the server, its tests and
+// whoever writes a client in Go. api/openapi.yaml describes the same for
+// everybody else. It imports nothing of this module.
+//
+// Durations are whole seconds from the moment of the answer, so that a client
+// whose clock is wrong still counts right. Times are RFC 3339 in UTC.
+package api
+
+import "time"
+
+// AttemptSecretHeader carries the starter's secret on every call about an
+// attempt after the one that started it.
+const AttemptSecretHeader = "Attempt-Secret"
+
+// StartRequest is the body of POST /v1/attempts.
+type StartRequest struct {
+	Method        string `json:"method"`                 // "email_code"
+	Identifier    string `json:"identifier"`             // as the person typed it
+	Purpose       string `json:"purpose,omitempty"`      // empty: sign_in
+	CodeChallenge string `json:"code_challenge"`         // PKCE S256: 43 characters of base64url
+	RedirectURL   string `json:"redirect_url,omitempty"` // where the code goes; must be listed
+	Origin        string `json:"origin,omitempty"`       // the page that frames the form; must be listed
+	FormID        string `json:"form_id,omitempty"`      // allow-list to hold the identifier against
+	Locale        string `json:"locale,omitempty"`       // BCP 47; empty: the project's
+	Puzzle        string `json:"puzzle,omitempty"`       // answer to the challenge of a challenge_required problem
+}
+
+// StartResponse is the answer to POST /v1/attempts. The secret is shown once.
+type StartResponse struct {
+	Attempt Attempt `json:"attempt"`
+	Secret  string  `json:"secret"`
+}
+
+// Attempt is what its starter may know of an attempt. It does not tell whether
+// the identifier belongs to a user.
+type Attempt struct {
+	ID         string    `json:"id"`
+	Method     string    `json:"method"`
+	Purpose    string    `json:"purpose"`
+	Identifier string    `json:"identifier"` // in canonical form
+	State      string    `json:"state"`      // open, proved, denied, expired or collected
+	Code       *CodeForm `json:"code,omitempty"`
+	TriesLeft  int       `json:"tries_left"`
+	ExpiresIn  int       `json:"expires_in"`
+	ResendIn   int       `json:"resend_in"` // zero: at once; -1: no more messages for this attempt
+}
+
+// CodeForm tells how the code looks that was sent.
+type CodeForm struct {
+	Length   int    `json:"length"`
+	Alphabet string `json:"alphabet"`
+}
+
+// AnswerRequest is the body of POST /v1/attempts/{id}/answer.
+type AnswerRequest struct {
+	Code string `json:"code"` // spaces and hyphens are ignored
+}
+
+// Granted is the answer to a right answer: what the app trades for tokens.
+type Granted struct {
+	AuthorizationCode string `json:"authorization_code"`
+	ChallengeID       int32  `json:"challenge_id"`
+	ExpiresIn         int    `json:"expires_in"`
+}
+
+// TokenRequest is the body of POST /v1/token.
+type TokenRequest struct {
+	GrantType    string `json:"grant_type"`              // authorization_code or refresh_token
+	Code         string `json:"code,omitempty"`          // authorization_code
+	CodeVerifier string `json:"code_verifier,omitempty"` // PKCE, 43 to 256 printable ASCII characters
+	ChallengeID  *int32 `json:"challenge_id,omitempty"`  // compared when given
+	RedirectURL  string `json:"redirect_url,omitempty"`  // compared when the attempt had one
+	RefreshToken string `json:"refresh_token,omitempty"`
+}
+
+// Tokens is the answer to POST /v1/token.
+type Tokens struct {
+	AccessToken  string `json:"access_token"`
+	IDToken      string `json:"id_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int    `json:"expires_in"`
+	TokenType    string `json:"token_type"`     // Bearer
+	AuthMethod   string `json:"auth_method"`    // OTP
+	User         *User  `json:"user,omitempty"` // with authorization_code
+}
+
+// LogoutRequest is the body of POST /v1/logout.
+type LogoutRequest struct {
+	RefreshToken string `json:"refresh_token"`
+}
+
+// User is one user of the project.
+type User struct {
+	ID           string    `json:"id"`
+	Identifier   string    `json:"identifier"`
+	Kind         string    `json:"kind"` // email, phone or other
+	Proved       bool      `json:"proved"`
+	ClientUserID string    `json:"client_user_id,omitempty"`
+	Locale       string    `json:"locale,omitempty"`
+	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
+}
+
+// UserRequest is the body of POST /v1/users.
+type UserRequest struct {
+	Identifier   string `json:"identifier"`
+	ClientUserID string `json:"client_user_id,omitempty"`
+}
+
+// Users is one page of users, newest first.
+type Users struct {
+	Users    []User `json:"users"`
+	NextPage *int   `json:"next_page,omitempty"` // absent: this was the last
+}
+
+// Session is one session of a user.
+type Session struct {
+	ID        string    `json:"id"`
+	Current   bool      `json:"current"` // the one that the bearer token is from
+	Method    string    `json:"auth_method"`
+	Device    string    `json:"device,omitempty"` // "Chrome on Linux"
+	CreatedAt time.Time `json:"created_at"`
+	UsedAt    time.Time `json:"used_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Sessions is the answer to GET /v1/sessions.
+type Sessions struct {
+	Sessions []Session `json:"sessions"`
+}
+
+// Ended tells how many sessions a call ended.
+type Ended struct {
+	Ended int `json:"ended"`
+}
+
+// Project is what anyone may know of a project.
+type Project struct {
+	ID      string   `json:"id"`
+	Name    string   `json:"name"`
+	Colour  string   `json:"colour,omitempty"`
+	LogoURL string   `json:"logo_url,omitempty"` // path on this server
+	Locale  string   `json:"locale"`
+	Methods []string `json:"methods"`
+}
+
+// Problem is every error of /v1 (RFC 9457), as application/problem+json. Code is
+// stable; docs/errors.md lists the codes. Detail may be shown to the person.
+type Problem struct {
+	Type       string `json:"type"` // urn:splitpin:error:CODE
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Detail     string `json:"detail"`
+	Code       string `json:"code"`
+	RequestID  string `json:"request_id"`            // name it when you ask the operator
+	Field      string `json:"field,omitempty"`       // of the request, if one is wrong
+	RetryAfter int    `json:"retry_after,omitempty"` // seconds, as in the header
+	TriesLeft  *int   `json:"tries_left,omitempty"`  // with wrong_code
+	Challenge  string `json:"challenge,omitempty"`   // with challenge_required
+}

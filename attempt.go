@@ -1,0 +1,93 @@
+package splitpin
+
+import "time"
+
+// An Attempt is one try at proving something, from the first request to the
+// proof. It may be answered wrongly a few times and is spent by the first right
+// answer: an Attempt never signs anyone in twice.
+type Attempt struct {
+	ID      AttemptID
+	Project int64
+	Purpose Purpose
+	Method  string // name of the method that owns it: "email_code"
+
+	Identifier string // canonical; what a right answer proves
+	Kind       IdentifierKind
+
+	// Starter is the hash of the secret that the one who started holds. Only who
+	// shows that secret may answer, resend or ask about the attempt.
+	Starter [16]byte
+
+	// Challenge is the PKCE S256 challenge that the grant of this attempt will
+	// carry; Destination and Origin are where the answer may go.
+	Challenge   [32]byte
+	Destination string // the redirect URL as given; empty: none
+	Origin      string // of the page that asked; empty: a top-level page of ours
+	FormID      string // of the form that asked; empty: none
+
+	// Data is the method's own, as it wrote it when the attempt began. It never
+	// holds what would let a reader of the database sign in.
+	Data []byte
+	// KeyGeneration is the data key that codes and links are derived with.
+	KeyGeneration int
+
+	Tries      int // answers that were looked at, right or wrong
+	MaxTries   int
+	Sends      int       // messages queued
+	NextSendAt time.Time // a message asked for earlier is refused
+
+	Device  string // of the starter, from our own vocabulary: "Chrome on Linux"
+	Network string // of the starter, as a prefix: "203.0.113.7/32"
+	Locale  string
+
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	ProvedAt    time.Time // zero until a right answer
+	DeniedAt    time.Time // zero unless the tries ran out or somebody said no
+	CollectedAt time.Time // zero until a session came of it
+	User        int64     // whom the proof proved; zero until then
+}
+
+// Open reports whether the attempt can still be answered.
+func (a *Attempt) Open(now time.Time) bool {
+	return a.ProvedAt.IsZero() && a.DeniedAt.IsZero() && now.Before(a.ExpiresAt)
+}
+
+// A Purpose tells what a proof is for. What a proof of each purpose changes is
+// the business of package account.
+type Purpose string
+
+const (
+	SignIn  Purpose = "sign_in"
+	Enrol   Purpose = "enrol"   // a further credential
+	Link    Purpose = "link"    // a further account
+	Confirm Purpose = "confirm" // an action
+)
+
+// A Grant is an authorization code: the right to collect a session from a
+// proved attempt. The code itself is 256 random bits and stored nowhere.
+type Grant struct {
+	Number  int64
+	Hash    [32]byte // SHA-256 of the code
+	Attempt int64
+	Project int64
+	User    int64
+
+	Challenge   [32]byte // PKCE S256; the collector shows the verifier
+	Destination string
+	Origin      string
+
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	SpentAt   time.Time // zero until spent, rightly or wrongly
+	Session   int64     // what it was spent on; zero: nothing, the collector was wrong
+}
+
+// Guesses counts the wrong answers for one identifier of one project over all
+// attempts, by UTC day. It outlives attempts, so that starting anew gives a
+// guesser nothing.
+type Guesses struct {
+	Key   int64     // GuessesKey of project and identifier
+	Day   int64     // the newest day counted, in days since 1970
+	Wrong [30]uint8 // Wrong[0] is that day, Wrong[1] the one before; saturates
+}

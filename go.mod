@@ -1,0 +1,3 @@
+module github.com/splitpin/splitpin
+
+go 1.26

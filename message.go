@@ -1,0 +1,32 @@
+package splitpin
+
+import "time"
+
+// A Message is one entry of the outbox. It names the template and the attempt;
+// the code or link it will contain is derived when it is sent and stored
+// nowhere.
+type Message struct {
+	Number   int64
+	Project  int64
+	Attempt  int64
+	Sequence int // which message of its attempt, from 1
+
+	Channel  Channel
+	To       string
+	Template string // name within the channel: "code"
+	Locale   string
+
+	CreatedAt time.Time
+	ExpiresAt time.Time // nothing is sent after this
+
+	Tries     int       // handed to a sender so often
+	DueAt     time.Time // not before this; moves into the future while a node tries
+	SentAt    time.Time // zero until a sender accepted it
+	GivenUpAt time.Time // zero unless it will never be sent
+	Reason    string    // of the last failure, for the operator; holds no code
+}
+
+// A Channel is a way to reach a person.
+type Channel string
+
+const EmailChannel Channel = "email"

@@ -1,0 +1,82 @@
+package splitpin
+
+import (
+	"net/url"
+	"strings"
+)
+
+// AnyOrigin is the entry of Settings.Origins that matches every site. It admits
+// calls without cookies and nothing more: no code goes to a site that only it
+// matches.
+const AnyOrigin = "*"
+
+// ParseOrigin returns the canonical origin of an absolute URL:
+// scheme://host[:port] in lower case without a default port for http and https,
+// scheme:// or scheme://host for app schemes. It reports false for what no
+// origin can be made of, and for what no list may hold: javascript:, data:,
+// "null", user info, backslashes, control characters (contract 13, row 15).
+func ParseOrigin(raw string) (string, bool) {
+	if raw == "" || raw == "null" || strings.ContainsAny(raw, "\\ \t\r\n\x00") {
+		return "", false
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.User != nil || u.Opaque != "" || u.Scheme == "" {
+		return "", false
+	}
+	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	switch scheme {
+	case "javascript", "data", "blob", "file", "about", "vbscript", "filesystem", "ws", "wss":
+		return "", false
+	case "http", "https":
+		if u.Hostname() == "" || strings.ContainsAny(host, "*'\"<>;,") {
+			return "", false
+		}
+		if p := u.Port(); p == "80" && scheme == "http" || p == "443" && scheme == "https" {
+			host = strings.TrimSuffix(host, ":"+p)
+		}
+		return scheme + "://" + strings.TrimSuffix(host, ":"), true
+	}
+	if !strings.Contains(raw, "://") || strings.ContainsAny(host, "*'\"<>;,") {
+		return "", false
+	}
+	return scheme + "://" + host, true
+}
+
+// IsWeb reports whether an origin is one that a browser page can have.
+func IsWeb(origin string) bool {
+	return strings.HasPrefix(origin, "http://") || strings.HasPrefix(origin, "https://")
+}
+
+// Lists reports whether the project lists the origin of rawURL itself, not by
+// AnyOrigin. An entry "scheme://" admits every host of an app scheme; the entry
+// "://" of Cotter's documentation is tolerated and matches nothing.
+func (p *Project) Lists(rawURL string) bool {
+	origin, ok := ParseOrigin(rawURL)
+	if !ok {
+		return false
+	}
+	for _, entry := range p.Settings.Origins {
+		if entry == AnyOrigin || entry == "://" {
+			continue
+		}
+		listed, ok := ParseOrigin(entry)
+		if !ok {
+			continue
+		}
+		if listed == origin || !IsWeb(listed) && strings.HasSuffix(listed, "://") && strings.HasPrefix(origin, listed) {
+			return true
+		}
+	}
+	return false
+}
+
+// ListsAny reports whether the project admits every site for calls without
+// cookies.
+func (p *Project) ListsAny() bool {
+	for _, entry := range p.Settings.Origins {
+		if entry == AnyOrigin {
+			return true
+		}
+	}
+	return false
+}

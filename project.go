@@ -1,0 +1,128 @@
+package splitpin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"strings"
+	"time"
+)
+
+// A Project is one app that people sign in to. It has its own keys, secrets,
+// origins, limits and look; nothing of one project is accepted by another.
+type Project struct {
+	Number  int64
+	ID      string // the API_KEY_ID: public, at least 36 characters, may be given from outside
+	Default bool   // the one that the root of the server serves
+
+	Settings  Settings
+	Secrets   []ProjectSecret
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Settings are what an operator may change about a project. The zero value is
+// usable: every field says what its zero means.
+type Settings struct {
+	Name    string   `json:"name,omitempty"`    // shown to people; empty: "Sign in"
+	Issuer  string   `json:"issuer,omitempty"`  // the iss claim; empty: the server's public URL
+	Origins []string `json:"origins,omitempty"` // sites and app schemes that may ask; see Origin
+	Colour  string   `json:"colour,omitempty"`  // #rrggbb; empty: ours
+	Locale  string   `json:"locale,omitempty"`  // of pages and messages; empty: en
+
+	Logo     []byte `json:"logo,omitempty"`      // an image of at most 64 KiB; empty: the name alone
+	LogoType string `json:"logo_type,omitempty"` // image/png, image/svg+xml, image/jpeg or image/webp
+
+	Lookup Lookup `json:"lookup,omitempty"`
+
+	CodeLength   int           `json:"code_length,omitempty"`   // zero: 6
+	CodeAlphabet string        `json:"code_alphabet,omitempty"` // empty: 0123456789
+	CodeLifetime time.Duration `json:"code_lifetime,omitempty"` // zero: 10 minutes
+	CodeTries    int           `json:"code_tries,omitempty"`    // zero: 5
+
+	// AccessLifetime is the life of access and id tokens; zero: one hour.
+	AccessLifetime time.Duration `json:"access_lifetime,omitempty"`
+
+	Limits Limits `json:"limits,omitzero"`
+
+	// Forms are allow-lists by form id ("" is the site's own): who may sign in
+	// through that form. A form that is not listed admits everybody.
+	Forms map[string]AllowList `json:"forms,omitempty"`
+}
+
+// Limits are a project's own settings of the limits that are on by default.
+// Zero means the default, which package signin names.
+type Limits struct {
+	StartsPerNetwork   int `json:"starts_per_network,omitempty"`   // starts from one network in 5 minutes before a puzzle is asked
+	RefusePerNetwork   int `json:"refuse_per_network,omitempty"`   // starts from one network in 5 minutes before they are refused
+	MessagesPerAddress int `json:"messages_per_address,omitempty"` // messages that strangers may cause to one address in 10 minutes
+	MessagesPerDay     int `json:"messages_per_day,omitempty"`     // the same in a day
+}
+
+// An AllowList names who may sign in through a form.
+type AllowList struct {
+	Identifiers []string `json:"identifiers,omitempty"` // as they are stored: lower-case addresses, E.164 numbers
+	Domains     []string `json:"domains,omitempty"`     // of email addresses, without @
+}
+
+// Admits reports whether identifier is on the list.
+func (l AllowList) Admits(identifier string) bool {
+	for _, i := range l.Identifiers {
+		if i == identifier {
+			return true
+		}
+	}
+	_, domain, ok := strings.Cut(identifier, "@")
+	for _, d := range l.Domains {
+		if ok && d == domain {
+			return true
+		}
+	}
+	return false
+}
+
+// Lookup says what strangers learn when they ask about a user.
+type Lookup string
+
+const (
+	LookupOff     Lookup = ""        // as if nobody existed
+	LookupMinimal Lookup = "minimal" // that the user exists, and the ids clients need
+)
+
+// A SecretKind tells what a project secret is good for.
+type SecretKind string
+
+const (
+	ServerSecret SecretKind = "server" // held by a backend; opens the endpoints for servers
+	AppKey       SecretKind = "app"    // shipped in apps, so public: known, and good for nothing
+)
+
+// A ProjectSecret is kept as a hash. Two server secrets may be active, so that
+// one can be replaced without a gap.
+type ProjectSecret struct {
+	Hash      [32]byte   `json:"hash"` // SHA-256; the secret has at least 128 bits, so no key is needed
+	Kind      SecretKind `json:"kind"`
+	CreatedAt time.Time  `json:"created_at"`
+	RetiresAt time.Time  `json:"retires_at,omitzero"` // zero: stays
+}
+
+// HasServerSecret reports whether secret opens the endpoints for servers now.
+func (p *Project) HasServerSecret(now time.Time, secret Secret) bool {
+	hash := sha256.Sum256([]byte(secret.Reveal()))
+	found := false
+	for _, s := range p.Secrets {
+		live := s.RetiresAt.IsZero() || now.Before(s.RetiresAt)
+		same := subtle.ConstantTimeCompare(s.Hash[:], hash[:]) == 1
+		if same && live && s.Kind == ServerSecret {
+			found = true
+		}
+	}
+	return found
+}
+
+// Name returns what people are told they sign in to.
+func (p *Project) Name() string {
+	if p.Settings.Name == "" {
+		return "this site"
+	}
+	return p.Settings.Name
+}

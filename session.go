@@ -1,0 +1,49 @@
+package splitpin
+
+import "time"
+
+// A Session is what a sign-in leaves: the right to fresh tokens until it ends.
+// It is one row for its whole life; a refresh moves Counter.
+type Session struct {
+	Number  int64 // the first half of the refresh token
+	Project int64
+	User    int64
+
+	// Salt is part of every refresh token of this session, so that a leaked data
+	// key alone forges nothing. KeyGeneration names that data key.
+	Salt          [16]byte
+	KeyGeneration int
+	Counter       uint32 // of the refresh token that is current
+
+	// Older and Newer are moments at which the counter was known. They tell
+	// whether a superseded token is older than the grace without a row for each:
+	// what is below the counter of a mark was superseded at or before its time.
+	Older, Newer Mark
+
+	// Static sessions keep one refresh token for life. Fixed at birth, for the
+	// clients that cannot rotate (contract 7.1).
+	Static bool
+
+	AuthMethod string    // as tokens name it: "OTP"
+	AuthAt     time.Time // when the person proved something
+	Device     string    // from our own vocabulary
+	Network    string    // as a prefix
+	Origin     string    // of the page that collected; empty: none
+
+	CreatedAt time.Time
+	UsedAt    time.Time // last refresh
+	IdleUntil time.Time // ends here unless refreshed before
+	ExpiresAt time.Time // ends here in any case
+	RevokedAt time.Time // zero until ended by a person, an operator or a reused token
+}
+
+// A Mark is a counter at a moment.
+type Mark struct {
+	Counter uint32
+	At      time.Time
+}
+
+// Live reports whether the session still gives tokens.
+func (s *Session) Live(now time.Time) bool {
+	return s.RevokedAt.IsZero() && now.Before(s.IdleUntil) && now.Before(s.ExpiresAt)
+}

@@ -1,0 +1,155 @@
+package splitpin
+
+import (
+	"context"
+	"time"
+)
+
+// A Store keeps the nouns and changes them atomically. Package store has the
+// implementations, store/storetest what each must pass.
+//
+// Every method returns an error that wraps ErrUnavailable when nothing was done
+// and trying again is safe.
+type Store interface {
+	// Change runs one step in one transaction: it loads what reads names, calls
+	// decide, and saves what decide returns. When Change returns nil, the writes
+	// are durable.
+	//
+	// decide must be pure: it does no I/O, may run more than once (only the last
+	// run counts), and lets nothing leave before Change returned. It owns the
+	// records it is given and may alter them, but only what it returns in Writes is
+	// saved. A refusal that must be remembered is a write and a verdict that the
+	// caller's closure keeps; an error from decide rolls back and is returned as
+	// it is.
+	//
+	// No other step sees or changes the loaded records between load and commit.
+	// Of a record that was not there, only Create notices if it appeared
+	// meanwhile: the step then runs again.
+	//
+	// A context that ends while the step waits leaves no trace; one that ends later
+	// does not stop it.
+	Change(ctx context.Context, reads Reads, decide func(*Records) (Writes, error)) error
+
+	// Load returns what reads names, as of one moment, without locking.
+	Load(ctx context.Context, reads Reads) (*Records, error)
+
+	// NextNumber returns a number that this installation never used before for
+	// any kind of record. Numbers grow, roughly, and have gaps.
+	NextNumber(ctx context.Context) (int64, error)
+
+	// Take charges limits in order, in a commit of its own that need not be
+	// durable. It charges all or, where one would be exceeded, none: then wait is
+	// how long until that one would admit the charge, and refused its index.
+	// When all are charged, refused is -1.
+	Take(ctx context.Context, now time.Time, charges ...Charge) (refused int, wait time.Duration, err error)
+
+	// Lists. Each is ordered as it says and returns at most limit records.
+
+	Projects(ctx context.Context) ([]*Project, error)                                      // all, by number
+	DataKeys(ctx context.Context) ([]*DataKey, error)                                      // all, by purpose and generation
+	SigningKeys(ctx context.Context) ([]*SigningKey, error)                                // all that are not gone, by number
+	Users(ctx context.Context, project int64, offset, limit int) ([]*User, error)          // newest first by CreatedAt, then Number
+	Sessions(ctx context.Context, user int64) ([]*Session, error)                          // not revoked, newest first
+	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error)     // newest first
+	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first
+
+	// ClaimMessages returns at most limit messages that are due at now and neither
+	// sent nor given up, oldest first, and moves their DueAt to until and their
+	// Tries up by one, so that no other node takes them before then.
+	ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]*Message, error)
+
+	// Version grows whenever a project, a data key or a signing key changed, in
+	// this process or another.
+	Version(ctx context.Context) (int64, error)
+
+	// Sweep deletes at most limit records whose life is over: attempts, grants and
+	// messages an hour after they expired, sessions when they ended, limits that
+	// are full again, guesses after 31 days, audit events older than the given
+	// time. It returns how many went; zero: nothing is left to sweep.
+	Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error)
+
+	Close() error
+}
+
+// Reads names what a step loads. Zero fields load nothing.
+type Reads struct {
+	Project  string  // by ID, into Records.Project
+	Attempt  int64   // into Records.Attempt, with what hangs on it: Records.User is the user who has its identifier, Records.Guesses its guesses
+	Grant    int64   // into Records.Grant, with Records.Attempt and Records.User, the user it is for
+	Session  int64   // into Records.Session, with Records.User
+	User     int64   // by number, into Records.User
+	UserID   UserKey // by id, into Records.User
+	Name     Name    // by identifier, into Records.User and, where there are any, Records.Guesses
+	Message  int64   // into Records.Message, with Records.Attempt, the one it belongs to
+	Sessions bool    // with Session, User, UserID or Name: every live session of that user, into Records.Sessions
+	Settings bool    // every project, data key and signing key, into the slices of Records
+}
+
+// A Name is an identifier within a project.
+type Name struct {
+	Project    int64
+	Identifier string
+}
+
+// A UserKey finds a user within a project by UUID or, where ID is zero, by the
+// ClientUserID an old app gave.
+type UserKey struct {
+	Project      int64
+	ID           UUID
+	ClientUserID string
+}
+
+// Records are what a step loaded. What was not asked for or not there is nil.
+type Records struct {
+	Project *Project
+	Attempt *Attempt
+	Grant   *Grant
+	Session *Session
+	User    *User
+	Guesses *Guesses
+	Message *Message
+
+	Sessions    []*Session
+	Projects    []*Project
+	DataKeys    []*DataKey
+	SigningKeys []*SigningKey
+}
+
+// Writes are what a step saves, in the order Delete, Create, Put. The zero value
+// saves nothing.
+type Writes struct {
+	Create []Record // must not exist; where one does, the step runs again
+	Put    []Record // must exist; replaces every field
+	Delete []Record // found by its key alone; missing is fine
+}
+
+// A Record is a pointer to one of the nouns that a store keeps.
+type Record interface{ record() }
+
+func (*Project) record()    {}
+func (*User) record()       {}
+func (*Attempt) record()    {}
+func (*Grant) record()      {}
+func (*Guesses) record()    {}
+func (*Session) record()    {}
+func (*Message) record()    {}
+func (*AuditEvent) record() {}
+func (*DataKey) record()    {}
+func (*SigningKey) record() {}
+
+// A MessageFilter narrows Store.Messages. Zero fields do not narrow.
+type MessageFilter struct {
+	Project int64
+	Attempt int64
+	To      string
+	GivenUp bool // only those given up
+}
+
+// An AuditFilter narrows Store.AuditEvents. Zero fields do not narrow.
+type AuditFilter struct {
+	Project int64
+	Subject [12]byte
+	User    int64
+	Session int64
+	Kind    string
+}
