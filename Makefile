@@ -1,0 +1,78 @@
+# `make run` is for a first look, `make test` is what CI runs. See CONTRIBUTING.md.
+
+GO      ?= go
+BIN     := bin/splitpin
+NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Longer proofs, for `make prove`.
+ROUNDS   ?= 2000
+FUZZTIME ?= 10m
+
+.PHONY: help run build test check prove bench generate clean needs vet types unit e2e
+
+help:
+	@echo 'make run       build, and serve on localhost with an inbox and a demo app'
+	@echo 'make build     build $(BIN)'
+	@echo 'make test      everything CI runs; on Debian it installs what it needs'
+	@echo 'make check     the same, and static analysis'
+	@echo 'make prove     hours: long fuzzing and kill rounds'
+	@echo 'make bench     the benchmarks of bench/README.md'
+	@echo 'make generate  rebuild what is generated and committed'
+	@echo 'make clean     remove what these made'
+
+run: build
+	$(BIN) dev
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/splitpin
+
+test: needs vet types unit e2e
+
+check: test
+	$(GO) run $(STATICCHECK) ./...
+
+# Installs on Debian, elsewhere names what is missing.
+needs:
+	@.ci/needs
+
+vet:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+# The browser code is bundled without looking at its types; this looks.
+types: e2e/node_modules/.package-lock.json
+	e2e/node_modules/.bin/tsc --noEmit -p web
+
+# Unit tests, conformance suites, fuzz seeds, with the race detector. The
+# end-to-end tests have a target of their own.
+unit:
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+
+# SPLITPIN_E2E=1 makes a missing need a failure; without it the package says
+# what it leaves out.
+e2e: e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
+	SPLITPIN_E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
+
+%/node_modules/.package-lock.json: %/package-lock.json %/package.json
+	cd $* && $(NPM_CI)
+	@touch $@
+
+prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+	SPLITPIN_E2E=1 SPLITPIN_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 12h -v -run 'TestKilled' ./e2e
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin e2e/node_modules examples/express/node_modules
