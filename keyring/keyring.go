@@ -1,0 +1,434 @@
+// Package keyring keeps the data keys: the keys that codes, refresh tokens and
+// sealed private keys are made with. They lie in the database wrapped by the
+// [Master], which lies elsewhere, so that nothing in the database alone lets its
+// reader sign in.
+//
+// Each purpose has keys of its own, in generations. The newest is used; older
+// ones stay while something made with them may live. A [Ring] holds them
+// unwrapped and is safe for use by many goroutines without any lock.
+//
+// The master key wraps and does nothing else. To change it, [Rewrap] wraps every
+// data key anew in one transaction. Nodes that run go on meanwhile, because they
+// hold the data keys themselves; nodes that start are given both masters:
+//
+//	Open(ctx, store, now, newMaster, oldMaster)
+package keyring
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// The purposes of data keys. What is made with the keys of one is of no use for
+// another.
+const (
+	Codes   = "codes"   // codes and links, derived when they are sent
+	Refresh = "refresh" // refresh tokens
+	Signing = "signing" // seals the private keys that sign tokens
+	Audit   = "audit"   // pseudonyms in the audit log
+	Browser = "browser" // cookies and recognition of browsers
+	Puzzle  = "puzzle"  // challenges that slow strangers down
+)
+
+// check is the purpose of the record that tells whether a master is right. It
+// holds no key.
+const check = "check"
+
+var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle}
+
+// Purposes returns the purposes that every ring has keys for.
+func Purposes() []string { return slices.Clone(purposes) }
+
+var (
+	// ErrWrongMaster is returned where none of the masters given is the one that
+	// wrapped the database's keys.
+	ErrWrongMaster = &splitpin.Error{Kind: splitpin.Internal, Code: "master_key_wrong",
+		Message: "This master key does not open this database: its keys are wrapped with another one. " +
+			"Give the key that was in use when this database was last served; after a change of the master key, give the new one. " +
+			"Without it nobody can restore the sessions and signing keys in here."}
+
+	// ErrNoKey is returned where a purpose or a generation is not on the ring. A
+	// generation that another node made a moment ago arrives with Reload.
+	ErrNoKey = errors.New("no such data key")
+)
+
+// A Ring holds the data keys, unwrapped.
+type Ring struct {
+	store   splitpin.Store
+	masters []Master
+	keys    atomic.Pointer[map[string][]*dataKey] // by purpose, in order of generation; never altered, only replaced
+}
+
+// Open reads the data keys and makes those that are missing; in a new database
+// that is all of them. The masters are tried in order: the first is the current
+// one, which wraps what is missing in a new database; the others are accepted
+// while a change of the master key is under way.
+//
+// Where no master fits, the error is ErrWrongMaster and the database is as it
+// was.
+func Open(ctx context.Context, store splitpin.Store, now time.Time, masters ...Master) (*Ring, error) {
+	if len(masters) == 0 || slices.ContainsFunc(masters, Master.IsZero) {
+		return nil, errors.New("opening the data keys: there is no master key")
+	}
+	r := &Ring{store: store, masters: slices.Clone(masters)}
+
+	// Most starts find everything in place and write nothing.
+	records, err := store.Load(ctx, splitpin.Reads{Settings: true})
+	if err != nil {
+		return nil, fmt.Errorf("opening the data keys: %w", err)
+	}
+	missing, err := r.missing(records.DataKeys, now)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data keys: %w", err)
+	}
+	if len(missing) > 0 {
+		err := store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+			missing, err := r.missing(records.DataKeys, now)
+			return splitpin.Writes{Create: missing}, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("making the data keys: %w", err)
+		}
+	}
+	if err := r.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// missing returns the data keys that a database with these lacks.
+func (r *Ring) missing(stored []*splitpin.DataKey, now time.Time) ([]splitpin.Record, error) {
+	var create []splitpin.Record
+	master := r.masters[0]
+	if len(stored) == 0 {
+		create = append(create, checkRecord(master, now))
+	} else {
+		var err error
+		if master, err = fitting(stored, r.masters); err != nil {
+			return nil, err
+		}
+	}
+	for _, purpose := range purposes {
+		if newest(stored, purpose) == 0 {
+			create = append(create, wrap(master, purpose, 1, newKey(), now))
+		}
+	}
+	return create, nil
+}
+
+// Reload reads the data keys again, for generations that other nodes made. Keys
+// that the ring holds already are kept as they are, so a ring goes on when the
+// master key was changed while it was open. It refuses with ErrWrongMaster, and
+// keeps what it has, when there are new generations and no master to unwrap them.
+func (r *Ring) Reload(ctx context.Context) error {
+	stored, err := r.store.DataKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the data keys: %w", err)
+	}
+	var held map[string][]*dataKey
+	if p := r.keys.Load(); p != nil {
+		held = *p
+	}
+	keys := make(map[string][]*dataKey)
+	master, wrong := fitting(stored, r.masters)
+	for _, k := range stored {
+		if k.Purpose == check {
+			continue
+		}
+		key := find(held[k.Purpose], k.Generation)
+		if key == nil {
+			if wrong != nil {
+				return fmt.Errorf("reading the data keys: %w", wrong)
+			}
+			raw, err := unwrap(master, k)
+			if err != nil {
+				return fmt.Errorf("reading the data keys: %w", err)
+			}
+			if key, err = newDataKey(k.Generation, raw); err != nil {
+				return fmt.Errorf("reading the data keys: %w", err)
+			}
+		}
+		keys[k.Purpose] = append(keys[k.Purpose], key)
+	}
+	for _, list := range keys {
+		slices.SortFunc(list, func(a, b *dataKey) int { return a.generation - b.generation })
+	}
+	r.keys.Store(&keys)
+	return nil
+}
+
+// Advance makes a new generation of each purpose, in one transaction, and uses
+// it from now on. Other nodes learn of it when they reload; until then they go
+// on with the generation before. Advance refuses with ErrWrongMaster when the
+// master key was changed since the ring was opened.
+func (r *Ring) Advance(ctx context.Context, now time.Time, names ...string) error {
+	for _, purpose := range names {
+		if !slices.Contains(purposes, purpose) {
+			return fmt.Errorf("making a new data key: %w: %q", ErrNoKey, purpose)
+		}
+	}
+	err := r.store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+		master, err := fitting(records.DataKeys, r.masters)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		var writes splitpin.Writes
+		for _, purpose := range names {
+			next := newest(records.DataKeys, purpose) + 1
+			writes.Create = append(writes.Create, wrap(master, purpose, next, newKey(), now))
+		}
+		return writes, nil
+	})
+	if err != nil {
+		return fmt.Errorf("making new data keys: %w", err)
+	}
+	return r.Reload(ctx)
+}
+
+// Rewrap changes the master key: it wraps every data key with the master next
+// instead of old, in one transaction. Data keys and what was made with them stay
+// the same, so nobody is signed out. Doing it again does nothing.
+func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now time.Time) error {
+	if old.IsZero() || next.IsZero() {
+		return errors.New("changing the master key: there is none")
+	}
+	err := store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+		var writes splitpin.Writes
+		if len(records.DataKeys) == 0 {
+			return writes, errors.New("this database has no data keys yet; start with the new master key right away")
+		}
+		if _, err := fitting(records.DataKeys, []Master{next}); err == nil {
+			return writes, nil
+		}
+		if _, err := fitting(records.DataKeys, []Master{old}); err != nil {
+			return writes, err
+		}
+		for _, k := range records.DataKeys {
+			var changed *splitpin.DataKey
+			if k.Purpose == check {
+				changed = checkRecord(next, now)
+			} else {
+				raw, err := unwrap(old, k)
+				if err != nil {
+					return splitpin.Writes{}, err
+				}
+				changed = wrap(next, k.Purpose, k.Generation, raw, k.CreatedAt)
+			}
+			writes.Put = append(writes.Put, changed)
+		}
+		return writes, nil
+	})
+	if err != nil {
+		return fmt.Errorf("changing the master key: %w", err)
+	}
+	return nil
+}
+
+// Current returns the generation that is used now. It panics for a purpose that
+// is none: that is a mistake in the program.
+func (r *Ring) Current(purpose string) int {
+	list := (*r.keys.Load())[purpose]
+	if len(list) == 0 {
+		panic("keyring: no purpose " + purpose)
+	}
+	return list[len(list)-1].generation
+}
+
+// MAC returns HMAC-SHA256 over parts, each preceded by its length, under the key
+// of that purpose and generation. The error is ErrNoKey where there is no such
+// generation.
+func (r *Ring) MAC(purpose string, generation int, parts ...[]byte) ([32]byte, error) {
+	var sum [32]byte
+	k := find((*r.keys.Load())[purpose], generation)
+	if k == nil {
+		return sum, fmt.Errorf("%w: %s %d", ErrNoKey, purpose, generation)
+	}
+	// The parts are copied, because what is handed to a hash.Hash would have to be
+	// allocated by the caller.
+	s := k.macs.Get().(*macState)
+	s.buf = s.buf[:0]
+	for _, part := range parts {
+		s.buf = binary.BigEndian.AppendUint32(s.buf, uint32(len(part)))
+		s.buf = append(s.buf, part...)
+	}
+	s.mac.Write(s.buf)
+	s.buf = s.mac.Sum(s.buf[:0])
+	copy(sum[:], s.buf)
+	s.mac.Reset() // cheap: the keyed state is kept
+	k.macs.Put(s)
+	return sum, nil
+}
+
+// Seal encrypts plaintext under the current key of purpose and binds it to aad.
+// It returns the generation, which Unseal needs.
+func (r *Ring) Seal(purpose string, plaintext, aad []byte) (generation int, sealed []byte, err error) {
+	list := (*r.keys.Load())[purpose]
+	if len(list) == 0 {
+		return 0, nil, fmt.Errorf("%w: %s", ErrNoKey, purpose)
+	}
+	k := list[len(list)-1]
+	return k.generation, k.aead.Seal(nil, nil, plaintext, aad), nil
+}
+
+// Unseal returns what Seal was given. It fails where sealed or aad is anything
+// else than it was then.
+func (r *Ring) Unseal(purpose string, generation int, sealed, aad []byte) ([]byte, error) {
+	k := find((*r.keys.Load())[purpose], generation)
+	if k == nil {
+		return nil, fmt.Errorf("%w: %s %d", ErrNoKey, purpose, generation)
+	}
+	plaintext, err := k.aead.Open(nil, nil, sealed, aad)
+	if err != nil {
+		return nil, fmt.Errorf("unsealing with the data key %s %d: %w", purpose, generation, err)
+	}
+	return plaintext, nil
+}
+
+// A dataKey is one key, ready for use. Sealing and authenticating use keys of
+// their own, derived from it.
+type dataKey struct {
+	generation int
+	aead       cipher.AEAD // draws its nonces itself and puts them first
+	macs       *sync.Pool  // of *macState: keyed already, so that a MAC costs half
+}
+
+type macState struct {
+	mac hash.Hash
+	buf []byte
+}
+
+func newDataKey(generation int, raw []byte) (*dataKey, error) {
+	aead, err := newAEAD(raw, "splitpin data key: seal")
+	if err != nil {
+		return nil, err
+	}
+	macKey, err := hkdf.Key(sha256.New, raw, nil, "splitpin data key: authenticate", 32)
+	if err != nil {
+		return nil, err
+	}
+	macs := &sync.Pool{New: func() any {
+		mac := hmac.New(sha256.New, macKey)
+		mac.Reset() // keeps the keyed state for every Reset after this one
+		return &macState{mac: mac, buf: make([]byte, 0, 256)}
+	}}
+	return &dataKey{generation: generation, aead: aead, macs: macs}, nil
+}
+
+func newKey() []byte {
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	return raw
+}
+
+func newAEAD(secret []byte, label string) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, label, 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// wrapping returns the cipher that a master wraps with. Its key and that of the
+// check value are derived apart.
+func wrapping(m Master) cipher.AEAD {
+	aead, err := newAEAD(m.key[:], "splitpin master key: wrap")
+	if err != nil {
+		panic(err) // lengths are ours and right
+	}
+	return aead
+}
+
+// wrapped names what is wrapped, so that no key passes for one of another purpose
+// or generation.
+func wrapped(purpose string, generation int) []byte {
+	return fmt.Appendf(nil, "splitpin data key\x00%s\x00%d", purpose, generation)
+}
+
+func wrap(m Master, purpose string, generation int, raw []byte, createdAt time.Time) *splitpin.DataKey {
+	return &splitpin.DataKey{
+		Purpose: purpose, Generation: generation, CreatedAt: createdAt,
+		Wrapped: wrapping(m).Seal(nil, nil, raw, wrapped(purpose, generation)),
+	}
+}
+
+func unwrap(m Master, k *splitpin.DataKey) ([]byte, error) {
+	raw, err := wrapping(m).Open(nil, nil, k.Wrapped, wrapped(k.Purpose, k.Generation))
+	if err != nil || len(raw) != 32 {
+		return nil, fmt.Errorf("the data key %s %d was altered: the master key is right, but does not unwrap it", k.Purpose, k.Generation)
+	}
+	return raw, nil
+}
+
+const saltSize = 16
+
+// checkRecord returns the record by which a master is recognised: a random salt
+// and a value derived from both.
+func checkRecord(m Master, now time.Time) *splitpin.DataKey {
+	salt := make([]byte, saltSize)
+	rand.Read(salt)
+	return &splitpin.DataKey{Purpose: check, Generation: 1, CreatedAt: now, Wrapped: append(salt, checkValue(m, salt)...)}
+}
+
+func checkValue(m Master, salt []byte) []byte {
+	value, err := hkdf.Key(sha256.New, m.key[:], salt, "splitpin master key: check", 32)
+	if err != nil {
+		panic(err) // lengths are ours and right
+	}
+	return value
+}
+
+// fitting returns the master that wrapped the stored keys, or ErrWrongMaster.
+func fitting(stored []*splitpin.DataKey, masters []Master) (Master, error) {
+	i := slices.IndexFunc(stored, func(k *splitpin.DataKey) bool { return k.Purpose == check })
+	if i < 0 || len(stored[i].Wrapped) <= saltSize {
+		return Master{}, errors.New("this database has data keys but no check value: it is damaged; restore a backup")
+	}
+	salt, value := stored[i].Wrapped[:saltSize], stored[i].Wrapped[saltSize:]
+	for _, m := range masters {
+		if subtle.ConstantTimeCompare(checkValue(m, salt), value) == 1 {
+			return m, nil
+		}
+	}
+	return Master{}, ErrWrongMaster
+}
+
+// newest returns the highest generation of purpose, zero where there is none.
+func newest(stored []*splitpin.DataKey, purpose string) int {
+	generation := 0
+	for _, k := range stored {
+		if k.Purpose == purpose {
+			generation = max(generation, k.Generation)
+		}
+	}
+	return generation
+}
+
+// find looks from the newest on, which is nearly always the one.
+func find(list []*dataKey, generation int) *dataKey {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].generation == generation {
+			return list[i]
+		}
+	}
+	return nil
+}
