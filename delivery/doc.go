@@ -1,0 +1,20 @@
+// Package delivery brings messages to people: it takes them from the durable
+// outbox, writes them in the reader's language, and hands them to a sender.
+//
+// Three things, each ignorant of the others' insides:
+//
+//   - [Outbox] claims messages that are due, asks for the code (which is derived
+//     at that moment and stored nowhere), and records what came of it.
+//   - [Templates] turns [Values] into subject, text and HTML.
+//   - a [Sender] delivers one [Letter] over one channel. [SMTP] and [Inbox] are
+//     the ones we have; docs/adding-a-sender.md says how to add another, and
+//     deliverytest.Run is what each must pass.
+//
+// # What is promised
+//
+// At least once: a message that was queued is sent, or given up with a reason
+// that an operator can read. A node that dies between sending and recording
+// sends again when the lease runs out; both copies carry the same [Letter.ID], so
+// that a mail program may fold them. Nothing is sent after its attempt expired,
+// was answered, or was denied.
+package delivery

@@ -1,0 +1,414 @@
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// An Outbox sends the messages that the store holds. It keeps nothing of its own:
+// several, in one process or in many, may work on one store. Store, Senders and
+// Fill are required; every other field is useful at its zero value. Do not change
+// it once Step was called.
+type Outbox struct {
+	Store   splitpin.Store
+	Senders map[splitpin.Channel]Sender
+
+	// Fill gives what a message shows: code and link, derived now and stored
+	// nowhere, and the look of its project. It may leave device, network and
+	// times zero. It is called from several goroutines at once.
+	Fill func(context.Context, *splitpin.Message, *splitpin.Attempt) (Values, error)
+
+	Templates *Templates // nil: Builtin
+
+	// Subject is the keyed hash under which audit events name an identifier; nil:
+	// events of the outbox name none.
+	Subject func(project int64, identifier string) [12]byte
+
+	// Clock is asked again for every message, since a batch takes a while; nil: the
+	// whole step happens at the now it was given.
+	Clock func() time.Time
+
+	Log *slog.Logger // hears of failures; nil: nobody does
+
+	Batch   int // how many messages a step claims at most; zero: 128
+	Workers int // how many it sends at once; zero: 4
+
+	// Lease is for how long claimed messages are ours. It should be several times
+	// SendTimeout. Zero: two minutes.
+	Lease time.Duration
+	// SendTimeout bounds one call of a sender; zero: 45 seconds.
+	SendTimeout time.Duration
+	// Grace is how long letters that are being sent may take after ctx ended; zero:
+	// 3 seconds; negative: none.
+	Grace time.Duration
+
+	once      sync.Once
+	templates *Templates
+}
+
+// Audit details of a message given up, besides the stages of senders.
+const (
+	gaveUpExpired   = "expired"          // its time was over before a sender took it
+	gaveUpNotNeeded = "no_longer_needed" // its attempt was answered or denied
+	gaveUpOrphan    = "attempt_gone"     // its attempt is not there
+	gaveUpTemplate  = "template"         // it cannot be written
+)
+
+func or[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// Step claims the messages that are due at now, sends them, and records what came
+// of each. It reports whether there were any: then there may be more. It may be
+// called from several goroutines at once, and should be, so that one slow server
+// does not hold up everybody.
+//
+// When ctx ends, letters on their way get Grace to arrive; what was not sent is
+// free again at once for the next process. The error is the store's: messages
+// whose outcome could not be recorded are sent again when the lease runs out.
+func (o *Outbox) Step(ctx context.Context, now time.Time) (worked bool, err error) {
+	o.once.Do(func() {
+		if o.templates = o.Templates; o.templates == nil {
+			o.templates = Builtin()
+		}
+	})
+	lease := or(o.Lease, 2*time.Minute)
+	claimed, err := o.Store.ClaimMessages(ctx, now, now.Add(lease), or(o.Batch, 128))
+	if err != nil {
+		return false, fmt.Errorf("claiming messages: %w", err)
+	}
+	if len(claimed) == 0 {
+		return false, nil
+	}
+
+	b := &batch{Outbox: o, ctx: ctx, now: now, lease: lease, down: make(map[splitpin.Channel]*SendError)}
+	jobs := make(chan *splitpin.Message, len(claimed))
+	for _, m := range claimed {
+		jobs <- m
+	}
+	close(jobs)
+	outcomes := make(chan *outcome, len(claimed))
+	for range min(or(o.Workers, 4), len(claimed)) {
+		go func() {
+			for m := range jobs {
+				outcomes <- b.handle(m)
+			}
+		}()
+	}
+
+	// Whatever is finished while a commit runs goes into the next one: under load
+	// one commit records many messages, alone each is recorded at once.
+	var failures []error
+	for left := len(claimed); left > 0; {
+		finished := []*outcome{<-outcomes}
+		for more := true; more; {
+			select {
+			case x := <-outcomes:
+				finished = append(finished, x)
+			default:
+				more = false
+			}
+		}
+		left -= len(finished)
+		if err := b.record(finished); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	return true, errors.Join(failures...)
+}
+
+// A batch is one Step at work.
+type batch struct {
+	*Outbox
+	ctx   context.Context
+	now   time.Time
+	lease time.Duration
+
+	mu   sync.Mutex
+	down map[splitpin.Channel]*SendError // channels whose server failed in this step
+}
+
+// An outcome is a message as it is to be saved, with the audit event of one that
+// was given up.
+type outcome struct {
+	message *splitpin.Message // nil: there is nothing to save
+	event   *splitpin.AuditEvent
+}
+
+// clock is the present, in the store's precision.
+func (b *batch) clock() time.Time {
+	if b.Clock == nil {
+		return b.now
+	}
+	return b.Clock().UTC().Truncate(time.Microsecond)
+}
+
+// handle takes one claimed message as far as it goes. It always returns an
+// outcome.
+func (b *batch) handle(claimed *splitpin.Message) *outcome {
+	now := b.clock()
+	if b.ctx.Err() != nil || now.Sub(b.now) > b.lease-or(b.SendTimeout, 45*time.Second) {
+		return b.release(claimed)
+	}
+	// The store is asked even though claiming returned the message: the attempt is
+	// wanted, and both may have gone meanwhile.
+	records, err := b.Store.Load(b.ctx, splitpin.Reads{Message: claimed.Number})
+	switch {
+	case b.ctx.Err() != nil:
+		return b.release(claimed)
+	case err != nil && !errors.Is(err, splitpin.ErrNotFound):
+		return b.retry(claimed, nil, &SendError{Stage: StageConfig, Temporary: true, Detail: "reading the attempt: " + err.Error()})
+	case err != nil || records.Message == nil:
+		return new(outcome) // erased: there is nothing to send and nothing to save
+	}
+	m, a := records.Message, records.Attempt
+	switch {
+	case !m.SentAt.IsZero() || !m.GivenUpAt.IsZero():
+		return new(outcome) // another node finished it
+	case a == nil:
+		return b.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
+	case !now.Before(m.ExpiresAt) || !now.Before(a.ExpiresAt):
+		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
+	}
+
+	v, err := b.Fill(b.ctx, m, a)
+	switch {
+	case err != nil && b.ctx.Err() != nil:
+		return b.release(m)
+	case err != nil:
+		return b.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: "deriving what it says: " + err.Error()})
+	}
+	asksForAnswer := v.Code != "" || v.Link != ""
+	if asksForAnswer && !a.Open(now) {
+		return b.giveUp(m, a, gaveUpNotNeeded, "the attempt was answered already")
+	}
+	v.Device, v.Network = or(v.Device, a.Device), or(v.Network, a.Network)
+	if v.AskedAt.IsZero() {
+		v.AskedAt = a.CreatedAt
+	}
+	if v.ExpiresAt.IsZero() {
+		v.ExpiresAt = a.ExpiresAt
+	}
+
+	l := &Letter{ID: letterID(m, a), Channel: m.Channel, To: m.To, At: m.CreatedAt}
+	if err := b.templates.Render(l, m.Channel, m.Template, m.Locale, &v); err != nil {
+		return b.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
+	}
+
+	failure := b.send(l, now, m.ExpiresAt)
+	now = b.clock()
+	switch {
+	case failure == nil:
+		m.SentAt, m.Reason = now, ""
+		return &outcome{message: m}
+	case b.ctx.Err() != nil && failure.Stage == StageCancelled:
+		return b.release(m)
+	case !failure.Temporary:
+		return b.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l))
+	}
+	failure.Detail = Scrub(failure.Detail, l)
+	return b.retry(m, a, failure)
+}
+
+// send hands the letter to its sender, unless the server was found to be down in
+// this step already: then every letter would wait for the same timeout.
+func (b *batch) send(l *Letter, now, expires time.Time) *SendError {
+	sender := b.Senders[l.Channel]
+	if sender == nil {
+		return &SendError{Stage: StageConfig, Temporary: true, Detail: "no sender is configured for " + string(l.Channel)}
+	}
+	b.mu.Lock()
+	down := b.down[l.Channel]
+	b.mu.Unlock()
+	if down != nil {
+		copy := *down
+		return &copy
+	}
+
+	timeout := min(or(b.SendTimeout, 45*time.Second), expires.Sub(now))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), timeout)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, func() {
+		grace := or(b.Grace, 3*time.Second)
+		if grace < 0 {
+			cancel()
+			return
+		}
+		time.AfterFunc(grace, cancel)
+	})()
+
+	err := sender.Send(ctx, l)
+	if err == nil {
+		return nil
+	}
+	failure := *asSendError(err)
+	if ctx.Err() != nil && failure.Stage != StageCancelled && failure.Temporary {
+		failure.Stage = StageCancelled
+	}
+	if failure.Stage.aboutServer() {
+		b.mu.Lock()
+		first := b.down[l.Channel] == nil
+		b.down[l.Channel] = &failure
+		b.mu.Unlock()
+		if first && b.Log != nil {
+			b.Log.Warn("sending is failing", "channel", l.Channel, "stage", failure.Stage, "detail", Scrub(failure.Detail, l))
+		}
+		copy := failure
+		return &copy
+	}
+	return &failure
+}
+
+// release gives an untried message back: due at once, the try not counted.
+func (b *batch) release(m *splitpin.Message) *outcome {
+	m.DueAt = b.now
+	m.Tries = max(0, m.Tries-1)
+	return &outcome{message: m}
+}
+
+// retry puts the message off, or gives up where no time is left for another try.
+// a may be nil.
+func (b *batch) retry(m *splitpin.Message, a *splitpin.Attempt, failure *SendError) *outcome {
+	now := b.clock()
+	m.Reason = string(failure.Stage) + ": " + oneLine(failure.Detail, maxDetail)
+	m.DueAt = now.Add(backoff(m.Number, m.Tries)).Truncate(time.Microsecond)
+	if !m.DueAt.Before(m.ExpiresAt) {
+		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
+	}
+	return &outcome{message: m}
+}
+
+func expiredReason(last string) string {
+	if last == "" {
+		return "expired before it could be sent"
+	}
+	return "expired before it could be sent; at last " + strings.TrimPrefix(last, "expired before it could be sent; at last ")
+}
+
+// backoff is how long to wait after so many tries: 2, 4, 8, 16, then 30 seconds,
+// a quarter more or less, so that what failed together does not come back
+// together. It is the same for the same message and try.
+func backoff(number int64, tries int) time.Duration {
+	wait := 30 * time.Second
+	if tries <= 4 {
+		wait = time.Second << max(1, tries)
+	}
+	var seed [16]byte
+	binary.BigEndian.PutUint64(seed[:8], uint64(number))
+	binary.BigEndian.PutUint64(seed[8:], uint64(tries))
+	sum := sha256.Sum256(seed[:])
+	spread := int64(wait / 2)
+	return wait*3/4 + time.Duration(int64(binary.BigEndian.Uint32(sum[:4]))*spread>>32)
+}
+
+// giveUp ends a message unsent, visibly: reason for the operator, detail (a code of
+// ours) for the audit. a may be nil.
+func (b *batch) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason string) *outcome {
+	m.GivenUpAt, m.Reason = b.clock(), reason
+	event := &splitpin.AuditEvent{Project: m.Project, At: m.GivenUpAt, Kind: "message_given_up", Attempt: m.Attempt, Detail: detail}
+	identifier := m.To
+	if a != nil {
+		identifier, event.Network = a.Identifier, a.Network
+	}
+	if b.Subject != nil {
+		event.Subject = b.Subject(m.Project, identifier)
+	}
+	if b.Log != nil {
+		b.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel, "tries", m.Tries, "why", detail, "reason", reason)
+	}
+	return &outcome{message: m, event: event}
+}
+
+// record saves outcomes, together if that works, else one by one. It goes on when
+// ctx ended: what was sent must be known to be sent.
+func (b *batch) record(outcomes []*outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 10*time.Second)
+	defer cancel()
+
+	var all splitpin.Writes
+	for _, x := range outcomes {
+		if x.message == nil {
+			continue
+		}
+		all.Put = append(all.Put, x.message)
+		if x.event != nil {
+			var err error
+			if x.event.Number, err = b.Store.NextNumber(ctx); err != nil {
+				return fmt.Errorf("recording what was sent: %w", err)
+			}
+			all.Create = append(all.Create, x.event)
+		}
+	}
+	if len(all.Put) == 0 {
+		return nil
+	}
+	save := func(w splitpin.Writes) (err error) {
+		for range 3 {
+			err = b.Store.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
+			if !errors.Is(err, splitpin.ErrUnavailable) {
+				break
+			}
+		}
+		return err
+	}
+	err := save(all)
+	if err == nil || errors.Is(err, splitpin.ErrUnavailable) {
+		return wrapRecording(err)
+	}
+	// One of them is not there any more (a user was deleted, say): it must not take
+	// the others with it.
+	var failures []error
+	for _, x := range outcomes {
+		if x.message == nil {
+			continue
+		}
+		gone := false
+		err := b.Store.Change(ctx, splitpin.Reads{Message: x.message.Number}, func(r *splitpin.Records) (w splitpin.Writes, _ error) {
+			if gone = r.Message == nil; gone {
+				return w, nil
+			}
+			w.Put = append(w.Put, x.message)
+			if x.event != nil {
+				w.Create = append(w.Create, x.event)
+			}
+			return w, nil
+		})
+		if err != nil && !gone {
+			failures = append(failures, err)
+		}
+	}
+	return wrapRecording(errors.Join(failures...))
+}
+
+func wrapRecording(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("recording what was sent: %w", err)
+}
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// letterID is the same for every try at a message, on every node, and tells
+// nothing about the attempt.
+func letterID(m *splitpin.Message, a *splitpin.Attempt) string {
+	id := a.ID.Bytes()
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], uint64(m.Number))
+	sum := sha256.Sum256(append(append([]byte("splitpin letter\x00"), id[:]...), number[:]...))
+	return lowerBase32.EncodeToString(sum[:15])
+}
