@@ -1,0 +1,68 @@
+// Package bundle builds the browser code: TypeScript and style sheets of
+// web/src become the files of web/dist. It is used by go generate and by the
+// test that holds the committed files against their sources, never by the
+// program, which embeds the result.
+package bundle
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// entries are the files that pages load; what they import comes along.
+var entries = []string{"form.ts", "inbox.ts", "style.css"}
+
+// copied are taken over as they are.
+var copied = []string{"icon.svg"}
+
+// Build returns the files of web/dist by name. src is the folder web/src.
+func Build(src string) (map[string][]byte, error) {
+	src, err := filepath.Abs(src)
+	if err != nil {
+		return nil, fmt.Errorf("finding the sources: %w", err)
+	}
+	var points []string
+	for _, e := range entries {
+		points = append(points, filepath.Join(src, e))
+	}
+	result := api.Build(api.BuildOptions{
+		EntryPoints:       points,
+		AbsWorkingDir:     src,
+		Outdir:            "dist", // never written: only names the results
+		Bundle:            true,
+		MinifyWhitespace:  true,
+		MinifyIdentifiers: true,
+		MinifySyntax:      true,
+		Charset:           api.CharsetUTF8,
+		Format:            api.FormatIIFE,
+		// The oldest browsers that are promised; passkeys need them too.
+		Engines: []api.Engine{
+			{Name: api.EngineChrome, Version: "90"},
+			{Name: api.EngineFirefox, Version: "90"},
+			{Name: api.EngineSafari, Version: "14.1"},
+		},
+		LegalComments: api.LegalCommentsNone,
+		Write:         false,
+		LogLevel:      api.LogLevelSilent,
+	})
+	if len(result.Errors) > 0 {
+		texts := api.FormatMessages(result.Errors, api.FormatMessagesOptions{Kind: api.ErrorMessage})
+		return nil, fmt.Errorf("bundling: %s", strings.Join(texts, "\n"))
+	}
+	files := map[string][]byte{}
+	for _, f := range result.OutputFiles {
+		files[filepath.Base(f.Path)] = f.Contents
+	}
+	for _, name := range copied {
+		b, err := os.ReadFile(filepath.Join(src, name))
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		files[name] = b
+	}
+	return files, nil
+}

@@ -1,0 +1,318 @@
+// Package web is what people see: the sign-in form, the pages that explain a
+// refusal, and the inbox of development.
+//
+// Pages are rendered here by html/template, with every text from a table per
+// locale (text/). The browser code is TypeScript without dependencies (src/),
+// bundled by go generate into dist/, which is committed: a clone needs Go alone.
+//
+// One form serves three pages. On /signup it stands in an iframe of the
+// customer's page and speaks the Cotter page protocol with its SDK; on /app and
+// on /signin it is a page of its own and ends by navigating to the app. All
+// three call /v1 of the project and nothing else, so whatever the pages do
+// anybody can do with a page of their own.
+//
+// The package knows no project and decides nothing about one: the server checks
+// origins and destinations before it renders a form, and sends the header that
+// [CSP] returns with every page. Under that policy no inline script, no inline
+// handler and no style attribute works; nothing here uses any.
+package web
+
+//go:generate go run ./internal/bundle/cmd
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Mode says where the form stands and what it does with the result.
+type Mode string
+
+const (
+	// Frame is /signup: inside an iframe; the result goes to the SDK of the
+	// framing page as a message.
+	Frame Mode = "frame"
+	// App is /app: a page of its own for mobile and command-line clients; the
+	// result goes to the redirect URL.
+	App Mode = "app"
+	// SignIn is /signin, our own page: as App, and the result names the issuer.
+	SignIn Mode = "signin"
+)
+
+// Look is how a project presents itself. The zero value is a plain page in our
+// own colour.
+type Look struct {
+	ID      string // the project's public key id
+	Name    string // shown to people; empty: no name is shown
+	Colour  string // #rrggbb; empty or anything else: ours
+	LogoURL string // path on this server, or a data: URL; empty: the name's first letter
+}
+
+// Form is everything the sign-in form needs to know. The server has checked
+// Domain and RedirectURL against the project's origins; the form trusts them.
+type Form struct {
+	Mode   Mode
+	Look   Look
+	Base   string // where /v1 of the project is; empty: /p/<Look.ID>/v1
+	Locale string // BCP 47; the nearest that exists is taken, at last English
+	Nonce  string // of the style-src in the policy that is sent with the page
+
+	Domain      string // Frame: origin of the framing page; target of messages and the only accepted sender
+	MessageID   string // Frame: prefix of every callbackName
+	Challenge   string // PKCE code challenge, S256
+	State       string // echoed with the result
+	RedirectURL string // App and SignIn: where the result goes; Frame: "" where the SDK said "undefined"
+	Type        string // EMAIL; kept for the protocol
+	FormID      string // allow-list to sign in through; empty: the site's own
+	Input       string // address to begin with
+	DirectLogin bool   // App: start with Input without waiting for a click
+	Issuer      string // SignIn: returned as iss; empty: left out
+}
+
+// config is what the script reads, as JSON in the page.
+type config struct {
+	Mode        Mode              `json:"mode"`
+	Name        string            `json:"name"`
+	Base        string            `json:"base"`
+	Locale      string            `json:"locale"`
+	Domain      string            `json:"domain"`
+	MessageID   string            `json:"messageId"`
+	Challenge   string            `json:"challenge"`
+	State       string            `json:"state"`
+	RedirectURL string            `json:"redirectUrl"`
+	Type        string            `json:"type"`
+	FormID      string            `json:"formId"`
+	Input       string            `json:"input"`
+	DirectLogin bool              `json:"directLogin"`
+	Issuer      string            `json:"issuer"`
+	Text        map[string]string `json:"text"`
+}
+
+// RenderForm writes the sign-in form.
+func RenderForm(w io.Writer, f Form) error {
+	text := textFor(f.Locale)
+	base := f.Base
+	if base == "" {
+		base = "/p/" + url.PathEscape(f.Look.ID) + "/v1"
+	}
+	p := newPage(text, f.Look, f.Nonce, string(f.Mode))
+	p.Script = assetURL("form.js")
+	p.Input = f.Input
+	p.Config = config{
+		Mode: f.Mode, Name: f.Look.Name, Base: base, Locale: text["lang"],
+		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
+		RedirectURL: f.RedirectURL, Type: f.Type, FormID: f.FormID, Input: f.Input,
+		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
+		Text: text.only("address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "fault."),
+	}
+	return render(w, "form.html", p)
+}
+
+// A Reason is why a page is refused. Each has a title, a text and, where the
+// site's owner can do something about it, a hint in the text table.
+type Reason string
+
+const (
+	NotAllowed     Reason = "refused"  // redirect or framing origin is not listed; the sentence of contract 5.3
+	NotFramed      Reason = "unframed" // a form for iframes was opened on its own
+	UnknownProject Reason = "unknown"
+	Incomplete     Reason = "invalid"  // a parameter is missing or malformed
+	NoSuchMethod   Reason = "method"   // the project does not offer this way of signing in
+	NotFound       Reason = "notfound" // no such page
+	Broken         Reason = "broken"   // our fault
+	Limited        Reason = "limited"  // too many requests
+)
+
+// Refusal is a page that explains, without a script, why there is no form.
+type Refusal struct {
+	Look   Look
+	Locale string
+	Nonce  string
+	Mode   Mode // of the form that would have stood here; empty: a page of its own
+
+	Reason   Reason
+	Redirect string // NotAllowed: the redirect URL that was asked for; empty: "undefined"
+	Origin   string // NotAllowed: the origin of the framing page; empty: "undefined"
+
+	Title     string // instead of the reason's title
+	Text      string // instead of the reason's text
+	RequestID string // shown for the operator's log; empty: not shown
+}
+
+// RenderRefusal writes a page that explains. The status is the caller's.
+func RenderRefusal(w io.Writer, r Refusal) error {
+	text := textFor(r.Locale)
+	p := newPage(text, r.Look, r.Nonce, string(r.Mode))
+	reason := string(r.Reason)
+	if _, ok := text[reason+".title"]; !ok {
+		reason = string(Broken)
+	}
+	orUndefined := func(s string) string {
+		if s == "" {
+			return "undefined"
+		}
+		return shorten(s, 200)
+	}
+	p.Title = text[reason+".title"]
+	p.Text = fill(text[reason+".text"], "redirect", orUndefined(r.Redirect), "origin", orUndefined(r.Origin))
+	p.Next = text[reason+".next"]
+	if r.Title != "" {
+		p.Title = r.Title
+	}
+	if r.Text != "" {
+		p.Text, p.Next = r.Text, ""
+	}
+	p.RequestID = r.RequestID
+	return render(w, "refusal.html", p)
+}
+
+// Inbox is the page on which a developer reads what would have been sent. The
+// page takes the per-run token from its own address and sends it as the header
+// Inbox-Token.
+type Inbox struct {
+	Locale    string
+	Nonce     string
+	API       string // of the messages; empty: /inbox/api/messages
+	SignInURL string // offered while there is no message; empty: not offered
+}
+
+// inboxConfig is what the inbox's script reads.
+type inboxConfig struct {
+	API    string            `json:"api"`
+	Locale string            `json:"locale"`
+	Text   map[string]string `json:"text"`
+}
+
+// RenderInbox writes the inbox page. It must be sent with [InboxCSP].
+func RenderInbox(w io.Writer, i Inbox) error {
+	text := textFor(i.Locale)
+	if i.API == "" {
+		i.API = "/inbox/api/messages"
+	}
+	p := newPage(text, Look{}, i.Nonce, "inbox")
+	p.Script = assetURL("inbox.js")
+	p.Title = text["inbox.title"]
+	p.Link = i.SignInURL
+	p.Config = inboxConfig{API: i.API, Locale: text["lang"], Text: text.only("inbox.")}
+	return render(w, "inbox.html", p)
+}
+
+// CSP is the Content-Security-Policy of every page but the inbox. nonce is the
+// one given to the page; frameAncestors are the origins that may frame it, none
+// for pages that are never framed. An origin that would break out of its
+// directive is left out.
+func CSP(nonce string, frameAncestors []string) string {
+	var ancestors []string
+	for _, a := range frameAncestors {
+		if a != "" && !strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == ';' || r == ',' || r == '\'' || r > '~' }) {
+			ancestors = append(ancestors, a)
+		}
+	}
+	if len(ancestors) == 0 {
+		ancestors = []string{"'none'"}
+	}
+	return policy("'self' 'nonce-"+nonce+"'", "'none'", strings.Join(ancestors, " "))
+}
+
+// InboxCSP is the policy of the inbox page, which shows mails as their HTML in
+// a sandboxed frame. The frame inherits the policy, so the mails' own style
+// attributes must be allowed, and one Trusted Types policy that wraps them.
+// Scripts and requests stay forbidden.
+func InboxCSP() string {
+	return policy("'self' 'unsafe-inline'", "inbox", "'none'")
+}
+
+func policy(style, trusted, ancestors string) string {
+	return "default-src 'none'; script-src 'self'; style-src " + style +
+		"; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors " + ancestors +
+		"; require-trusted-types-for 'script'; trusted-types " + trusted
+}
+
+// page is what the templates see.
+type page struct {
+	text   table
+	Look   Look
+	Nonce  string
+	Mode   string
+	Letter string       // stands for the logo that a project lacks
+	Style  template.CSS // the project's colours; made from parsed numbers only
+	Logo   template.URL
+
+	Sheet, Icon, Script string
+	Config              any
+
+	Input                        string
+	Title, Text, Next, RequestID string
+	Link                         string
+}
+
+func newPage(text table, look Look, nonce, mode string) *page {
+	look.Name = shorten(strings.TrimSpace(look.Name), 60)
+	p := &page{
+		text: text, Look: look, Nonce: nonce, Mode: mode,
+		Style: colours(look.Colour),
+		Sheet: assetURL("style.css"), Icon: assetURL("icon.svg"),
+	}
+	for _, r := range look.Name {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) {
+			p.Letter = string(unicode.ToUpper(r))
+			break
+		}
+	}
+	// Anything but a path of ours or an image in the page would be a
+	// third-party request, and the policy would block it anyway.
+	local := strings.HasPrefix(look.LogoURL, "/") && !strings.HasPrefix(look.LogoURL, "//")
+	if local || strings.HasPrefix(look.LogoURL, "data:image/") {
+		p.Logo = template.URL(look.LogoURL)
+	}
+	return p
+}
+
+// T is a text of the page's locale, with {name} replaced by the value that
+// follows "name" in pairs.
+func (p *page) T(key string, pairs ...string) string { return fill(p.text[key], pairs...) }
+
+// Named is T of key with the project's name, or of key.plain where it has none.
+func (p *page) Named(key string) string {
+	if p.Look.Name == "" {
+		return p.text[key+".plain"]
+	}
+	return p.T(key, "name", p.Look.Name)
+}
+
+// JSON is the script's configuration. encoding/json escapes <, > and &, so the
+// text cannot end the script element it stands in.
+func (p *page) JSON() (template.JS, error) {
+	b, err := json.Marshal(p.Config)
+	if err != nil {
+		return "", fmt.Errorf("encoding the page's configuration: %w", err)
+	}
+	return template.JS(b), nil
+}
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+var templates = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
+
+func render(w io.Writer, name string, p *page) error {
+	if err := templates.ExecuteTemplate(w, name, p); err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	return nil
+}
+
+// shorten cuts s to at most n runes, so that no parameter can fill a page.
+func shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:n-1]) + "…"
+}
