@@ -1,0 +1,15 @@
+// Package store keeps the nouns: it implements [splitpin.Store], on SQLite so
+// far. What every implementation must do is said there, and tested by package
+// storetest.
+//
+// Where to read what:
+//
+//   - columns.go: which field of a noun is which column, once for binding and
+//     for scanning;
+//   - queries.go: the statements that every engine shares;
+//   - limit.go: the arithmetic of limits;
+//   - sqlite.go: opening, closing, reading; sqlite_writer.go: the one writer and
+//     its group commit; sqlite_records.go: a step's reads and writes;
+//     sqlite_limits.go: counters in memory; sqlite_sweep.go: the sweep;
+//   - migrate.go and migrations/: the tables.
+package store

@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/splitpin/splitpin"
+)
+
+// errTaken says that a record to create is there already.
+var errTaken = errors.New("a record to create exists already")
+
+// bindAll binds as many columns of a record as the statement has parameters.
+func bindAll[R any](c *connection, t *table[R], q *query, r *R) (*sqlite.Stmt, error) {
+	stmt, err := c.prepare(q)
+	if err != nil {
+		return nil, err
+	}
+	c.bind = binder{stmt: stmt, limit: stmt.BindParamCount()}
+	t.visit(r, &c.bind)
+	return stmt, c.bind.err
+}
+
+// run runs a statement with the columns of a record and returns how many rows
+// it changed.
+func run[R any](c *connection, t *table[R], q *query, r *R) (int, error) {
+	stmt, err := bindAll(c, t, q, r)
+	if err != nil {
+		return 0, err
+	}
+	_, err = stmt.Step()
+	if err != nil {
+		stmt.Reset()
+		return 0, err
+	}
+	n := c.Changes()
+	return n, stmt.Reset()
+}
+
+func create[R any](c *connection, t *table[R], r *R) error {
+	switch _, err := run(c, t, t.create, r); sqlite.ErrCode(err) {
+	case sqlite.ResultOK:
+		return t.changed(c)
+	case sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintUnique, sqlite.ResultConstraintRowID:
+		return errTaken
+	default:
+		return fmt.Errorf("creating in %s: %w", t.name, err)
+	}
+}
+
+func put[R any](c *connection, t *table[R], r *R) error {
+	n := 0
+	var err error
+	if t.same != nil {
+		n, err = run(c, t, t.same, r)
+	}
+	if n == 0 && err == nil {
+		n, err = run(c, t, t.put, r)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("replacing in %s: %w", t.name, err)
+	case n == 0:
+		return fmt.Errorf("replacing in %s: the record is not there", t.name)
+	}
+	return t.changed(c)
+}
+
+func remove[R any](c *connection, t *table[R], r *R) error {
+	n, err := run(c, t, t.delete, r)
+	if err != nil {
+		return fmt.Errorf("deleting from %s: %w", t.name, err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return t.changed(c)
+}
+
+func (t *table[R]) changed(c *connection) error {
+	if !t.bumps {
+		return nil
+	}
+	return c.execute(counterAdd, "version", 1)
+}
+
+// all returns the records that a query finds.
+func all[R any](c *connection, t *table[R], q *query, args ...any) (found []*R, err error) {
+	err = c.query(q, func(stmt *sqlite.Stmt) error {
+		r := new(R)
+		c.scan = scanner{stmt: stmt}
+		t.visit(r, &c.scan)
+		found = append(found, r)
+		return c.scan.err
+	}, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", t.name, err)
+	}
+	return found, nil
+}
+
+// one returns the record that a query finds, or nil. The query's parameters are
+// a number and, where it has two, a text or blob.
+func one[R any](c *connection, t *table[R], q *query, args ...any) (*R, error) {
+	found, err := all(c, t, q, args...)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// load loads what reads names. Where several of its fields lead to one field of
+// Records, the one that names the record itself counts, and not the one that
+// brings it along.
+func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
+	r := new(splitpin.Records)
+	var err error
+	// get does nothing after the first error.
+	get := func(asked bool, f func() error) {
+		if asked && err == nil {
+			err = f()
+		}
+	}
+	noUser := reads.User == 0 && reads.UserID == (splitpin.UserKey{}) && reads.Name == (splitpin.Name{})
+
+	get(reads.Project != "", func() (err error) {
+		r.Project, err = one(c, projects, projectByID, reads.Project)
+		return err
+	})
+	get(reads.Grant != 0, func() (err error) {
+		r.Grant, err = one(c, grants, grantByKey, reads.Grant)
+		return err
+	})
+	get(reads.Message != 0, func() (err error) {
+		r.Message, err = one(c, messages, messageByKey, reads.Message)
+		return err
+	})
+	attempt := reads.Attempt
+	if attempt == 0 && r.Grant != nil {
+		attempt = r.Grant.Attempt
+	}
+	if attempt == 0 && r.Message != nil {
+		attempt = r.Message.Attempt
+	}
+	get(attempt != 0, func() (err error) {
+		r.Attempt, err = one(c, attempts, attemptByKey, attempt)
+		return err
+	})
+	get(reads.Session != 0, func() (err error) {
+		r.Session, err = one(c, sessions, sessionByKey, reads.Session)
+		return err
+	})
+
+	user, id, name := reads.User, reads.UserID, reads.Name
+	if noUser {
+		switch {
+		case r.Session != nil:
+			user = r.Session.User
+		case r.Grant != nil:
+			user = r.Grant.User
+		case reads.Attempt != 0 && r.Attempt != nil:
+			name = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+		}
+	}
+	get(user != 0, func() (err error) {
+		r.User, err = one(c, users, userByNumber, user)
+		return err
+	})
+	get(user == 0 && !id.ID.IsZero(), func() (err error) {
+		r.User, err = one(c, users, userByID, id.Project, id.ID[:])
+		return err
+	})
+	get(user == 0 && id.ID.IsZero() && id.ClientUserID != "", func() (err error) {
+		r.User, err = one(c, users, userByClient, id.Project, id.ClientUserID)
+		return err
+	})
+	get(user == 0 && id == (splitpin.UserKey{}) && name.Identifier != "", func() (err error) {
+		r.User, err = one(c, users, userByName, name.Project, name.Identifier)
+		return err
+	})
+
+	guessed := reads.Name
+	if guessed.Identifier == "" && reads.Attempt != 0 && r.Attempt != nil {
+		guessed = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+	}
+	get(guessed.Identifier != "", func() (err error) {
+		r.Guesses, err = one(c, guesses, guessesByKey, splitpin.GuessesKey(guessed.Project, guessed.Identifier))
+		return err
+	})
+
+	get(reads.Sessions && r.User != nil, func() (err error) {
+		r.Sessions, err = all(c, sessions, sessionsLive, r.User.Number)
+		return err
+	})
+	get(reads.Settings, func() (err error) {
+		r.Projects, err = all(c, projects, projectsAll)
+		return err
+	})
+	get(reads.Settings, func() (err error) {
+		r.DataKeys, err = all(c, dataKeys, dataKeysAll)
+		return err
+	})
+	get(reads.Settings, func() (err error) {
+		r.SigningKeys, err = all(c, signingKeys, signingAll)
+		return err
+	})
+	return r, err
+}
+
+// save saves what a step decided. On an error some of it may have been saved;
+// the caller rolls back.
+func (c *connection) save(w splitpin.Writes) error {
+	for _, record := range w.Delete {
+		if err := apply(c, record, deleting); err != nil {
+			return err
+		}
+	}
+	for _, record := range w.Create {
+		if err := apply(c, record, creating); err != nil {
+			return err
+		}
+	}
+	for _, record := range w.Put {
+		if err := apply(c, record, putting); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type verb int
+
+const (
+	deleting verb = iota
+	creating
+	putting
+)
+
+func apply(c *connection, record splitpin.Record, v verb) error {
+	switch r := record.(type) {
+	case *splitpin.Project:
+		return applyTo(c, projects, r, v)
+	case *splitpin.DataKey:
+		return applyTo(c, dataKeys, r, v)
+	case *splitpin.SigningKey:
+		return applyTo(c, signingKeys, r, v)
+	case *splitpin.User:
+		return applyTo(c, users, r, v)
+	case *splitpin.Attempt:
+		return applyTo(c, attempts, r, v)
+	case *splitpin.Grant:
+		return applyTo(c, grants, r, v)
+	case *splitpin.Guesses:
+		return applyTo(c, guesses, r, v)
+	case *splitpin.Session:
+		return applyTo(c, sessions, r, v)
+	case *splitpin.Message:
+		return applyTo(c, messages, r, v)
+	case *splitpin.AuditEvent:
+		return applyTo(c, auditEvents, r, v)
+	}
+	return fmt.Errorf("a record of type %T has no table", record)
+}
+
+func applyTo[R any](c *connection, t *table[R], r *R, v verb) error {
+	if r == nil {
+		return fmt.Errorf("a nil record for %s", t.name)
+	}
+	switch v {
+	case deleting:
+		return remove(c, t, r)
+	case creating:
+		return create(c, t, r)
+	}
+	return put(c, t, r)
+}
+
+// Load implements [splitpin.Store].
+func (s *SQLite) Load(ctx context.Context, reads splitpin.Reads) (r *splitpin.Records, err error) {
+	err = s.read(ctx, func(c *connection) (err error) {
+		r, err = c.load(reads)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// list reads records on a connection of its own.
+func list[R any](ctx context.Context, s *SQLite, t *table[R], q *query, args ...any) (found []*R, err error) {
+	err = s.scanning(ctx, func(c *connection) (err error) {
+		found, err = all(c, t, q, args...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Projects implements [splitpin.Store].
+func (s *SQLite) Projects(ctx context.Context) ([]*splitpin.Project, error) {
+	return list(ctx, s, projects, projectsAll)
+}
+
+// DataKeys implements [splitpin.Store].
+func (s *SQLite) DataKeys(ctx context.Context) ([]*splitpin.DataKey, error) {
+	return list(ctx, s, dataKeys, dataKeysAll)
+}
+
+// SigningKeys implements [splitpin.Store].
+func (s *SQLite) SigningKeys(ctx context.Context) ([]*splitpin.SigningKey, error) {
+	return list(ctx, s, signingKeys, signingLeft)
+}
+
+// Users implements [splitpin.Store].
+func (s *SQLite) Users(ctx context.Context, project int64, offset, limit int) ([]*splitpin.User, error) {
+	return list(ctx, s, users, usersNewest, project, max(limit, 0), max(offset, 0))
+}
+
+// Sessions implements [splitpin.Store].
+func (s *SQLite) Sessions(ctx context.Context, user int64) ([]*splitpin.Session, error) {
+	return list(ctx, s, sessions, sessionsLive, user)
+}
+
+// Messages implements [splitpin.Store].
+func (s *SQLite) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
+	return list(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, f.GivenUp, max(limit, 0))
+}
+
+// AuditEvents implements [splitpin.Store].
+func (s *SQLite) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
+	return list(ctx, s, auditEvents, eventsNewer,
+		f.Project, f.User, f.Session, f.Kind, f.Subject != [12]byte{}, f.Subject[:], max(limit, 0))
+}
+
+// Version implements [splitpin.Store].
+func (s *SQLite) Version(ctx context.Context) (version int64, err error) {
+	err = s.read(ctx, func(c *connection) (err error) {
+		version, err = c.number(counterGet, "version")
+		return err
+	})
+	return version, err
+}

@@ -1,0 +1,306 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// Statements of transactions. They are queries so that they are prepared once.
+var (
+	beginRead  = newQuery("BEGIN")
+	beginWrite = newQuery("BEGIN IMMEDIATE")
+	commit     = newQuery("COMMIT")
+	rollback   = newQuery("ROLLBACK")
+	savepoint  = newQuery("SAVEPOINT step")
+	release    = newQuery("RELEASE step")
+	rollbackTo = newQuery("ROLLBACK TO step")
+)
+
+func (c *connection) begin(write bool) error {
+	if write {
+		return c.execute(beginWrite)
+	}
+	return c.execute(beginRead)
+}
+
+// A job is one step on its way through the writer.
+type job struct {
+	// run does the step on the writer's connection. What it returns is the
+	// step's own error; then everything that run wrote is rolled back, and
+	// nothing else.
+	run func(*connection) error
+
+	state atomic.Int32 // waiting, started or given up
+	done  chan struct{}
+	err   error
+	panic *stepPanic // what run panicked with
+}
+
+const (
+	waiting int32 = iota
+	started       // the writer runs it
+	givenUp       // its caller left before that
+)
+
+// A stepPanic carries a panic from the writer to the caller of Change, with the
+// stack it came from.
+type stepPanic struct {
+	value any
+	stack []byte
+}
+
+func (p *stepPanic) Error() string {
+	return fmt.Sprintf("%v\n\nin a step of the store:\n%s", p.value, p.stack)
+}
+
+func (p *stepPanic) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+var (
+	errBusy   = errors.New("too many steps are waiting")
+	errGoexit = errors.New("a step ended its goroutine")
+)
+
+// groupLimit is how many steps one commit holds at most, so that the first of a
+// group does not wait for ever while others keep coming.
+const groupLimit = 256
+
+// do has the writer run a step and returns its outcome once that is durable.
+func (s *SQLite) do(ctx context.Context, run func(*connection) error) error {
+	if ctx.Err() != nil {
+		return unavailable(context.Cause(ctx))
+	}
+	j := &job{run: run, done: make(chan struct{})}
+	if err := s.enqueue(j); err != nil {
+		return err
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(waiting, givenUp) {
+			return unavailable(context.Cause(ctx))
+		}
+		<-j.done // it runs: what comes of it is the truth
+	}
+	if j.panic != nil {
+		panic(j.panic)
+	}
+	return j.err
+}
+
+func (s *SQLite) enqueue(j *job) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return unavailable(errClosed)
+	}
+	select {
+	case s.queue <- j:
+		return nil
+	default:
+		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
+	}
+}
+
+// write is the writer. It takes what waits, runs it in one transaction, commits
+// and tells everybody.
+func (s *SQLite) write() {
+	// A step that ends its goroutine (a test that fails inside a closure does)
+	// must not end the store: the group is lost, a new writer goes on.
+	finished := false
+	var group []*job
+	defer func() {
+		if finished {
+			close(s.written)
+			return
+		}
+		s.writer.execute(rollback)
+		settle(group, unavailable(errGoexit))
+		go s.write()
+	}()
+	for first := range s.queue {
+		group = group[:0]
+		s.writeGroup(first, &group)
+	}
+	finished = true
+}
+
+// writeGroup runs first and whatever else waits, up to groupLimit, and commits.
+// group holds those that were started, for the caller to settle if this does
+// not return.
+func (s *SQLite) writeGroup(first *job, group *[]*job) {
+	var failure error // of the transaction: nothing of the group is kept
+	begun := false
+	next := first
+	for next != nil {
+		if next.state.CompareAndSwap(waiting, started) {
+			*group = append(*group, next)
+			if !begun {
+				begun = true
+				failure = s.writer.begin(true)
+			}
+			if failure == nil {
+				failure = s.writer.step(next)
+			}
+		}
+		next = nil
+		if failure == nil && len(*group) < groupLimit {
+			select {
+			case next = <-s.queue: // nil when closed
+			default:
+			}
+		}
+	}
+	if !begun {
+		return
+	}
+	if failure == nil && s.failCommit != nil {
+		failure = s.failCommit()
+	}
+	if failure == nil {
+		failure = s.writer.execute(commit)
+	}
+	if failure != nil {
+		failure = unavailable(failure)
+		if !s.writer.AutocommitEnabled() {
+			s.writer.execute(rollback)
+		}
+	}
+	s.lastGroup.Store(int64(len(*group)))
+	settle(*group, failure)
+	clear(*group)
+	*group = (*group)[:0]
+}
+
+// settle tells the callers of a group. A failure counts for all of them: what
+// one of them saw may have come from a neighbour that is lost now.
+func settle(group []*job, failure error) {
+	for _, j := range group {
+		if failure != nil {
+			j.err, j.panic = failure, nil
+		}
+		close(j.done)
+	}
+}
+
+// step runs one job inside the transaction. It returns an error only when the
+// transaction itself is broken; the job's own error stays with the job.
+func (c *connection) step(j *job) error {
+	j.err = c.guarded(j)
+	if j.err != nil && passing(j.err) {
+		return j.err
+	}
+	return nil
+}
+
+// guarded runs a job and keeps its panic.
+func (c *connection) guarded(j *job) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			j.panic = &stepPanic{value, debug.Stack()}
+		}
+	}()
+	return j.run(c)
+}
+
+// atomically runs f inside a savepoint: an error or a panic of f undoes what it
+// wrote, and nothing else.
+func (c *connection) atomically(f func() error) error {
+	if err := c.execute(savepoint); err != nil {
+		return err
+	}
+	kept := false
+	defer func() {
+		if !kept && !c.AutocommitEnabled() {
+			c.execute(rollbackTo)
+			c.execute(release)
+		}
+	}()
+	if err := f(); err != nil {
+		return err
+	}
+	if err := c.execute(release); err != nil {
+		return err
+	}
+	kept = true
+	return nil
+}
+
+// attemptsPerStep is how often a step runs before a record that it wants to
+// create, and that is there already, becomes ErrConflict.
+const attemptsPerStep = 3
+
+// Change implements [splitpin.Store].
+func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	return s.do(ctx, func(c *connection) error {
+		for range attemptsPerStep {
+			records, err := c.load(reads)
+			if err != nil {
+				return err
+			}
+			writes, err := decide(records)
+			if err != nil {
+				return err
+			}
+			switch err := c.commitLater(writes); {
+			case err == nil:
+				return nil
+			case !errors.Is(err, errTaken):
+				return err
+			}
+		}
+		return splitpin.ErrConflict.Because(errTaken)
+	})
+}
+
+// commitLater saves writes as part of the group, all or nothing.
+func (c *connection) commitLater(w splitpin.Writes) error {
+	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
+		return nil
+	}
+	return c.atomically(func() error { return c.save(w) })
+}
+
+// numbers hands out the numbers of a block that was reserved in the file.
+type numbers struct {
+	mu         sync.Mutex
+	next, last int64
+}
+
+// numberBlock is how many numbers one commit reserves. A crash loses what is
+// left of a block.
+const numberBlock = 1024
+
+// NextNumber implements [splitpin.Store].
+func (s *SQLite) NextNumber(ctx context.Context) (int64, error) {
+	if ctx.Err() != nil {
+		return 0, unavailable(context.Cause(ctx))
+	}
+	n := &s.numbers
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next == n.last {
+		// The reservation does not depend on one caller's patience: others wait
+		// for the same block.
+		var end int64
+		err := s.do(context.WithoutCancel(ctx), func(c *connection) (err error) {
+			end, err = c.number(counterAdd, "numbers", numberBlock)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		n.next, n.last = end-numberBlock, end
+	}
+	n.next++
+	return n.next, nil
+}
