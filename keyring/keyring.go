@@ -351,7 +351,7 @@ func newAEAD(secret []byte, label string) (cipher.AEAD, error) {
 // wrapping returns the cipher that a master wraps with. Its key and that of the
 // check value are derived apart.
 func wrapping(m Master) cipher.AEAD {
-	aead, err := newAEAD(m.key[:], "splitpin master key: wrap")
+	aead, err := newAEAD(m.reveal()[:], "splitpin master key: wrap")
 	if err != nil {
 		panic(err) // lengths are ours and right
 	}
@@ -390,7 +390,7 @@ func checkRecord(m Master, now time.Time) *splitpin.DataKey {
 }
 
 func checkValue(m Master, salt []byte) []byte {
-	value, err := hkdf.Key(sha256.New, m.key[:], salt, "splitpin master key: check", 32)
+	value, err := hkdf.Key(sha256.New, m.reveal()[:], salt, "splitpin master key: check", 32)
 	if err != nil {
 		panic(err) // lengths are ours and right
 	}

@@ -17,16 +17,21 @@ import (
 // the database. It prints as [redacted], also inside other values. The zero
 // Master is no key; it opens nothing.
 type Master struct {
-	// A pointer, because fmt does not call the methods of unexported fields: the
-	// bytes of an array would be printed, an address may be.
-	key *[32]byte
+	// A function, because fmt does not call the methods of unexported fields: it
+	// would print an array there, and what a pointer points to for a wrong verb. Of
+	// a function it prints an address.
+	reveal func() *[32]byte
+}
+
+func masterOf(key *[32]byte) Master {
+	return Master{reveal: func() *[32]byte { return key }}
 }
 
 // NewMaster returns a random Master.
 func NewMaster() Master {
-	m := Master{key: new([32]byte)}
-	rand.Read(m.key[:]) // never fails: see crypto/rand
-	return m
+	key := new([32]byte)
+	rand.Read(key[:]) // never fails: see crypto/rand
+	return masterOf(key)
 }
 
 // ParseMaster reads what Text wrote: 43 characters of base64url, white space
@@ -37,7 +42,7 @@ func ParseMaster(text string) (Master, error) {
 	if err != nil || len(raw) != 32 || len(trimmed) != 43 {
 		return Master{}, fmt.Errorf("this is not a master key: want 43 characters of base64url, got %d characters that are something else", len(trimmed))
 	}
-	return Master{key: (*[32]byte)(raw)}, nil
+	return masterOf((*[32]byte)(raw)), nil
 }
 
 // ReadMasterFile reads a Master from a file of one line. It refuses a file that
@@ -103,11 +108,11 @@ func (m Master) Text() splitpin.Secret {
 	if m.IsZero() {
 		return ""
 	}
-	return splitpin.Secret(base64.RawURLEncoding.EncodeToString(m.key[:]))
+	return splitpin.Secret(base64.RawURLEncoding.EncodeToString(m.reveal()[:]))
 }
 
 // IsZero reports whether m is no key at all.
-func (m Master) IsZero() bool { return m.key == nil }
+func (m Master) IsZero() bool { return m.reveal == nil }
 
 func (Master) String() string               { return "[redacted]" }
 func (Master) GoString() string             { return "[redacted]" }
