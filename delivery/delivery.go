@@ -116,15 +116,17 @@ var anAddress = regexp.MustCompile(`[^\s<>"'(),;:=@]+@([A-Za-z0-9.\-\[\]:]+)`)
 // every mail address replaced. A nil letter has neither code nor link.
 func Scrub(text string, l *Letter) string {
 	if l != nil {
-		for secret, name := range map[splitpin.Secret]string{l.Link: "[link]", l.Code: "[code]"} {
-			if s := secret.Reveal(); s != "" {
-				text = strings.ReplaceAll(text, s, name)
+		// The link first: it may contain the code.
+		replace := func(secret, name string) {
+			if secret != "" {
+				text = strings.ReplaceAll(text, secret, name)
 			}
 		}
-		// An address that is no mail address (a phone number) is replaced whole.
-		if l.To != "" && !strings.Contains(l.To, "@") {
-			text = strings.ReplaceAll(text, l.To, "[recipient]")
+		replace(l.Link.Reveal(), "[link]")
+		if !strings.Contains(l.To, "@") {
+			replace(l.To, "[recipient]") // a phone number, which has no part to keep
 		}
+		replace(l.Code.Reveal(), "[code]")
 	}
 	text = anAddress.ReplaceAllString(text, "…@$1")
 	return oneLine(text, maxDetail)
