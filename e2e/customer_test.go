@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A customer is somebody's web site: one page with the published web SDK, as
+// the package's user manual shows it. Its origin is http://127.0.0.1:PORT and
+// Splitpin's is http://localhost:PORT, so the browser treats them as two sites.
+type customer struct {
+	*httptest.Server
+}
+
+var customerPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Shop</title></head>
+<body>
+<h1>Shop</h1>
+<div id="cotter-form-container" style="width: {{.Width}}; height: 500px"></div>
+<script src="/cotter.min.js"></script>
+<script>
+Cotter.CotterEnum.BackendURL = {{.API}};
+Cotter.CotterEnum.JSURL = {{.JS}};
+Cotter.CotterEnum.AssetURL = {{.JS}};
+Cotter.CotterEnum.WorkerURL = {{.JS}};
+window.cotter = new Cotter({ApiKeyID: {{.Key}}, Type: ""});
+window.outcome = {state: "none"};
+window.signIn = (onBegin) => {
+  window.outcome = {state: "pending"};
+  cotter.signInWithOTP(onBegin).showEmailForm().then(
+    (payload) => { window.outcome = {state: "resolved", payload}; },
+    (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
+};
+window.token = async () => { const t = await cotter.tokenHandler.getAccessToken(); return t && t.token; };
+</script>
+</body></html>`))
+
+// startCustomer serves the page. Which project it uses is told by its address.
+func startCustomer(t *testing.T) *customer {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /cotter.min.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(root, "e2e/node_modules/cotter/dist/cotter.min.js"))
+	})
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		width := r.FormValue("width")
+		if width == "" {
+			width = "300px"
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		err := customerPage.Execute(w, map[string]any{
+			"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"), "Width": template.CSS(width),
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	c := &customer{httptest.NewServer(mux)}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// page returns the address of the page for a project.
+func (c *customer) page(p *project, width ...string) string {
+	query := url.Values{"api": {p.cotter()}, "js": {p.url}, "key": {p.id}}
+	if len(width) > 0 {
+		query.Set("width", width[0])
+	}
+	return c.URL + "/?" + query.Encode()
+}
+
+// An outcome is what became of the promise that a sign-in returned.
+type outcome struct {
+	State   string          `json:"state"` // none, pending, resolved or rejected
+	Payload json.RawMessage `json:"payload"`
+	Error   string          `json:"error"`
+}
+
+// signIn shows the form, optionally with an OnBegin, and returns its frame.
+func (p *tab) signIn(site *project, onBegin ...string) *tab {
+	p.t.Helper()
+	eval[any](p, "void signIn("+strings.Join(onBegin, ",")+")")
+	return p.frame(site.url + "/signup?")
+}
+
+func (p *tab) outcome() outcome {
+	p.t.Helper()
+	return eval[outcome](p, "outcome")
+}
+
+// payload waits until the promise resolves and returns what with.
+func (p *tab) payload() json.RawMessage {
+	p.t.Helper()
+	p.await("the promise is settled", `outcome.state !== "pending"`)
+	o := p.outcome()
+	if o.State != "resolved" {
+		p.t.Fatalf("the sign-in was %s: %s", o.State, o.Error)
+	}
+	return o.Payload
+}
+
+// giveAddress types an address into the form and submits it.
+func (f *tab) giveAddress(address string) {
+	f.t.Helper()
+	f.fill("#address", address)
+	f.click("#address-submit")
+}
+
+// giveCode types a code; a complete one is submitted by the form itself.
+func (f *tab) giveCode(code string) {
+	f.t.Helper()
+	f.fill("#code", code)
+}
+
+// text returns the text of an element, empty while it is hidden.
+func (f *tab) text(selector string) string {
+	f.t.Helper()
+	return eval[string](f, fmt.Sprintf(`(e => e && e.checkVisibility() ? e.textContent.trim() : "")(document.querySelector(%q))`, selector))
+}
+
+// awaitText waits until an element shows a text.
+func (f *tab) awaitText(selector, part string) {
+	f.t.Helper()
+	f.await(fmt.Sprintf("%s says %q", selector, part),
+		fmt.Sprintf(`(e => e && e.checkVisibility() && e.textContent.includes(%q))(document.querySelector(%q))`, part, selector))
+}
+
+// signInThroughForm does the whole sign-in on an open customer page and returns
+// the payload of contract 2.3.
+func (p *tab) signInThroughForm(site *project, address string) json.RawMessage {
+	p.t.Helper()
+	form := p.signIn(site)
+	form.giveAddress(address)
+	form.giveCode(site.code(p.t, address))
+	return p.payload()
+}

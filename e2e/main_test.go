@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the tests run. Set once by TestMain.
+var (
+	root      string // of the repository
+	built     string // splitpin, as anyone would build it
+	backend   string // examples/go, likewise
+	chromium  string
+	python    string
+	node      string
+	deadlines = struct{ step, start time.Duration }{step: 20 * time.Second, start: 30 * time.Second}
+)
+
+// TestMain obtains what every test shares: the binaries and the paths of the
+// programs they meet. Under a plain "go test ./..." it says what it leaves out
+// and runs nothing; under "make test" (SPLITPIN_E2E=1) a missing program is a
+// failure, so that nothing is ever skipped unnoticed.
+func TestMain(m *testing.M) {
+	if os.Getenv("SPLITPIN_E2E") != "1" {
+		// Leaving without m.Run keeps "go test" from caching this as a pass, so the
+		// line is there every time.
+		leftOut("e2e: left out: the end-to-end tests need Chromium, Node.js and Python packages; run: make test")
+		os.Exit(0)
+	}
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	if err := find(); err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "splitpin-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	built = filepath.Join(dir, "splitpin")
+	backend = filepath.Join(dir, "backend")
+	for out, pkg := range map[string]string{built: "./cmd/splitpin", backend: "./examples/go"} {
+		if err := build(out, pkg); err != nil {
+			return 1, err
+		}
+	}
+	return m.Run(), nil
+}
+
+// find locates what the tests drive, and names everything that is missing.
+func find() error {
+	var missing []error
+	program := func(what, variable, fallback string) string {
+		name := os.Getenv(variable)
+		if name == "" {
+			name = fallback
+		}
+		path, err := exec.LookPath(name)
+		if err != nil {
+			missing = append(missing, fmt.Errorf("%s is missing (%q; %s names another)", what, name, variable))
+		}
+		return path
+	}
+	chromium = program("Chromium", "CHROMIUM", "chromium")
+	python = program("Python 3", "PYTHON", "/usr/bin/python3")
+	node = program("Node.js", "NODE", "node")
+
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	root = filepath.Dir(wd)
+	for _, folder := range []string{"e2e", "examples/express"} {
+		if _, err := os.Stat(filepath.Join(root, folder, "node_modules")); err != nil {
+			missing = append(missing, fmt.Errorf("the npm packages of %s are not installed", folder))
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w\nrun: make test", errors.Join(missing...))
+	}
+	return nil
+}
+
+// build builds one command of this module.
+func build(out, pkg string, flags ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", out}, flags...), pkg)...)
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, text)
+	}
+	return nil
+}
+
+// leftOut prints a line that the reader of "go test ./..." sees. The go command
+// hides what a passing package prints, so the line goes to the go command's own
+// standard error, where the system lets us reach it, and to ours in any case
+// ("go test -v" shows that).
+func leftOut(line string) {
+	fmt.Println("testing: warning: no tests to run") // the go command adds [no tests to run]
+	fmt.Println(line)
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid()))
+	if err != nil || strings.TrimSpace(string(command)) != "go" {
+		return
+	}
+	if stderr, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/2", os.Getppid()), os.O_WRONLY|os.O_APPEND, 0); err == nil {
+		fmt.Fprintln(stderr, line)
+		stderr.Close()
+	}
+}
