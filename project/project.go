@@ -1,0 +1,290 @@
+// Package project makes and changes projects: the apps that people sign in to.
+// It checks what an operator asks for, so that no setting can be stored that
+// makes a project unsafe, and says what is wrong with all of it at once.
+package project
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/token"
+)
+
+// SecretPrefix begins every server secret, so that people and scanners of
+// repositories know one when they see it.
+const SecretPrefix = "sps_"
+
+// secretOverlap is how long the old secret is good after a rotation.
+const secretOverlap = 24 * time.Hour
+
+// An Admin makes and changes projects.
+type Admin struct {
+	Store  splitpin.Store
+	Tokens *token.Service
+	Clock  func() time.Time
+}
+
+func (a *Admin) moment() time.Time { return a.Clock().UTC().Truncate(time.Microsecond) }
+
+// A Draft is a project to be made.
+type Draft struct {
+	ID       string          // the API key id; empty: a new UUID
+	Secret   splitpin.Secret // from outside; empty: a new one
+	AppKey   bool            // Secret shipped in apps, so it is known and opens nothing (security 16)
+	Settings splitpin.Settings
+}
+
+// Create makes a project with its keys. The first one is the default. It returns
+// the server secret, which is stored as a hash and can be shown this once; empty
+// when Draft.AppKey.
+func (a *Admin) Create(ctx context.Context, d Draft) (*splitpin.Project, splitpin.Secret, error) {
+	if d.ID == "" {
+		d.ID = splitpin.NewUUID().String()
+	}
+	problems := []error{checkID(d.ID)}
+	secret := d.Secret
+	switch {
+	case secret == "":
+		secret = newSecret()
+	case len(secret.Reveal()) < 22:
+		problems = append(problems, errors.New("secret: must be at least 22 characters; leave it out to have one made"))
+	}
+	if err := errors.Join(append(problems, Check(d.Settings))...); err != nil {
+		return nil, "", err
+	}
+	number, err := a.Store.NextNumber(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("asking for a number: %w", err)
+	}
+	now := a.moment()
+	p := &splitpin.Project{Number: number, ID: d.ID, Settings: d.Settings, CreatedAt: now, UpdatedAt: now}
+	kind := splitpin.ServerSecret
+	if d.AppKey {
+		kind = splitpin.AppKey
+	}
+	p.Secrets = []splitpin.ProjectSecret{{Hash: hash(secret), Kind: kind, CreatedAt: now}}
+	keys, err := a.Tokens.NewKeys(ctx, p, now)
+	if err != nil {
+		return nil, "", fmt.Errorf("making the project's keys: %w", err)
+	}
+	event := a.event(number, now, "project_created")
+	if event.Number, err = a.Store.NextNumber(ctx); err != nil {
+		return nil, "", fmt.Errorf("asking for a number: %w", err)
+	}
+	err = a.Store.Change(ctx, splitpin.Reads{Settings: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		p.Default = true
+		for _, other := range r.Projects {
+			if strings.EqualFold(other.ID, p.ID) {
+				return splitpin.Writes{}, fmt.Errorf("there is a project with the id %s already", p.ID)
+			}
+			p.Default = p.Default && !other.Default
+		}
+		w := splitpin.Writes{Create: []splitpin.Record{p, event}}
+		for _, k := range keys {
+			w.Create = append(w.Create, k)
+		}
+		return w, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if d.AppKey {
+		secret = ""
+	}
+	return p, secret, nil
+}
+
+// Change alters a project under a lock and saves it when what alter left is
+// sound.
+func (a *Admin) Change(ctx context.Context, id string, alter func(*splitpin.Project) error) (*splitpin.Project, error) {
+	number, err := a.Store.NextNumber(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a number: %w", err)
+	}
+	now := a.moment()
+	var changed *splitpin.Project
+	err = a.Store.Change(ctx, splitpin.Reads{Project: id}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		if changed = r.Project; changed == nil {
+			return splitpin.Writes{}, fmt.Errorf("there is no project with the id %s", id)
+		}
+		if err := alter(changed); err != nil {
+			return splitpin.Writes{}, err
+		}
+		if err := Check(changed.Settings); err != nil {
+			return splitpin.Writes{}, err
+		}
+		changed.UpdatedAt = now
+		event := a.event(changed.Number, now, "project_changed")
+		event.Number = number
+		return splitpin.Writes{Put: []splitpin.Record{changed}, Create: []splitpin.Record{event}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changed, nil
+}
+
+// RotateSecret gives a project a new server secret. The newest of the others
+// stays good for a day, or not at all when compromised is set.
+func (a *Admin) RotateSecret(ctx context.Context, id string, compromised bool) (splitpin.Secret, time.Time, error) {
+	secret, now := newSecret(), a.moment()
+	until := now.Add(secretOverlap)
+	if compromised {
+		until = now
+	}
+	_, err := a.Change(ctx, id, func(p *splitpin.Project) error {
+		var kept []splitpin.ProjectSecret
+		for i, s := range p.Secrets {
+			newest := s.Kind == splitpin.ServerSecret && !slices.ContainsFunc(p.Secrets[i+1:], func(later splitpin.ProjectSecret) bool {
+				return later.Kind == splitpin.ServerSecret
+			})
+			switch {
+			case s.Kind != splitpin.ServerSecret:
+				kept = append(kept, s)
+			case newest && !compromised:
+				if s.RetiresAt.IsZero() || s.RetiresAt.After(until) {
+					s.RetiresAt = until
+				}
+				kept = append(kept, s)
+			}
+		}
+		p.Secrets = append(kept, splitpin.ProjectSecret{Hash: hash(secret), Kind: splitpin.ServerSecret, CreatedAt: now})
+		return nil
+	})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return secret, until, nil
+}
+
+func (a *Admin) event(project int64, now time.Time, kind string) *splitpin.AuditEvent {
+	return &splitpin.AuditEvent{Project: project, At: now, Kind: kind}
+}
+
+func newSecret() splitpin.Secret {
+	var b [32]byte
+	rand.Read(b[:]) // never fails: see crypto/rand
+	return splitpin.Secret(SecretPrefix + base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+func hash(secret splitpin.Secret) [32]byte { return sha256.Sum256([]byte(secret.Reveal())) }
+
+var (
+	anID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{35,63}$`)
+	aColour  = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+	aLocale  = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+	maxLogo  = 64 << 10
+	logoKind = map[string]bool{"image/png": true, "image/jpeg": true, "image/webp": true, "image/svg+xml": true}
+)
+
+func checkID(id string) error {
+	if !anID.MatchString(id) {
+		return errors.New("id: must be 36 to 64 letters, digits and hyphens, like a UUID (some published clients refuse a shorter one)")
+	}
+	return nil
+}
+
+// Check returns everything that is wrong with settings, joined.
+func Check(s splitpin.Settings) error {
+	var problems []error
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	if len(s.Name) > 60 || strings.ContainsAny(s.Name, "\r\n\t\x00") {
+		wrong("name: must be one line of at most 60 bytes")
+	}
+	if u, err := url.Parse(s.Issuer); s.Issuer != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s.Issuer, "/")) {
+		wrong("issuer: must be a URL like https://login.example.com, without a slash at its end")
+	}
+	for _, o := range s.Origins {
+		if o == splitpin.AnyOrigin || o == "://" {
+			continue
+		}
+		switch canonical, ok := splitpin.ParseOrigin(o); {
+		case !ok:
+			wrong("origin: %q is none; write https://shop.example or an app scheme like shop://", o)
+		case canonical != o:
+			wrong("origin: write %q as %q: scheme and host, no path", o, canonical)
+		}
+	}
+	if s.Colour != "" && !aColour.MatchString(s.Colour) {
+		wrong("colour: must look like #1a6b4f")
+	}
+	if s.Locale != "" && !aLocale.MatchString(s.Locale) {
+		wrong("locale: must be a language like en or pt-BR")
+	}
+	if len(s.Logo) > maxLogo {
+		wrong("logo: has %d KiB; at most 64 are allowed", len(s.Logo)>>10)
+	}
+	if len(s.Logo) > 0 && !logoKind[s.LogoType] {
+		wrong("logo: must be PNG, JPEG, WebP or SVG")
+	}
+	if s.Lookup != splitpin.LookupOff && s.Lookup != splitpin.LookupMinimal {
+		wrong("lookup: must be off or minimal")
+	}
+	if s.CodeLifetime != 0 && (s.CodeLifetime < 30*time.Second || s.CodeLifetime > 10*time.Minute) {
+		wrong("code-lifetime: must be between 30s and 10m")
+	}
+	if s.CodeTries < 0 || s.CodeTries > 10 {
+		wrong("code-tries: must be between 1 and 10")
+	}
+	if s.AccessLifetime != 0 && (s.AccessLifetime < time.Minute || s.AccessLifetime > 24*time.Hour) {
+		wrong("access-lifetime: must be between 1m and 24h")
+	}
+	if l := s.Limits; l.StartsPerNetwork < 0 || l.RefusePerNetwork < 0 || l.MessagesPerAddress < 0 || l.MessagesPerDay < 0 {
+		wrong("limits: must not be negative; 0 is the default")
+	}
+	problems = append(problems, checkCode(s))
+	return errors.Join(problems...)
+}
+
+func checkCode(s splitpin.Settings) error {
+	length, alphabet := code.Shape(s)
+	seen := map[rune]bool{}
+	for _, r := range alphabet {
+		if r <= ' ' || r > '~' || strings.ContainsRune("-'\"<>&", r) || seen[r] {
+			return fmt.Errorf("code-alphabet: must be different visible ASCII characters, without - and quotes")
+		}
+		seen[r] = true
+	}
+	if len(alphabet) < 2 || length < 4 || length > code.MaxLength {
+		return fmt.Errorf("code-length: must be between 4 and %d, with at least two characters to choose from", code.MaxLength)
+	}
+	if p := GuessProbability(s); p > signin.MaxGuessProbability {
+		need := int(math.Ceil(math.Log(code.Space(s)*p/signin.MaxGuessProbability) / math.Log(float64(len(alphabet)))))
+		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account of %.0f a day; at most one of %.0f is allowed. Use a length of %d, or fewer tries",
+			1/p, 1/signin.MaxGuessProbability, need)
+	}
+	return nil
+}
+
+// GuessProbability is the chance that somebody guesses a code of one address on
+// one day under these settings.
+func GuessProbability(s splitpin.Settings) float64 {
+	tries := s.CodeTries
+	if tries == 0 {
+		tries = code.DefaultTries
+	}
+	return signin.GuessProbability(s, code.Space(s), tries)
+}
+
+// SetLogo reads an image into settings.
+func SetLogo(s *splitpin.Settings, image []byte) {
+	s.Logo, s.LogoType = image, http.DetectContentType(image)
+	if trimmed := strings.TrimSpace(string(image[:min(len(image), 1024)])); strings.HasPrefix(trimmed, "<svg") || strings.HasPrefix(trimmed, "<?xml") {
+		s.LogoType = "image/svg+xml"
+	}
+}

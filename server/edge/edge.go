@@ -1,0 +1,364 @@
+// Package edge is what every face needs to know of a request before it can
+// translate it: who asks, for which project, from which origin, with what body.
+// It decides nothing about sign-ins.
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/signin"
+)
+
+// MaxBody is how much of a request body is read.
+const MaxBody = 64 << 10
+
+// Errors of reading a request.
+var (
+	ErrBody = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request",
+		Message: "The body must be one JSON object."}
+	ErrLarge = &splitpin.Error{Kind: splitpin.Invalid, Code: "too_large",
+		Message: "The body is larger than 64 KiB."}
+	ErrMedia = &splitpin.Error{Kind: splitpin.Invalid, Code: "unsupported_media_type",
+		Message: "Send the body as JSON, with Content-Type: application/json."}
+	ErrDisagree = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "unknown_project",
+		Message: "The API key ids in the path, the header and the body are not the same."}
+	ErrNotDefault = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "unknown_project",
+		Message: "At the root this server serves its default project only. Use the base path /p/<API_KEY_ID> for any other."}
+)
+
+// An Edge reads requests for one server.
+type Edge struct {
+	Engine    *signin.Engine
+	PublicURL *url.URL       // what people and tokens see; scheme and host
+	Proxies   []netip.Prefix // whose forwarding headers are believed; empty: nobody's
+	AnyOrigin bool           // insecure_any_origin: "*" in a project's list counts
+	Loopback  bool           // development: every loopback name is our host
+	Log       *slog.Logger
+}
+
+// Hosted reports whether a request names a host that is ours. Anything else
+// would let a foreign name into links, cookies and caches (security 13), or be
+// DNS rebinding (security 17).
+func (e *Edge) Hosted(r *http.Request) bool {
+	if strings.EqualFold(withoutDefaultPort(e.PublicURL.Scheme, r.Host), e.PublicURL.Host) {
+		return true
+	}
+	if !e.Loopback {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	host = strings.Trim(host, "[]")
+	return strings.EqualFold(host, "localhost") || host == "127.0.0.1" || host == "::1"
+}
+
+func withoutDefaultPort(scheme, host string) string {
+	if scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// Addr returns the address of the client. Forwarding headers count only when
+// they come from a configured proxy, and are read right to left, so that what a
+// client writes itself is never believed.
+func (e *Edge) Addr(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := peer.Addr().Unmap().WithZone("")
+	if !e.trusts(addr) {
+		return addr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop.Unmap().WithZone("")
+		if !e.trusts(addr) {
+			break
+		}
+	}
+	return addr
+}
+
+func (e *Edge) trusts(a netip.Addr) bool {
+	for _, p := range e.Proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// KnownCookie is what a browser keeps to be spared the limits that strangers
+// share. It opens nothing.
+const KnownCookie = "__Host-splitpin-known"
+
+// Caller returns who asks.
+func (e *Edge) Caller(r *http.Request) signin.Caller {
+	c := signin.Caller{
+		Addr: e.Addr(r), Device: Device(r.UserAgent()),
+		Browser: r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Sec-Fetch-Mode") != "",
+	}
+	if cookie, err := r.Cookie(KnownCookie); err == nil {
+		c.Known = cookie.Value
+	}
+	return c
+}
+
+// Project returns the project that a request is for: the path's, or at the root
+// the default one. What else names a project, in the header API_KEY_ID or in
+// claims (body, parameters), must agree.
+func (e *Edge) Project(r *http.Request, claims ...string) (*splitpin.Project, error) {
+	path := r.PathValue("project")
+	p, err := e.Engine.Project(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range append(claims, r.Header.Get("API_KEY_ID")) {
+		if id == "" || strings.EqualFold(id, p.ID) {
+			continue
+		}
+		if path == "" {
+			if _, err := e.Engine.Project(id); err == nil {
+				return nil, ErrNotDefault
+			}
+			return nil, signin.ErrProject
+		}
+		return nil, ErrDisagree
+	}
+	return p, nil
+}
+
+// CORS answers what browsers ask about origins and reports whether the request
+// was a preflight, which is then answered. Credentials only for an origin that
+// the project lists itself; one that only "*" matches may call without
+// (security 14).
+func (e *Edge) CORS(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (preflight bool) {
+	w.Header().Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	preflight = r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	if origin != "" && p != nil {
+		canonical, ok := splitpin.ParseOrigin(origin)
+		switch {
+		case !ok || canonical != origin:
+		case p.Lists(origin):
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Access-Control-Allow-Credentials", "true")
+		case p.ListsAny() && e.AnyOrigin:
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+	}
+	if preflight {
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
+		w.Header().Set("Access-Control-Allow-Headers", "API_KEY_ID, API_SECRET_KEY, Content-Type, Authorization, Attempt-Secret")
+		w.Header().Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+	} else if origin != "" {
+		w.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
+	}
+	return preflight
+}
+
+// PublicCORS lets any page read an answer that anybody may have.
+func PublicCORS(w http.ResponseWriter, r *http.Request) (preflight bool) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	w.Header().Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	w.Header().Set("Access-Control-Allow-Headers", "API_KEY_ID, Content-Type, Authorization")
+	w.Header().Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// ReadJSON reads one JSON object into v. Its errors are ErrMedia, ErrLarge and
+// ErrBody.
+func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return ErrMedia
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err := d.Decode(v); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return ErrLarge
+		}
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return ErrBody.In(wrong.Field).Because(err)
+		}
+		return ErrBody.Because(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return ErrBody
+	}
+	return nil
+}
+
+// WriteJSON answers with v. What a face answers is personal unless it says
+// otherwise, so nothing keeps it.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("edge: an answer that is no JSON: " + err.Error()) // a type of ours is wrong
+	}
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// Bearer returns the bearer token of a request, or nothing.
+func Bearer(r *http.Request) splitpin.Secret {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return splitpin.Secret(strings.TrimSpace(token))
+}
+
+// ErrSecret refuses a call that needs a server secret.
+var ErrSecret = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "unauthenticated",
+	Message: "This needs a server secret of the project."}
+
+// ErrSecretOrigin refuses a server secret that comes from a web page: there it is
+// known to everybody.
+var ErrSecretOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "forbidden",
+	Message: "A server secret must never be used in a browser. Treat it as known to strangers and rotate it."}
+
+// Trusted reports whether a request shows a server secret of p. Without one, or
+// with a wrong one, it reports false: endpoints that need none ignore it, because
+// apps send secrets that are none (contract 0.3). A genuine one from a web page
+// is ErrSecretOrigin.
+func (e *Edge) Trusted(r *http.Request, p *splitpin.Project, secret splitpin.Secret) (bool, error) {
+	if secret == "" || !p.HasServerSecret(time.Now(), secret) {
+		return false, nil
+	}
+	if r.Header.Get("Origin") != "" {
+		if err := e.Engine.Audit(r.Context(), p, "server_secret_in_browser", e.Caller(r)); err != nil {
+			return false, err
+		}
+		return false, ErrSecretOrigin
+	}
+	return true, nil
+}
+
+// Status is the one table from kinds of error to HTTP status.
+func Status(err *splitpin.Error) int {
+	switch err.Code {
+	case ErrLarge.Code:
+		return http.StatusRequestEntityTooLarge
+	case ErrMedia.Code:
+		return http.StatusUnsupportedMediaType
+	}
+	switch err.Kind {
+	case splitpin.Invalid:
+		return http.StatusBadRequest
+	case splitpin.Unauthenticated:
+		return http.StatusUnauthorized
+	case splitpin.Forbidden:
+		return http.StatusForbidden
+	case splitpin.NotFound:
+		return http.StatusNotFound
+	case splitpin.Conflict:
+		return http.StatusConflict
+	case splitpin.TooMany:
+		return http.StatusTooManyRequests
+	case splitpin.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+var internal = &splitpin.Error{Kind: splitpin.Internal, Code: "internal",
+	Message: "Something went wrong on our side. Please try again in a moment."}
+
+// Refusal returns what to tell the caller about err, and logs what nobody
+// foresaw: its text stays with us. A client that went away is nobody's error.
+func (e *Edge) Refusal(r *http.Request, err error) *splitpin.Error {
+	known := splitpin.ErrorOf(err)
+	if known == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		known = splitpin.ErrUnavailable
+	}
+	switch {
+	case known == nil:
+		e.Log.ErrorContext(r.Context(), "request went wrong", "request_id", RequestID(r), "route", r.Pattern, "error", err)
+		return internal
+	case known.Kind == splitpin.Unavailable || known.Kind == splitpin.Internal:
+		e.Log.WarnContext(r.Context(), "request could not be served", "request_id", RequestID(r), "route", r.Pattern, "code", known.Code, "error", err)
+	}
+	return known
+}
+
+// Seconds rounds a wait up, so that who waits so long is not refused again.
+func Seconds(d time.Duration) int {
+	if d <= 0 {
+		return 0
+	}
+	return int((d + time.Second - 1) / time.Second)
+}
+
+type requestIDKey struct{}
+
+// WithRequestID gives a request an id that stands in the log and in errors.
+func WithRequestID(r *http.Request) *http.Request {
+	var b [9]byte
+	rand.Read(b[:]) // never fails: see crypto/rand
+	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, base64.RawURLEncoding.EncodeToString(b[:])))
+}
+
+// RequestID returns the id that WithRequestID gave.
+func RequestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey{}).(string)
+	return id
+}
+
+// SetRetryAfter says in a header when to come back, where that is known.
+func SetRetryAfter(w http.ResponseWriter, err *splitpin.Error) {
+	if n := Seconds(err.RetryAfter); n > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(n))
+	}
+}
+
+// WriteKeySet answers with a key set, or with the news that the caller's copy is
+// still good. Five minutes in a cache is what key rotation counts with.
+func WriteKeySet(w http.ResponseWriter, r *http.Request, body []byte, etag string) {
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	w.Write(body)
+}

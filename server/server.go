@@ -1,0 +1,205 @@
+// Package server is HTTP: it translates requests for the engine and the engine's
+// answers for whoever asked. Start reading at routes.go.
+//
+// Each face has its own way to say what went wrong, and one table from kinds of
+// error to status; a handler that needs an if about sign-ins is a sign that the
+// engine lacks a method.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/server/cotter"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
+	"github.com/splitpin/splitpin/web"
+)
+
+// Options are what a Server is made of. Edge, Tokens, People and Ready are
+// required.
+type Options struct {
+	Edge   *edge.Edge
+	Tokens *token.Service
+	People *account.Directory
+
+	// Ready reports why the server should get no requests, or nil.
+	Ready func(context.Context) error
+
+	// Inbox and InboxToken switch the development inbox on. Nil in production.
+	Inbox      *delivery.Inbox
+	InboxToken string
+	DemoURL    string // offered by the inbox page; empty: not offered
+}
+
+// A Server answers HTTP.
+type Server struct {
+	*edge.Edge
+	tokens   *token.Service
+	people   *account.Directory
+	ready    func(context.Context) error
+	inbox    *delivery.Inbox
+	secret   string // of the inbox
+	demo     string
+	assets   http.Handler
+	mux      *http.ServeMux
+	draining atomic.Bool
+}
+
+// New returns a server whose routes are wired.
+func New(o Options) *Server {
+	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready,
+		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), mux: http.NewServeMux()}
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.pattern, r.handle)
+	}
+	cotter.New(cotter.Options{Edge: o.Edge, Engine: o.Edge.Engine, Tokens: o.Tokens, People: o.People}).Register(s.mux)
+	return s
+}
+
+// Drain makes /readyz say that this node goes away; requests are still served.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// ServeHTTP answers one request: it gets an id, must name a host that is ours,
+// and is logged by its route, never by its query.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	r = edge.WithRequestID(r)
+	h := w.Header()
+	h.Set("X-Request-Id", edge.RequestID(r))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	if s.PublicURL.Scheme == "https" {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.Log.ErrorContext(r.Context(), "handler panicked", "request_id", edge.RequestID(r), "panic", p, "stack", string(debug.Stack()))
+			if !rec.wrote {
+				s.problem(rec, r, errPanic)
+			}
+		}
+		s.Log.DebugContext(r.Context(), "request", "request_id", edge.RequestID(r), "method", r.Method,
+			"route", r.Pattern, "status", rec.status, "took", time.Since(started))
+	}()
+	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+		s.misdirected(rec, r)
+		return
+	}
+	s.mux.ServeHTTP(rec, r)
+}
+
+var (
+	errPanic = errors.New("a handler panicked")
+	errRoute = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
+		Message: "There is nothing at this address. api/openapi.yaml describes what there is."}
+)
+
+func (s *Server) misdirected(w http.ResponseWriter, r *http.Request) {
+	s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
+		"request_id", edge.RequestID(r))
+	http.Error(w, "This server answers for "+s.PublicURL.Host+" only.", http.StatusMisdirectedRequest)
+}
+
+// A recorder notices the status for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote {
+		r.status, r.wrote = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(b)
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// An answer is what a handler of /v1 says: a status and a body, or an error.
+type answer struct {
+	status int
+	body   any // nil: none
+}
+
+func ok(body any) (*answer, error) { return &answer{http.StatusOK, body}, nil }
+
+// call wraps a handler of /v1: it resolves the project, answers for other
+// origins, and turns an error into a problem.
+func (s *Server) call(h func(http.ResponseWriter, *http.Request, *splitpin.Project) (*answer, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.Project(r)
+		s.CORS(w, r, p)
+		if err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		a, err := h(w, r, p)
+		switch {
+		case err != nil:
+			s.problem(w, r, err)
+		case a.body == nil:
+			w.WriteHeader(a.status)
+		default:
+			edge.WriteJSON(w, a.status, a.body)
+		}
+	}
+}
+
+func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
+	p, _ := s.Project(r) // an unknown project lists no origin
+	if !s.CORS(w, r, p) {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	p, _ := s.Project(r)
+	s.CORS(w, r, p)
+	s.problem(w, r, errRoute)
+}
+
+// problem answers with an error of /v1 (RFC 9457).
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	e := s.Refusal(r, err)
+	p := api.Problem{
+		Type: "urn:splitpin:error:" + e.Code, Title: strings.ReplaceAll(e.Code, "_", " "), Status: edge.Status(e),
+		Detail: e.Message, Code: e.Code, RequestID: edge.RequestID(r),
+		Field: e.Field, RetryAfter: edge.Seconds(e.RetryAfter), Challenge: e.Challenge,
+	}
+	if e.Code == signin.ErrWrong.Code {
+		p.TriesLeft = &e.TriesLeft
+	}
+	edge.SetRetryAfter(w, e)
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="splitpin"`)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	edge.WriteJSON(w, p.Status, p)
+}
+
+func cut(pattern string) (method, path string) {
+	method, path, _ = strings.Cut(pattern, " ")
+	return method, path
+}

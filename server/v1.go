@@ -1,0 +1,420 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
+)
+
+func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	var req api.StartRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	started, err := s.Engine.Start(r.Context(), signin.StartRequest{
+		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
+		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
+		Locale: locale(req.Locale), Puzzle: req.Puzzle, By: s.Caller(r),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &answer{http.StatusCreated, api.StartResponse{
+		Attempt: attempt(started), Secret: started.Secret.Reveal(),
+	}}, nil
+}
+
+func (s *Server) showAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	h, err := s.handle(r, p)
+	if err != nil {
+		return nil, err
+	}
+	started, err := s.Engine.Look(r.Context(), h)
+	if err != nil {
+		return nil, err
+	}
+	return ok(attempt(started))
+}
+
+func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	h, err := s.handle(r, p)
+	if err != nil {
+		return nil, err
+	}
+	started, err := s.Engine.Resend(r.Context(), h)
+	if err != nil {
+		return nil, err
+	}
+	return ok(attempt(started))
+}
+
+func (s *Server) answerAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	h, err := s.handle(r, p)
+	if err != nil {
+		return nil, err
+	}
+	var req json.RawMessage
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	if len(req) == 0 || req[0] != '{' {
+		return nil, edge.ErrBody
+	}
+	granted, err := s.Engine.Answer(r.Context(), h, req)
+	if err != nil {
+		return nil, err
+	}
+	s.rememberBrowser(w, r, p, granted.Identifier)
+	return ok(api.Granted{
+		AuthorizationCode: granted.Code.Reveal(), ChallengeID: granted.ChallengeID,
+		ExpiresIn: edge.Seconds(granted.ExpiresIn),
+	})
+}
+
+// rememberBrowser gives a page of ours the cookie that spares its person the
+// limits that strangers share. A call from elsewhere gets none.
+func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *splitpin.Project, identifier string) {
+	if r.Header.Get("Sec-Fetch-Site") != "same-origin" {
+		return
+	}
+	known, err := s.Engine.KnownBrowser(p, identifier)
+	if err != nil {
+		s.Log.WarnContext(r.Context(), "making the cookie of a known browser", "request_id", edge.RequestID(r), "error", err)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: edge.KnownCookie, Value: known, Path: "/", MaxAge: 90 * 86400,
+		HttpOnly: true, Secure: true, SameSite: http.SameSiteNoneMode, Partitioned: true})
+}
+
+// handle reads what a starter shows. An id that is none is like one that is
+// unknown.
+func (s *Server) handle(r *http.Request, p *splitpin.Project) (signin.Handle, error) {
+	id, err := splitpin.ParseAttemptID(r.PathValue("id"))
+	if err != nil {
+		return signin.Handle{}, signin.ErrUnknown
+	}
+	return signin.Handle{Project: p, ID: id, Secret: splitpin.Secret(r.Header.Get(api.AttemptSecretHeader)), By: s.Caller(r)}, nil
+}
+
+func attempt(s *signin.Started) api.Attempt {
+	a, now := s.Attempt, time.Now()
+	out := api.Attempt{
+		ID: a.ID.String(), Method: a.Method, Purpose: string(a.Purpose), Identifier: a.Identifier,
+		State: state(a, now), TriesLeft: a.MaxTries - a.Tries,
+		ExpiresIn: edge.Seconds(a.ExpiresAt.Sub(now)), ResendIn: -1,
+	}
+	if s.Form.CodeLength > 0 {
+		out.Code = &api.CodeForm{Length: s.Form.CodeLength, Alphabet: s.Form.CodeAlphabet}
+	}
+	if wait := signin.ResendIn(now, a); wait >= 0 {
+		out.ResendIn = edge.Seconds(wait)
+	}
+	return out
+}
+
+func state(a *splitpin.Attempt, now time.Time) string {
+	switch {
+	case !a.CollectedAt.IsZero():
+		return "collected"
+	case !a.ProvedAt.IsZero():
+		return "proved"
+	case !a.DeniedAt.IsZero():
+		return "denied"
+	case !a.Open(now):
+		return "expired"
+	}
+	return "open"
+}
+
+var errGrantType = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
+	Message: "grant_type must be authorization_code or refresh_token."}
+
+func (s *Server) token(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	var req api.TokenRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	switch req.GrantType {
+	case "authorization_code":
+		c, err := s.Engine.Collect(r.Context(), signin.CollectRequest{
+			Project: p, Code: req.Code, Verifier: req.CodeVerifier, ChallengeID: req.ChallengeID,
+			Destination: req.RedirectURL, Origin: r.Header.Get("Origin"), By: s.Caller(r),
+		})
+		if err != nil {
+			return nil, err
+		}
+		out := tokens(c.Tokens)
+		u := user(c.User)
+		out.User = &u
+		return ok(out)
+	case "refresh_token":
+		c, err := s.Engine.Refresh(r.Context(), signin.RefreshRequest{
+			Project: p, Token: splitpin.Secret(req.RefreshToken), By: s.Caller(r),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return ok(tokens(c.Tokens))
+	}
+	return nil, errGrantType
+}
+
+func tokens(t token.Set) api.Tokens {
+	return api.Tokens{
+		AccessToken: t.AccessToken.Reveal(), IDToken: t.IDToken.Reveal(), RefreshToken: t.RefreshToken.Reveal(),
+		ExpiresIn: t.ExpiresIn, TokenType: "Bearer", AuthMethod: t.AuthMethod,
+	}
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	var req api.LogoutRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	err := s.Engine.Logout(r.Context(), signin.RefreshRequest{Project: p, Token: splitpin.Secret(req.RefreshToken), By: s.Caller(r)})
+	return &answer{http.StatusNoContent, nil}, err
+}
+
+func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
+	w.Header().Set("Cache-Control", "public, max-age=60")
+	methods := s.Engine.Methods()
+	slices.Sort(methods)
+	return ok(api.Project{
+		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: logoURL(p),
+		Locale: or(p.Settings.Locale, "en"), Methods: methods,
+	})
+}
+
+// keys is the key set that verifiers fetch: the same document for old and new
+// ones (design section 6).
+func (s *Server) keys(w http.ResponseWriter, r *http.Request) {
+	edge.PublicCORS(w, r)
+	p, err := s.Project(r)
+	if err != nil {
+		s.problem(w, r, err)
+		return
+	}
+	body, etag, err := s.tokens.KeySet(p)
+	if err != nil {
+		s.problem(w, r, err)
+		return
+	}
+	edge.WriteKeySet(w, r, body, etag)
+}
+
+func (s *Server) identityKey(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
+	key, err := s.tokens.IdentityKey(p)
+	if err != nil {
+		return nil, err
+	}
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	return ok(key)
+}
+
+// For the user of a bearer access token.
+
+func (s *Server) me(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	_, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	return ok(user(u))
+}
+
+func (s *Server) mySessions(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	current, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	return s.sessionsOf(r, u, current.Number)
+}
+
+func (s *Server) endMySession(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	_, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return nil, signin.ErrNoSession
+	}
+	if err := s.Engine.EndSession(r.Context(), u, number); err != nil {
+		return nil, err
+	}
+	return ok(api.Ended{Ended: 1})
+}
+
+func (s *Server) endMySessions(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	current, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	keep := int64(0)
+	if r.URL.Query().Get("keep") == "current" {
+		keep = current.Number
+	}
+	ended, err := s.Engine.EndSessions(r.Context(), u, keep)
+	if err != nil {
+		return nil, err
+	}
+	return ok(api.Ended{Ended: ended})
+}
+
+func (s *Server) sessionsOf(r *http.Request, u *splitpin.User, current int64) (*answer, error) {
+	list, err := s.Engine.Sessions(r.Context(), u)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Sessions{Sessions: make([]api.Session, 0, len(list))}
+	for _, l := range list {
+		out.Sessions = append(out.Sessions, api.Session{
+			ID: strconv.FormatInt(l.Number, 10), Current: l.Number == current, Method: l.AuthMethod, Device: l.Device,
+			CreatedAt: l.CreatedAt, UsedAt: l.UsedAt, ExpiresAt: earlier(l.IdleUntil, l.ExpiresAt),
+		})
+	}
+	return ok(out)
+}
+
+// For backends.
+
+// backend admits a call that shows a server secret as bearer.
+func (s *Server) backend(r *http.Request, p *splitpin.Project) error {
+	trusted, err := s.Trusted(r, p, edge.Bearer(r))
+	if err == nil && !trusted {
+		err = edge.ErrSecret
+	}
+	return err
+}
+
+func (s *Server) listUsers(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	if err := s.backend(r, p); err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	if q.Has("identifier") {
+		u, err := s.people.ByIdentifier(r.Context(), p.Number, q.Get("identifier"))
+		if e := splitpin.ErrorOf(err); e != nil && e.Code == splitpin.ErrNotFound.Code {
+			return ok(api.Users{Users: []api.User{}})
+		}
+		if err != nil {
+			return nil, err
+		}
+		return ok(api.Users{Users: []api.User{user(u)}})
+	}
+	page := 0
+	if text := q.Get("page"); text != "" {
+		var err error
+		if page, err = strconv.Atoi(text); err != nil || page < 0 {
+			return nil, errPage
+		}
+	}
+	list, more, err := s.people.List(r.Context(), p.Number, page)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Users{Users: make([]api.User, 0, len(list))}
+	for _, u := range list {
+		out.Users = append(out.Users, user(u))
+	}
+	if more {
+		next := page + 1
+		out.NextPage = &next
+	}
+	return ok(out)
+}
+
+var errPage = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "page",
+	Message: "page must be a whole number from 0."}
+
+func (s *Server) createUser(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	if err := s.backend(r, p); err != nil {
+		return nil, err
+	}
+	var req api.UserRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	u, err := s.people.Create(r.Context(), p.Number, req.Identifier, req.ClientUserID, true)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{http.StatusCreated, user(u)}, nil
+}
+
+func (s *Server) someUser(r *http.Request, p *splitpin.Project) (*splitpin.User, error) {
+	if err := s.backend(r, p); err != nil {
+		return nil, err
+	}
+	return s.people.ByID(r.Context(), p.Number, r.PathValue("id"))
+}
+
+func (s *Server) showUser(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	u, err := s.someUser(r, p)
+	if err != nil {
+		return nil, err
+	}
+	return ok(user(u))
+}
+
+func (s *Server) userSessions(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	u, err := s.someUser(r, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.sessionsOf(r, u, 0)
+}
+
+func (s *Server) endUserSessions(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	u, err := s.someUser(r, p)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := s.Engine.EndSessions(r.Context(), u, 0)
+	if err != nil {
+		return nil, err
+	}
+	return ok(api.Ended{Ended: ended})
+}
+
+func user(u *splitpin.User) api.User {
+	kinds := map[splitpin.IdentifierKind]string{splitpin.Email: "email", splitpin.Phone: "phone", splitpin.OtherName: "other"}
+	return api.User{
+		ID: u.ID.String(), Identifier: u.Identifier, Kind: kinds[u.Kind], Proved: !u.ProvedAt.IsZero(),
+		ClientUserID: u.ClientUserID, Locale: u.Locale, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+	}
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// locale keeps what can be a language tag and nothing else.
+func locale(s string) string {
+	if len(s) > 35 {
+		return ""
+	}
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
+			return ""
+		}
+	}
+	return s
+}

@@ -1,0 +1,159 @@
+// Package code is the method of the emailed code: a short code is sent to an
+// address, and whoever reads it there has proved the address.
+package code
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"math"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/signin"
+)
+
+// Defaults of the settings that a project may change.
+const (
+	DefaultLength   = 6
+	DefaultAlphabet = "0123456789"
+	DefaultLifetime = 10 * time.Minute // the most that OWASP ASVS 6.5.5 allows
+	DefaultTries    = 5
+
+	// hardened is how many codes there must at least be to choose from where the
+	// guessing budget is spent: ten digits.
+	hardened = 1e10
+
+	// MaxLength bounds what people can be asked to type.
+	MaxLength = 16
+)
+
+// Email is the method "email_code".
+type Email struct{}
+
+var _ signin.Method = Email{}
+
+func (Email) Name() string       { return "email_code" }
+func (Email) AuthMethod() string { return "OTP" }
+
+// data is what an attempt keeps of this method: how the code looks, not what it
+// is.
+type data struct {
+	Length   int    `json:"l"`
+	Alphabet string `json:"a,omitempty"` // empty: digits
+}
+
+func (d data) alphabet() string {
+	if d.Alphabet == "" {
+		return DefaultAlphabet
+	}
+	return d.Alphabet
+}
+
+// Shape returns length and alphabet of a project's codes.
+func Shape(s splitpin.Settings) (length int, alphabet string) {
+	length, alphabet = s.CodeLength, s.CodeAlphabet
+	if length == 0 {
+		length = DefaultLength
+	}
+	if alphabet == "" {
+		alphabet = DefaultAlphabet
+	}
+	return length, alphabet
+}
+
+// Space returns how many different codes a project's settings give.
+func Space(s splitpin.Settings) float64 {
+	length, alphabet := Shape(s)
+	return math.Pow(float64(len(alphabet)), float64(length))
+}
+
+func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, error) {
+	if req.Kind != splitpin.Email {
+		return signin.Begun{}, account.ErrIdentifier
+	}
+	s := req.Project.Settings
+	length, alphabet := Shape(s)
+	longer := length
+	for math.Pow(float64(len(alphabet)), float64(longer)) < hardened {
+		longer++
+	}
+	begun := signin.Begun{
+		Data: encode(length, alphabet), Hardened: encode(longer, alphabet),
+		Lifetime: s.CodeLifetime, Tries: s.CodeTries,
+		Channel: splitpin.EmailChannel, Template: "code",
+	}
+	if begun.Lifetime == 0 {
+		begun.Lifetime = DefaultLifetime
+	}
+	if begun.Tries == 0 {
+		begun.Tries = DefaultTries
+	}
+	return begun, nil
+}
+
+func encode(length int, alphabet string) []byte {
+	d := data{Length: length}
+	if alphabet != DefaultAlphabet {
+		d.Alphabet = alphabet
+	}
+	b, _ := json.Marshal(d) // cannot fail: an int and a string
+	return b
+}
+
+func (Email) Describe(a *splitpin.Attempt) signin.Form {
+	var d data
+	if json.Unmarshal(a.Data, &d) != nil {
+		return signin.Form{}
+	}
+	return signin.Form{CodeLength: d.Length, CodeAlphabet: d.alphabet()}
+}
+
+// Secret returns the code of an attempt. It is the same however often it is
+// sent: a resend repeats it (security 9).
+func (Email) Secret(a *splitpin.Attempt, derive signin.Derive) (splitpin.Secret, error) {
+	var d data
+	if err := json.Unmarshal(a.Data, &d); err != nil {
+		return "", err
+	}
+	key, err := derive("code")
+	if err != nil {
+		return "", err
+	}
+	return splitpin.Secret(spell(key, d.Length, d.alphabet())), nil
+}
+
+// spell writes 256 random bits as a code. The remainder of so large a number is
+// even over all codes to within 2^-190.
+func spell(key [32]byte, length int, alphabet string) string {
+	code := make([]byte, length)
+	n, digit, base := new(big.Int).SetBytes(key[:]), new(big.Int), big.NewInt(int64(len(alphabet)))
+	for i := length - 1; i >= 0; i-- {
+		n.DivMod(n, base, digit)
+		code[i] = alphabet[digit.Int64()]
+	}
+	return string(code)
+}
+
+// Check compares in constant time. Spaces and hyphens are not part of an answer,
+// and where the alphabet has no lower-case letters its case does not matter.
+func (m Email) Check(c signin.Check) bool {
+	var answer struct {
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(c.Answer, &answer) != nil {
+		return false
+	}
+	right, err := m.Secret(c.Attempt, c.Derive)
+	if err != nil {
+		return false
+	}
+	given := strings.NewReplacer(" ", "", "-", "", "\u00a0", "", "\t", "", "\n", "").Replace(answer.Code)
+	if alphabet := m.Describe(c.Attempt).CodeAlphabet; strings.ToUpper(alphabet) == alphabet {
+		given = strings.ToUpper(given)
+	}
+	return subtle.ConstantTimeCompare([]byte(given), []byte(right.Reveal())) == 1
+}

@@ -1,0 +1,213 @@
+package signin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/token"
+)
+
+// ErrGrant is every reason why a code gives no session. It does not say which,
+// to whoever may have found the code; the audit log does.
+var ErrGrant = &splitpin.Error{Kind: splitpin.Invalid, Code: "grant_invalid",
+	Message: "This sign-in code is not valid or was used already. Please sign in again."}
+
+// ErrVerifier refuses what cannot be a PKCE verifier.
+var ErrVerifier = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "code_verifier",
+	Message: "code_verifier must be 43 to 256 printable ASCII characters."}
+
+// repeatFor is how long the same code with the same verifier gives the same
+// session again (security 7).
+const repeatFor = 30 * time.Second
+
+// A CollectRequest trades an authorization code for a session.
+type CollectRequest struct {
+	Project     *splitpin.Project
+	Code        string
+	Verifier    string
+	ChallengeID *int32 // compared when given
+	Destination string // redirect URL as the collector knows it; compared when the attempt had one
+	Origin      string // the request's Origin header; empty: none
+	Static      bool   // the client cannot rotate its refresh token
+	By          Caller
+}
+
+// Collected is a session just opened, or opened less than 30 seconds ago by the
+// same code and verifier, and its tokens.
+type Collected struct {
+	Session *splitpin.Session
+	User    *splitpin.User
+	Attempt *splitpin.Attempt
+	Tokens  token.Set
+}
+
+// Collect spends an authorization code. A code that exists but is shown with
+// anything else that does not match is spent too (security 6); an unknown code
+// charges nobody. Its error is ErrGrant.
+func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, error) {
+	now := e.moment()
+	number, hash, ok := parseCode(req.Code)
+	if !ok {
+		return nil, ErrGrant
+	}
+	if !isVerifier(req.Verifier) {
+		return nil, ErrVerifier
+	}
+	numbers, err := e.numbers(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	var salt [16]byte
+	if err := e.fill(salt[:]); err != nil {
+		return nil, err
+	}
+	var (
+		verdict collectVerdict
+		out     *Collected
+		opened  int64
+	)
+	err = e.store.Change(ctx, splitpin.Reads{Grant: number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		g, a, u := r.Grant, r.Attempt, r.User
+		out = nil
+		if g == nil || a == nil || subtle.ConstantTimeCompare(g.Hash[:], hash[:]) != 1 {
+			verdict = collectUnknown
+			return splitpin.Writes{}, nil
+		}
+		id, err := e.ChallengeID(a)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		verdict = decideCollect(now, g, a, u, req, id)
+		switch verdict {
+		case collectMismatch:
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_mismatch")
+		case collectRepeat:
+			opened = g.Session
+			out = &Collected{Attempt: a, User: u}
+		case collectOpen:
+			method := e.methods[a.Method]
+			if method == nil {
+				return splitpin.Writes{}, ErrMethod
+			}
+			s := e.tokens.NewSession(req.Project, u, numbers[0], method.AuthMethod(), req.Static, now)
+			s.Salt, s.AuthAt = salt, a.ProvedAt
+			s.Device, s.Network, s.Origin = req.By.Device, req.By.Network(), req.Origin
+			g.Session = s.Number
+			out = &Collected{Session: s, User: u, Attempt: a}
+			w := splitpin.Writes{Put: []splitpin.Record{g, a}, Create: []splitpin.Record{s}}
+			event, err := e.audit(numbers[1], now, a, "session_opened")
+			if err != nil {
+				return splitpin.Writes{}, err
+			}
+			event.Session, event.Network = s.Number, req.By.Network()
+			w.Create = append(w.Create, event)
+			return w, nil
+		}
+		return splitpin.Writes{}, nil
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("collecting a session: %w", err)
+	case verdict == collectUnknown || verdict == collectMismatch || verdict == collectOver:
+		return nil, ErrGrant
+	case verdict == collectNotAdmitted:
+		return nil, ErrNotAdmitted
+	case verdict == collectRepeat:
+		r, err := e.store.Load(ctx, splitpin.Reads{Session: opened})
+		if err != nil {
+			return nil, fmt.Errorf("loading a session: %w", err)
+		}
+		if r.Session == nil || !r.Session.Live(now) {
+			return nil, ErrGrant
+		}
+		out.Session = r.Session
+	}
+	out.Tokens, err = e.tokens.Mint(req.Project, out.User, out.Session)
+	if err != nil {
+		return nil, fmt.Errorf("signing tokens: %w", err)
+	}
+	return out, nil
+}
+
+// The deciding half.
+
+type collectVerdict int
+
+const (
+	collectUnknown     collectVerdict = iota // no such code
+	collectOver                              // expired, or spent
+	collectMismatch                          // the code is real and what came with it is not: spent
+	collectNotAdmitted                       // the form's list changed since the attempt began
+	collectRepeat                            // the same collector again, shortly after
+	collectOpen                              // opens a session
+)
+
+func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *splitpin.User, req CollectRequest, id int32) collectVerdict {
+	sum := sha256.Sum256([]byte(req.Verifier))
+	matches := subtle.ConstantTimeCompare(sum[:], g.Challenge[:]) == 1 &&
+		g.Project == req.Project.Number &&
+		(req.ChallengeID == nil || *req.ChallengeID == id) &&
+		leadsTo(g, req.Destination)
+	switch {
+	case !g.SpentAt.IsZero():
+		if matches && g.Session != 0 && now.Sub(g.SpentAt) <= repeatFor && u != nil {
+			return collectRepeat
+		}
+		return collectOver
+	case !now.Before(g.ExpiresAt) || u == nil || a.ProvedAt.IsZero():
+		return collectOver
+	case !matches:
+		g.SpentAt = now
+		return collectMismatch
+	case !admits(req.Project, a.FormID, a.Identifier):
+		return collectNotAdmitted
+	}
+	g.SpentAt, a.CollectedAt = now, now
+	return collectOpen
+}
+
+// leadsTo reports whether a grant may be collected for a destination: the exact
+// one, or for web pages the same origin, because the web SDK sends its page's
+// origin whatever the form was opened with (contract 6.1). A collector that
+// names none passes only where the attempt had none.
+func leadsTo(g *splitpin.Grant, destination string) bool {
+	if destination == g.Destination {
+		return true
+	}
+	where := g.Destination
+	if where == "" {
+		where = g.Origin
+	}
+	want, ok := splitpin.ParseOrigin(where)
+	got, ok2 := splitpin.ParseOrigin(destination)
+	return ok && ok2 && want == got && splitpin.IsWeb(want)
+}
+
+func parseCode(code string) (number int64, hash [32]byte, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(code)
+	if err != nil || len(b) != 40 {
+		return 0, hash, false
+	}
+	number = int64(binary.BigEndian.Uint64(b))
+	return number, sha256.Sum256([]byte(code)), number > 0
+}
+
+// isVerifier admits what published clients send: RFC 7636 allows fewer
+// characters, but standard base64 occurs (contract 5.4).
+func isVerifier(v string) bool {
+	if len(v) < 43 || len(v) > 256 {
+		return false
+	}
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,170 @@
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/token"
+)
+
+// An Engine runs attempts and sessions. Its methods may be called from many
+// goroutines; several engines may share one store.
+type Engine struct {
+	store   splitpin.Store
+	ring    *keyring.Ring
+	tokens  *token.Service
+	methods map[string]Method
+	now     func() time.Time
+	random  io.Reader
+	wake    func()
+
+	projects atomic.Pointer[directory]
+	guarded  atomic.Bool // wrong answers outrun right ones over the whole installation
+}
+
+// Options are what an Engine is made of. Store, Ring, Tokens and Methods are
+// required.
+type Options struct {
+	Store   splitpin.Store
+	Ring    *keyring.Ring
+	Tokens  *token.Service
+	Methods []Method
+
+	Clock  func() time.Time // nil: time.Now
+	Random io.Reader        // nil: crypto/rand
+	Wake   func()           // called after a commit that queued a message; nil: the outbox finds it by itself
+}
+
+// New returns an engine that has loaded the projects.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	e := &Engine{
+		store: o.Store, ring: o.Ring, tokens: o.Tokens, methods: map[string]Method{},
+		now: o.Clock, random: o.Random, wake: o.Wake,
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if e.random == nil {
+		e.random = rand.Reader
+	}
+	if e.wake == nil {
+		e.wake = func() {}
+	}
+	for _, m := range o.Methods {
+		if e.methods[m.Name()] != nil {
+			return nil, fmt.Errorf("two sign-in methods are called %q", m.Name())
+		}
+		e.methods[m.Name()] = m
+	}
+	e.projects.Store(&directory{})
+	if err := e.reload(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Step does what is due: it notices projects and keys that another process
+// changed, and whether the installation is being guessed at. Call it about once
+// a second.
+func (e *Engine) Step(ctx context.Context, _ time.Time) (worked bool, err error) {
+	if err := e.refreshIfChanged(ctx); err != nil {
+		return false, err
+	}
+	return false, e.watchGuard(ctx)
+}
+
+// Methods returns the names of the methods, for those who list them.
+func (e *Engine) Methods() []string {
+	names := make([]string, 0, len(e.methods))
+	for name := range e.methods {
+		names = append(names, name)
+	}
+	return names
+}
+
+// A Caller is who asks, as a face saw it.
+type Caller struct {
+	Addr    netip.Addr // of the client, after trusted proxies were taken off
+	Device  string     // from the vocabulary of the face: "Chrome on Linux"
+	Known   string     // what KnownBrowser gave this browser earlier; empty: nothing
+	Browser bool       // the request carried Origin or Sec-Fetch headers
+}
+
+// Network returns what limits and audit know of the caller: the /32 of an IPv4
+// address, the /64 of an IPv6 address (security 10).
+func (c Caller) Network() string { return prefix(c.Addr, 32, 64) }
+
+// wider returns the network that is counted besides, with more room: the /48 of
+// an IPv6 address, which one customer holds.
+func (c Caller) wider() string { return prefix(c.Addr, 32, 48) }
+
+func prefix(a netip.Addr, v4, v6 int) string {
+	a = a.Unmap().WithZone("")
+	bits := v6
+	if a.Is4() {
+		bits = v4
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return "unknown"
+	}
+	return p.String()
+}
+
+// moment returns now as the store keeps it: UTC, whole microseconds.
+func (e *Engine) moment() time.Time { return e.now().UTC().Truncate(time.Microsecond) }
+
+// numbers asks the store for n fresh numbers.
+func (e *Engine) numbers(ctx context.Context, n int) ([]int64, error) {
+	out := make([]int64, n)
+	for i := range out {
+		var err error
+		if out[i], err = e.store.NextNumber(ctx); err != nil {
+			return nil, fmt.Errorf("asking for a number: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (e *Engine) fill(b []byte) error {
+	if _, err := io.ReadFull(e.random, b); err != nil {
+		return fmt.Errorf("reading random bytes: %w", err)
+	}
+	return nil
+}
+
+// derive returns the Derive of one attempt.
+func (e *Engine) derive(a *splitpin.Attempt) Derive {
+	return func(label string) ([32]byte, error) {
+		id := a.ID.Bytes()
+		return e.ring.MAC("codes", a.KeyGeneration, []byte(label), id[:])
+	}
+}
+
+// Secret returns the code or link of an attempt, for the outbox, at the moment
+// when it is sent.
+func (e *Engine) Secret(a *splitpin.Attempt) (splitpin.Secret, error) {
+	m := e.methods[a.Method]
+	if m == nil {
+		return "", fmt.Errorf("no method %q in this program", a.Method)
+	}
+	return m.Secret(a, e.derive(a))
+}
+
+// ChallengeID returns the number that old clients compare: the low 31 bits of an
+// HMAC of the attempt's id. It names nothing.
+func (e *Engine) ChallengeID(a *splitpin.Attempt) (int32, error) {
+	mac, err := e.derive(a)("challenge id")
+	if err != nil {
+		return 0, err
+	}
+	id := int32(mac[0]&0x7f)<<24 | int32(mac[1])<<16 | int32(mac[2])<<8 | int32(mac[3])
+	return max(id, 1), nil // some clients take zero for absent
+}

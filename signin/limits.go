@@ -1,0 +1,183 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+)
+
+// Limits that hold unless a project says otherwise (contract 5.2; security 8 to
+// 10). They hold over all nodes and survive a restart.
+const (
+	DefaultStartsPerNetwork   = 10  // in 5 minutes, then a puzzle is asked
+	DefaultRefusePerNetwork   = 200 // in 5 minutes, then starts are refused
+	DefaultMessagesPerAddress = 3   // in 10 minutes, caused by strangers
+	DefaultMessagesPerDay     = 10  // in a day, caused by strangers
+
+	widerNetwork = 4 // the wider network has so many times the room
+
+	networkPeriod = 5 * time.Minute
+	addressPeriod = 10 * time.Minute
+	day           = 24 * time.Hour
+
+	knownPerPeriod = 5  // messages in addressPeriod for a browser that signed in to the address before
+	knownPerDay    = 30 // the same in a day
+
+	forgedPerNetwork = 60 // refresh tokens that are not genuine, in networkPeriod
+
+	// Wrong answers may outrun right ones by so many in an hour before all codes
+	// become longer.
+	guardBurst  = 300
+	guardPeriod = time.Hour
+
+	// A guess budget, per project and identifier (security 8).
+	guessesPerDay   = 20
+	guessesPerMonth = 50
+)
+
+var (
+	// ErrChallenge asks the starter's machine to work before it may start.
+	ErrChallenge = &splitpin.Error{Kind: splitpin.TooMany, Code: "challenge_required",
+		Message: "Many people are signing in from your network. Your browser has to solve a small puzzle first."}
+	// ErrManyStarts refuses a network.
+	ErrManyStarts = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_starts",
+		Message: "Too many sign-ins were started from your network. Please wait a little and try again."}
+	// ErrManyMessages refuses one more message to an address.
+	ErrManyMessages = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_messages",
+		Message: "Several messages were sent to this address already. Use the code from the newest one, or wait and try again."}
+	// ErrManyForged refuses a network that guesses refresh tokens.
+	ErrManyForged = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_refreshes",
+		Message: "Too many invalid refresh tokens came from your network. Please wait and try again."}
+)
+
+func or(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+// chargeStart takes what one start costs. Nothing is charged when it refuses.
+func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, identifier, puzzle string, by Caller) error {
+	own := p.Settings.Limits
+	soft := splitpin.Charge{Key: splitpin.LimitKey("start/soft", p.ID+"\x00"+by.Network()),
+		Burst: or(own.StartsPerNetwork, DefaultStartsPerNetwork), Period: networkPeriod, Cost: 1}
+	refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
+	charges := []splitpin.Charge{
+		{Key: splitpin.LimitKey("start/hard", p.ID+"\x00"+by.Network()), Burst: refuse, Period: networkPeriod, Cost: 1},
+		{Key: splitpin.LimitKey("start/wide", p.ID+"\x00"+by.wider()), Burst: refuse * widerNetwork, Period: networkPeriod, Cost: 1},
+	}
+	charges = append(charges, e.lane(p, identifier, by)...)
+
+	if puzzle != "" {
+		once, err := e.solved(now, p, by, puzzle)
+		if err != nil {
+			return err
+		}
+		soft = once
+	}
+	refused, wait, err := e.store.Take(ctx, now, append(charges, soft)...)
+	switch {
+	case err != nil:
+		return fmt.Errorf("charging the limits: %w", err)
+	case refused < 0:
+		return nil
+	case refused < 2:
+		return ErrManyStarts.After(wait)
+	case refused < len(charges):
+		return ErrManyMessages.After(wait)
+	}
+	return e.challenge(now, p, by, wait)
+}
+
+// lane returns what one message to an address costs. Strangers share one lane
+// over the whole installation; a browser that signed in to the address before
+// has its own, so that nobody can be kept out by strangers (security 9).
+func (e *Engine) lane(p *splitpin.Project, identifier string, by Caller) []splitpin.Charge {
+	who := account.Fold(identifier)
+	if e.knows(p, identifier, by.Known) {
+		return []splitpin.Charge{
+			{Key: splitpin.LimitKey("known/short", who), Burst: knownPerPeriod, Period: addressPeriod, Cost: 1},
+			{Key: splitpin.LimitKey("known/day", who), Burst: knownPerDay, Period: day, Cost: 1},
+		}
+	}
+	own := p.Settings.Limits
+	return []splitpin.Charge{
+		{Key: splitpin.LimitKey("message/short", who), Burst: or(own.MessagesPerAddress, DefaultMessagesPerAddress), Period: addressPeriod, Cost: 1},
+		{Key: splitpin.LimitKey("message/day", who), Burst: or(own.MessagesPerDay, DefaultMessagesPerDay), Period: day, Cost: 1},
+	}
+}
+
+// guard is the charge that counts wrong answers against right ones over the
+// whole installation.
+func guard(cost int) splitpin.Charge {
+	return splitpin.Charge{Key: splitpin.LimitKey("guard", ""), Burst: guardBurst, Period: guardPeriod, Cost: cost}
+}
+
+// watchGuard asks whether one more wrong answer would exceed the guard.
+func (e *Engine) watchGuard(ctx context.Context) error {
+	refused, _, err := e.store.Take(ctx, e.moment(), guard(1), guard(-1))
+	if err != nil {
+		return fmt.Errorf("asking the guard: %w", err)
+	}
+	e.guarded.Store(refused >= 0)
+	return nil
+}
+
+// countGuess adds one wrong answer. It returns what to save.
+func countGuess(now time.Time, g *splitpin.Guesses, key int64) (*splitpin.Guesses, bool) {
+	created := g == nil
+	if created {
+		g = &splitpin.Guesses{Key: key, Day: now.Unix() / 86400}
+	}
+	*g = aged(now, *g)
+	if g.Wrong[0] < math.MaxUint8 {
+		g.Wrong[0]++
+	}
+	return g, created
+}
+
+// aged moves the counts of g so that Wrong[0] is today's. A clock that went back
+// keeps counting on the newest day.
+func aged(now time.Time, g splitpin.Guesses) splitpin.Guesses {
+	today := now.Unix() / 86400
+	shift := today - g.Day
+	if shift <= 0 {
+		return g
+	}
+	var moved [30]uint8
+	if shift < int64(len(moved)) {
+		copy(moved[shift:], g.Wrong[:])
+	}
+	return splitpin.Guesses{Key: g.Key, Day: today, Wrong: moved}
+}
+
+// spent reports whether the guessing budget of an identifier is used up. Today
+// and yesterday count as a day, so that midnight is no way around it.
+func spent(now time.Time, g *splitpin.Guesses) bool {
+	if g == nil {
+		return false
+	}
+	counts := aged(now, *g).Wrong
+	recent, month := int(counts[0])+int(counts[1]), 0
+	for _, n := range counts {
+		month += int(n)
+	}
+	return recent >= guessesPerDay || month >= guessesPerMonth
+}
+
+// MaxGuessProbability is the highest chance per address and day that settings
+// may give a guesser (security 8).
+const MaxGuessProbability = 1e-4
+
+// GuessProbability returns the chance that somebody who does nothing else
+// guesses a code of one address on one day: the budget, and the tries of the
+// attempts that were open when it ran out, over all codes there are.
+func GuessProbability(s splitpin.Settings, codes float64, tries int) float64 {
+	open := or(s.Limits.MessagesPerAddress, DefaultMessagesPerAddress)
+	return (guessesPerDay + float64(open*tries)) / codes
+}

@@ -1,0 +1,88 @@
+package signin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A puzzle is what a network has to solve that starts many sign-ins: an office
+// at nine in the morning pays a moment of each browser's time, a machine that
+// starts thousands pays for each. It is stateless until it is solved; a solution
+// is good once, for the project and network it was made for.
+//
+//	challenge: "18.<base64url of expiry ‖ random ‖ MAC>"
+//	solution:  challenge + ":" + n, so that SHA-256 of it begins with 18 zero bits
+const (
+	puzzleBits     = 18 // about a quarter of a second in a browser
+	puzzleLifetime = 5 * time.Minute
+	puzzleLength   = 8 + 8 + 16
+)
+
+// ErrPuzzle refuses a solution that is wrong, old or for somebody else.
+var ErrPuzzle = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "puzzle",
+	Message: "The puzzle was not solved in time. Please try again."}
+
+// challenge returns the error that carries a new puzzle.
+func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait time.Duration) error {
+	var b [puzzleLength]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.Add(puzzleLifetime).Unix()))
+	if err := e.fill(b[8:16]); err != nil {
+		return err
+	}
+	mac, err := e.puzzleMAC(p, by, b[:16])
+	if err != nil {
+		return err
+	}
+	copy(b[16:], mac[:16])
+	refusal := ErrChallenge.After(wait)
+	refusal.Challenge = strconv.Itoa(puzzleBits) + "." + base64.RawURLEncoding.EncodeToString(b[:])
+	return refusal
+}
+
+func (e *Engine) puzzleMAC(p *splitpin.Project, by Caller, b []byte) ([32]byte, error) {
+	return e.ring.MAC("puzzle", e.ring.Current("puzzle"), []byte(p.ID), []byte(by.Network()), []byte{puzzleBits}, b)
+}
+
+// solved checks a solution and returns the charge that makes it good once.
+func (e *Engine) solved(now time.Time, p *splitpin.Project, by Caller, solution string) (splitpin.Charge, error) {
+	refuse := func(why string) (splitpin.Charge, error) {
+		return splitpin.Charge{}, ErrPuzzle.Because(fmt.Errorf("puzzle: %s", why))
+	}
+	challenge, n, ok := strings.Cut(solution, ":")
+	text, isOurs := strings.CutPrefix(challenge, strconv.Itoa(puzzleBits)+".")
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if !ok || !isOurs || err != nil || len(b) != puzzleLength || n == "" || len(n) > 20 {
+		return refuse("malformed")
+	}
+	mac, err := e.puzzleMAC(p, by, b[:16])
+	if err != nil {
+		return splitpin.Charge{}, err
+	}
+	switch {
+	case subtle.ConstantTimeCompare(mac[:16], b[16:]) != 1:
+		return refuse("not made for this project and network")
+	case now.Unix() > int64(binary.BigEndian.Uint64(b[:8])):
+		return refuse("too old")
+	case zeroBits(sha256.Sum256([]byte(solution))) < puzzleBits:
+		return refuse("not solved")
+	}
+	return splitpin.Charge{Key: splitpin.LimitKey("puzzle", challenge), Burst: 1, Period: 2 * puzzleLifetime, Cost: 1}, nil
+}
+
+func zeroBits(sum [32]byte) int {
+	for i, b := range sum {
+		if b != 0 {
+			return 8*i + bits.LeadingZeros8(b)
+		}
+	}
+	return 256
+}

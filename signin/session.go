@@ -1,0 +1,264 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/token"
+)
+
+var (
+	// ErrRefresh is every final reason why a refresh token gives no tokens. Its
+	// words contain what the web SDK looks for (contract 7.1).
+	ErrRefresh = &splitpin.Error{Kind: splitpin.Invalid, Code: "refresh_invalid",
+		Message: "Refresh token is not valid"}
+	// ErrToken refuses an access token.
+	ErrToken = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "unauthenticated",
+		Message: "Please sign in again."}
+	ErrNoSession = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
+		Message: "There is no such session."}
+)
+
+// A RefreshRequest asks for fresh tokens.
+type RefreshRequest struct {
+	Project *splitpin.Project
+	Token   splitpin.Secret
+	By      Caller
+}
+
+// Refreshed is a session and its fresh tokens.
+type Refreshed struct {
+	Session *splitpin.Session
+	User    *splitpin.User
+	Tokens  token.Set
+}
+
+// Refresh moves a session on. Which tokens it takes is decided by
+// token.Service.DecideRefresh; its final error is ErrRefresh, and any other is
+// worth another try and destroys nothing.
+func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (*Refreshed, error) {
+	now := e.moment()
+	presented, err := token.ParseRefresh(req.Token.Reveal())
+	if err != nil {
+		return nil, e.forged(ctx, now, req.By)
+	}
+	number, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a number: %w", err)
+	}
+	var (
+		verdict token.Verdict
+		out     Refreshed
+	)
+	err = e.store.Change(ctx, splitpin.Reads{Session: presented.Session}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		s := r.Session
+		out = Refreshed{Session: s, User: r.User}
+		verdict = token.Forged
+		if s == nil || r.User == nil || s.Project != req.Project.Number {
+			return splitpin.Writes{}, nil
+		}
+		if s.Static && req.By.Browser {
+			verdict = token.Ended // a copied token in a page: refuse, and keep the app's session
+			return splitpin.Writes{}, nil
+		}
+		before := *s
+		var err error
+		if verdict, err = e.tokens.DecideRefresh(req.Project, s, presented, now); err != nil {
+			return splitpin.Writes{}, err
+		}
+		w := splitpin.Writes{}
+		if *s != before {
+			w.Put = append(w.Put, s)
+		}
+		switch verdict {
+		case token.Reused:
+			event, err := e.sessionEvent(number, now, s, r.User, "refresh_reused")
+			if err != nil {
+				return splitpin.Writes{}, err
+			}
+			event.Network = req.By.Network()
+			w.Create = append(w.Create, event)
+		case token.Ahead:
+			event, err := e.sessionEvent(number, now, s, r.User, "refresh_ahead")
+			if err != nil {
+				return splitpin.Writes{}, err
+			}
+			event.Network = req.By.Network()
+			w.Create = append(w.Create, event)
+		}
+		return w, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("refreshing a session: %w", err)
+	}
+	switch verdict {
+	case token.Rotated, token.Same:
+		out.Tokens, err = e.tokens.Mint(req.Project, out.User, out.Session)
+		if err != nil {
+			return nil, fmt.Errorf("signing tokens: %w", err)
+		}
+		return &out, nil
+	case token.Forged:
+		return nil, e.forged(ctx, now, req.By)
+	}
+	return nil, ErrRefresh
+}
+
+// forged counts a token that is not genuine against its network. It touches no
+// session.
+func (e *Engine) forged(ctx context.Context, now time.Time, by Caller) error {
+	refused, wait, err := e.store.Take(ctx, now, splitpin.Charge{
+		Key: splitpin.LimitKey("forged", by.Network()), Burst: forgedPerNetwork, Period: networkPeriod, Cost: 1})
+	if err != nil {
+		return fmt.Errorf("charging the limits: %w", err)
+	}
+	if refused >= 0 {
+		return ErrManyForged.After(wait)
+	}
+	return ErrRefresh
+}
+
+// Logout ends the session of a refresh token, if the token is genuine and not
+// older than the grace. It is content with anything: who logs out is logged out.
+func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
+	now := e.moment()
+	presented, err := token.ParseRefresh(req.Token.Reveal())
+	if err != nil {
+		return nil
+	}
+	number, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for a number: %w", err)
+	}
+	err = e.store.Change(ctx, splitpin.Reads{Session: presented.Session}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		s := r.Session
+		if s == nil || r.User == nil || s.Project != req.Project.Number || !s.RevokedAt.IsZero() {
+			return splitpin.Writes{}, nil
+		}
+		verdict, err := e.tokens.DecideRefresh(req.Project, s, presented, now)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		if verdict == token.Forged || verdict == token.Ahead || verdict == token.Ended {
+			return splitpin.Writes{}, nil
+		}
+		return e.end(number, now, s, r.User, "logged_out")
+	})
+	if err != nil {
+		return fmt.Errorf("ending a session: %w", err)
+	}
+	return nil
+}
+
+// Authenticate verifies an access token and returns its session and user. The
+// session must still live: a token outlives its session elsewhere, not here.
+// Its error is ErrToken.
+func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (*splitpin.Session, *splitpin.User, error) {
+	claims, err := e.tokens.Verify(p, access.Reveal())
+	if err != nil {
+		return nil, nil, ErrToken.Because(err)
+	}
+	r, err := e.store.Load(ctx, splitpin.Reads{Session: claims.Session})
+	if err != nil && !errors.Is(err, splitpin.ErrNotFound) {
+		return nil, nil, fmt.Errorf("loading a session: %w", err)
+	}
+	if err != nil || r.Session == nil || r.User == nil || !r.Session.Live(e.moment()) ||
+		r.Session.Project != p.Number || r.User.ID != claims.Subject {
+		return nil, nil, ErrToken
+	}
+	return r.Session, r.User, nil
+}
+
+// Sessions returns the live sessions of a user, newest first.
+func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) ([]*splitpin.Session, error) {
+	all, err := e.store.Sessions(ctx, u.Number)
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	now, live := e.moment(), all[:0]
+	for _, s := range all {
+		if s.Live(now) {
+			live = append(live, s)
+		}
+	}
+	return live, nil
+}
+
+// EndSession ends one session of a user. Its error is ErrNoSession when the
+// session is not theirs or over.
+func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64) error {
+	now := e.moment()
+	number, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for a number: %w", err)
+	}
+	err = e.store.Change(ctx, splitpin.Reads{Session: session}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		s := r.Session
+		if s == nil || r.User == nil || s.User != u.Number || !s.Live(now) {
+			return splitpin.Writes{}, ErrNoSession
+		}
+		return e.end(number, now, s, r.User, "session_ended")
+	})
+	if err != nil {
+		return fmt.Errorf("ending a session: %w", err)
+	}
+	return nil
+}
+
+// EndSessions ends every session of a user but keep, which may be zero. It
+// returns how many it ended.
+func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) (int, error) {
+	now := e.moment()
+	number, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("asking for a number: %w", err)
+	}
+	ended := 0
+	err = e.store.Change(ctx, splitpin.Reads{User: u.Number, Sessions: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		ended = 0
+		w := splitpin.Writes{}
+		for _, s := range r.Sessions {
+			if s.Number == keep || !s.RevokedAt.IsZero() {
+				continue
+			}
+			s.RevokedAt = now
+			w.Put = append(w.Put, s)
+			ended++
+		}
+		if ended == 0 || r.User == nil {
+			return splitpin.Writes{}, nil
+		}
+		event, err := e.sessionEvent(number, now, &splitpin.Session{Project: u.Project, User: u.Number}, r.User, "sessions_ended")
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		event.Detail = fmt.Sprintf("%d sessions", ended)
+		w.Create = append(w.Create, event)
+		return w, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ending sessions: %w", err)
+	}
+	return ended, nil
+}
+
+func (e *Engine) end(number int64, now time.Time, s *splitpin.Session, u *splitpin.User, kind string) (splitpin.Writes, error) {
+	s.RevokedAt = now
+	event, err := e.sessionEvent(number, now, s, u, kind)
+	if err != nil {
+		return splitpin.Writes{}, err
+	}
+	return splitpin.Writes{Put: []splitpin.Record{s}, Create: []splitpin.Record{event}}, nil
+}
+
+func (e *Engine) sessionEvent(number int64, now time.Time, s *splitpin.Session, u *splitpin.User, kind string) (*splitpin.AuditEvent, error) {
+	subject, err := e.Subject(u.Project, u.Identifier)
+	if err != nil {
+		return nil, err
+	}
+	return &splitpin.AuditEvent{Number: number, Project: s.Project, At: now, Kind: kind, Subject: subject,
+		User: u.Number, Session: s.Number, Network: s.Network}, nil
+}

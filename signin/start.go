@@ -1,0 +1,356 @@
+package signin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+)
+
+var (
+	ErrMethod = &splitpin.Error{Kind: splitpin.Invalid, Code: "method_unknown", Field: "method",
+		Message: "This server does not offer that way to sign in."}
+	ErrChallengeForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "code_challenge",
+		Message: "code_challenge must be 43 characters of base64url: the SHA-256 of the verifier (PKCE, S256)."}
+	ErrOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "origin_not_allowed", Field: "origin",
+		Message: "This site is not in the list of allowed URLs. Please contact the site owner."}
+	ErrRedirect = &splitpin.Error{Kind: splitpin.Forbidden, Code: "redirect_not_allowed", Field: "redirect_url",
+		Message: "The redirect URL is not in the list of allowed URLs. Please contact the site owner."}
+	ErrNotAdmitted = &splitpin.Error{Kind: splitpin.Forbidden, Code: "not_admitted", Field: "identifier",
+		Message: "This address is not on the list of people who may sign in here. Please ask the site owner for access."}
+	ErrPurpose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "purpose",
+		Message: "This purpose cannot be started this way."}
+
+	// ErrUnknown answers whoever does not hold both the id and the starter's
+	// secret of an attempt of this project.
+	ErrUnknown = &splitpin.Error{Kind: splitpin.NotFound, Code: "attempt_unknown",
+		Message: "This sign-in is not known here. Please start again."}
+	ErrOver = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "attempt_over",
+		Message: "This sign-in has expired. Please start again."}
+	ErrTries = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "too_many_tries",
+		Message: "That was wrong too often. Please start again to get a new code."}
+	ErrSoon = &splitpin.Error{Kind: splitpin.TooMany, Code: "resend_too_soon",
+		Message: "A message was just sent. Please wait a moment before you ask for another."}
+	ErrNoMore = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_messages",
+		Message: "This code was sent several times already. Please look into your spam folder, or start again later."}
+)
+
+const (
+	resendPause = 30 * time.Second // between two messages of one attempt
+	maxSends    = 4                // messages of one attempt
+	maxURL      = 2048             // bytes of a redirect URL or an origin
+)
+
+// A StartRequest asks to begin an attempt.
+type StartRequest struct {
+	Project     *splitpin.Project
+	Method      string
+	Purpose     splitpin.Purpose // empty: SignIn
+	Identifier  string           // as the person typed it
+	Challenge   string           // PKCE S256
+	Destination string           // redirect URL; must be listed
+	Origin      string           // of the page that frames the form; must be listed
+	FormID      string
+	Locale      string
+	Puzzle      string
+	By          Caller
+}
+
+// Started is a new attempt and the secret of the one who started it, which is
+// shown nowhere else.
+type Started struct {
+	Attempt *splitpin.Attempt
+	Secret  splitpin.Secret
+	Form    Form
+}
+
+// Start begins an attempt and queues its message. What it answers does not
+// depend on whether the identifier belongs to a user.
+func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) {
+	now := e.moment()
+	method := e.methods[req.Method]
+	if method == nil {
+		return nil, ErrMethod
+	}
+	if req.Purpose != "" && req.Purpose != splitpin.SignIn {
+		return nil, ErrPurpose
+	}
+	challenge, err := parseChallenge(req.Challenge)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDestinations(req); err != nil {
+		return nil, err
+	}
+	identifier, kind, err := account.ParseIdentifier(req.Identifier)
+	if err != nil {
+		return nil, err
+	}
+	if !admits(req.Project, req.FormID, identifier) {
+		return nil, ErrNotAdmitted
+	}
+	begun, err := method.Begin(ctx, BeginRequest{Project: req.Project, Identifier: identifier, Kind: kind})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.chargeStart(ctx, now, req.Project, identifier, req.Puzzle, req.By); err != nil {
+		return nil, err
+	}
+
+	numbers, err := e.numbers(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	var random [8 + 16]byte
+	if err := e.fill(random[:]); err != nil {
+		return nil, err
+	}
+	secret := base64.RawURLEncoding.EncodeToString(random[8:])
+	attempt := &splitpin.Attempt{
+		ID:      splitpin.AttemptID{Number: numbers[0], Nonce: [8]byte(random[:8])},
+		Project: req.Project.Number, Purpose: splitpin.SignIn, Method: req.Method,
+		Identifier: identifier, Kind: kind,
+		Starter: starterHash(secret), Challenge: challenge,
+		Destination: req.Destination, Origin: req.Origin, FormID: req.FormID,
+		Data: begun.Data, KeyGeneration: e.ring.Current("codes"), MaxTries: begun.Tries,
+		Device: req.By.Device, Network: req.By.Network(), Locale: req.Locale,
+		CreatedAt: now, ExpiresAt: now.Add(begun.Lifetime),
+	}
+	audit, err := e.audit(numbers[2], now, attempt, "attempt_started")
+	if err != nil {
+		return nil, err
+	}
+	hardened := e.guarded.Load()
+	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}},
+		func(r *splitpin.Records) (splitpin.Writes, error) {
+			attempt.Data = begun.Data
+			if len(begun.Hardened) > 0 && (hardened || spent(now, r.Guesses)) {
+				attempt.Data = begun.Hardened
+			}
+			w := splitpin.Writes{Create: []splitpin.Record{attempt, audit}}
+			if begun.Channel != "" {
+				attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
+				w.Create = append(w.Create, message(numbers[1], now, attempt, begun, r.User))
+			}
+			return w, nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("starting an attempt: %w", err)
+	}
+	e.wake()
+	return &Started{Attempt: attempt, Secret: splitpin.Secret(secret), Form: method.Describe(attempt)}, nil
+}
+
+// Resend queues the message of an open attempt once more: the same code, with
+// the tries and the expiry it has.
+func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
+	now := e.moment()
+	a, err := e.held(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	method := e.methods[a.Method]
+	if method == nil {
+		return nil, ErrMethod
+	}
+	begun, err := method.Begin(ctx, BeginRequest{Project: h.Project, Identifier: a.Identifier, Kind: a.Kind})
+	if err != nil {
+		return nil, err
+	}
+	if err := mayResend(now, a); err != nil {
+		return nil, err
+	}
+	refused, wait, err := e.store.Take(ctx, now, e.lane(h.Project, a.Identifier, h.By)...)
+	if err != nil {
+		return nil, fmt.Errorf("charging the limits: %w", err)
+	}
+	if refused >= 0 {
+		return nil, ErrManyMessages.After(wait)
+	}
+	numbers, err := e.numbers(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	audit, err := e.audit(numbers[1], now, a, "message_repeated")
+	if err != nil {
+		return nil, err
+	}
+	err = e.store.Change(ctx, splitpin.Reads{Attempt: h.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		if !h.holds(r.Attempt) {
+			return splitpin.Writes{}, ErrUnknown
+		}
+		// Two clicks may have met: the second sees what the first did.
+		if err := mayResend(now, r.Attempt); err != nil {
+			return splitpin.Writes{}, err
+		}
+		a = r.Attempt
+		a.Sends++
+		a.NextSendAt = now.Add(resendPause)
+		return splitpin.Writes{
+			Put:    []splitpin.Record{a},
+			Create: []splitpin.Record{message(numbers[0], now, a, begun, r.User), audit},
+		}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.wake()
+	return &Started{Attempt: a, Form: method.Describe(a)}, nil
+}
+
+// Look returns an attempt to the one who started it.
+func (e *Engine) Look(ctx context.Context, h Handle) (*Started, error) {
+	a, err := e.held(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	method := e.methods[a.Method]
+	if method == nil {
+		return nil, ErrMethod
+	}
+	return &Started{Attempt: a, Form: method.Describe(a)}, nil
+}
+
+// ResendIn returns how long until another message may be asked for; negative
+// when none may.
+func ResendIn(now time.Time, a *splitpin.Attempt) time.Duration {
+	if !a.Open(now) || a.Sends == 0 || a.Sends >= maxSends || a.NextSendAt.After(a.ExpiresAt) {
+		return -1
+	}
+	return max(0, a.NextSendAt.Sub(now))
+}
+
+// A Handle is what a starter shows to be let near an attempt.
+type Handle struct {
+	Project *splitpin.Project
+	ID      splitpin.AttemptID
+	Secret  splitpin.Secret
+	By      Caller
+}
+
+// held loads the attempt that h holds. Its error is ErrUnknown for whoever lacks
+// the id, the secret or the project: they learn nothing and spend nothing.
+func (e *Engine) held(ctx context.Context, h Handle) (*splitpin.Attempt, error) {
+	r, err := e.store.Load(ctx, splitpin.Reads{Attempt: h.ID.Number})
+	if err != nil && !errors.Is(err, splitpin.ErrNotFound) {
+		return nil, fmt.Errorf("loading an attempt: %w", err)
+	}
+	if err != nil || !h.holds(r.Attempt) {
+		return nil, ErrUnknown
+	}
+	return r.Attempt, nil
+}
+
+// The deciding half.
+
+func (h Handle) holds(a *splitpin.Attempt) bool {
+	if a == nil || a.Project != h.Project.Number || a.ID != h.ID {
+		return false
+	}
+	hash := starterHash(h.Secret.Reveal())
+	return subtle.ConstantTimeCompare(hash[:], a.Starter[:]) == 1
+}
+
+func starterHash(secret string) [16]byte {
+	sum := sha256.Sum256([]byte(secret))
+	return [16]byte(sum[:16])
+}
+
+func mayResend(now time.Time, a *splitpin.Attempt) error {
+	switch {
+	case !a.Open(now):
+		return ErrOver
+	case a.Sends == 0 || a.Sends >= maxSends:
+		return ErrNoMore
+	case now.Before(a.NextSendAt):
+		return ErrSoon.After(a.NextSendAt.Sub(now))
+	}
+	return nil
+}
+
+// message is the outbox entry of an attempt. It is written in the language of
+// the page that asked, or else of the user.
+func message(number int64, now time.Time, a *splitpin.Attempt, b Begun, u *splitpin.User) *splitpin.Message {
+	locale := a.Locale
+	if locale == "" && u != nil {
+		locale = u.Locale
+	}
+	return &splitpin.Message{
+		Number: number, Project: a.Project, Attempt: a.ID.Number, Sequence: a.Sends,
+		Channel: b.Channel, To: a.Identifier, Template: b.Template, Locale: locale,
+		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
+	}
+}
+
+func parseChallenge(s string) ([32]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(s) != 43 || len(b) != 32 {
+		return [32]byte{}, ErrChallengeForm
+	}
+	return [32]byte(b), nil
+}
+
+// checkDestinations holds what was asked against the project's list. At least
+// one of destination and origin is needed: a code that belongs nowhere could be
+// asked for by anybody for anybody.
+func checkDestinations(req StartRequest) error {
+	if len(req.Destination) > maxURL || len(req.Origin) > maxURL {
+		return ErrRedirect
+	}
+	if req.Origin != "" && !(req.Project.Lists(req.Origin) && isOrigin(req.Origin)) {
+		return ErrOrigin
+	}
+	if req.Destination != "" && !req.Project.Lists(req.Destination) {
+		return ErrRedirect
+	}
+	if req.Destination == "" && req.Origin == "" {
+		return ErrRedirect
+	}
+	return nil
+}
+
+func isOrigin(s string) bool {
+	origin, ok := splitpin.ParseOrigin(s)
+	return ok && origin == s
+}
+
+// admits holds an identifier against the allow-list of a form. A form without a
+// list admits everybody; a list under the empty id is the project's own and
+// holds for every form that has none.
+func admits(p *splitpin.Project, form, identifier string) bool {
+	list, ok := p.Settings.Forms[form]
+	if !ok {
+		if list, ok = p.Settings.Forms[""]; !ok {
+			return true
+		}
+	}
+	return list.Admits(identifier)
+}
+
+// Admits tells a form early what Start and Collect enforce (contract 11.4).
+func (e *Engine) Admits(p *splitpin.Project, form, identifier string) bool {
+	canonical, _, err := account.ParseIdentifier(identifier)
+	return err == nil && admits(p, form, canonical)
+}
+
+func (e *Engine) audit(number int64, now time.Time, a *splitpin.Attempt, kind string) (*splitpin.AuditEvent, error) {
+	subject, err := e.Subject(a.Project, a.Identifier)
+	if err != nil {
+		return nil, err
+	}
+	return &splitpin.AuditEvent{
+		Number: number, Project: a.Project, At: now, Kind: kind, Subject: subject,
+		User: a.User, Attempt: a.ID.Number, Network: a.Network,
+	}, nil
+}
+
+// Subject is the pseudonym under which the audit log knows an identifier.
+func (e *Engine) Subject(project int64, identifier string) ([12]byte, error) {
+	return account.Subject(e.ring, project, identifier)
+}
