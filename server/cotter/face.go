@@ -1,0 +1,241 @@
+// Package cotter is the face that published Cotter clients talk to: /api/v0 and
+// the worker paths. It translates; package signin decides.
+//
+// Cotter's quirks live here and nowhere else: every success is 200, every error
+// is {"msg", "type"}, an unknown user is a user of zeros, some keys are
+// misspelt. docs/cotter.md lists the endpoints and where they differ from what
+// Cotter did.
+//
+// # Where it stands
+//
+// Each path exists twice: at the root, for the default project, and below
+// /p/{project}, for that one. The paths of Cotter's edge workers stand beside
+// /api/v0 and not below it; at the root they serve every project and take it from
+// the header API_KEY_ID, because the web SDK has one worker address for all.
+//
+// # Reading
+//
+//   - face.go: the table of routes, and what every request goes through
+//   - session.go: refresh, logout and the cookie
+//   - identity.go: get_identity, which trades a code for a session
+//   - people.go: finding, listing and creating users
+//   - public.go: key sets, project information, worker paths
+//   - wire.go: the JSON shapes; refusal.go: the errors
+package cotter
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
+)
+
+// Options are what a Face is made of. Edge, Engine, Tokens and People are
+// required.
+type Options struct {
+	Edge   *edge.Edge
+	Engine *signin.Engine
+	Tokens *token.Service
+	People *account.Directory
+
+	// LogoURL tells where a project's logo is served, as an absolute URL, for
+	// company/info. It is asked only about projects that have one; nil: nobody is
+	// told of logos.
+	LogoURL func(*splitpin.Project) string
+
+	Clock func() time.Time // nil: time.Now
+}
+
+// A Face serves Cotter's API. It is safe for concurrent use.
+type Face struct {
+	edge    *edge.Edge
+	engine  *signin.Engine
+	tokens  *token.Service
+	people  *account.Directory
+	logoURL func(*splitpin.Project) string
+	clock   func() time.Time
+}
+
+// New returns a Face.
+func New(o Options) *Face {
+	f := &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People, logoURL: o.LogoURL, clock: o.Clock}
+	if f.clock == nil {
+		f.clock = time.Now
+	}
+	if f.logoURL == nil {
+		f.logoURL = func(*splitpin.Project) string { return "" }
+	}
+	return f
+}
+
+// apiBase is where Cotter's API stands below a base path. iOS puts it there
+// whatever it is configured with.
+const apiBase = "/api/v0"
+
+// A Route is one endpoint: a method and a path as http.ServeMux writes them.
+type Route struct {
+	Method string
+	Path   string
+}
+
+// Routes lists every endpoint of this face, at the root and below /p/{project}.
+func Routes() []Route {
+	var all []Route
+	for _, base := range bases {
+		for _, e := range endpoints {
+			all = append(all, Route{Method: e.method, Path: base + e.path})
+		}
+	}
+	return all
+}
+
+var bases = []string{"", "/p/{project}"}
+
+// An audience says which pages may read the answers of a path.
+type audience int
+
+const (
+	listed audience = iota // pages of the project's list, with cookies
+	anyone                 // every page; no cookie and no secret is looked at
+)
+
+// An endpoint answers one method of one path. What its function returns becomes
+// the JSON of a 200; nil says that it wrote the answer itself.
+type endpoint struct {
+	method, path string
+	readable     audience // the same for all methods of a path
+	serve        func(*Face, *call) (any, error)
+}
+
+// The numbers are those of the catalogue in contract section 1.
+var endpoints = []endpoint{
+	{"GET", apiBase + "/token/jwks", anyone, (*Face).keySet},                  // 1
+	{"GET", apiBase + "/token/ed25519", anyone, (*Face).identityKey},          // ours: contract 4.5
+	{"POST", apiBase + "/token/{api_key_id}", listed, (*Face).refresh},        // 2
+	{"DELETE", apiBase + "/token/{api_key_id}", listed, (*Face).logout},       // 3
+	{"POST", apiBase + "/token", listed, (*Face).refresh},                     // 4
+	{"POST", apiBase + "/verify/get_identity", listed, (*Face).collect},       // 6
+	{"GET", apiBase + "/user", listed, (*Face).userByIdentifier},              // 7
+	{"GET", apiBase + "/user/list", listed, (*Face).listUsers},                // 8
+	{"POST", apiBase + "/user/create", listed, (*Face).createUser},            // 9
+	{"GET", apiBase + "/user/{user_id}", listed, (*Face).userByID},            // 10
+	{"GET", apiBase + "/company/info/{api_key_id}", anyone, (*Face).describe}, // 39
+	{"GET", "/screening/form", anyone, (*Face).screen},                        // 42
+	{"POST", "/verify", anyone, (*Face).verify},                               // 45
+}
+
+// Register adds the routes to mux, and for what is not among them below
+// /api/v0 an answer in the shape that clients parse. Its patterns name no method,
+// so that a wrong method is answered in that shape too; a pattern of mux that
+// overlaps them must name none either.
+func (f *Face) Register(mux *http.ServeMux) {
+	byPath := map[string][]endpoint{}
+	for _, e := range endpoints {
+		byPath[e.path] = append(byPath[e.path], e)
+	}
+	for _, base := range bases {
+		for path, methods := range byPath {
+			mux.Handle(base+path, f.path(methods))
+		}
+		mux.Handle(base+apiBase+"/", f.path(nil))
+	}
+}
+
+// A call is one request on its way through an endpoint.
+type call struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	by      signin.Caller
+	project *splitpin.Project // nil where readable is anyone: the endpoint finds it
+	trusted bool              // the request shows a server secret of project
+}
+
+// origin returns the Origin of the request if the project lists it itself, and
+// else nothing: no cookie is read from or written to a page that is not listed.
+func (c *call) origin() string {
+	origin := c.r.Header.Get("Origin")
+	if canonical, ok := splitpin.ParseOrigin(origin); !ok || canonical != origin || !c.project.Lists(origin) {
+		return ""
+	}
+	return origin
+}
+
+// path answers everything that comes to one path: preflights, each method it
+// has, and any other. Without methods the path does not exist.
+func (f *Face) path(methods []endpoint) http.Handler {
+	var allowed []string
+	for _, e := range methods {
+		allowed = append(allowed, e.method)
+		if e.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	allow := strings.Join(append(allowed, http.MethodOptions), ", ")
+	public := len(methods) > 0 && methods[0].readable == anyone
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.cors(w, r, public) {
+			return
+		}
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http leaves the body out
+		}
+		i := slices.IndexFunc(methods, func(e endpoint) bool { return e.method == method })
+		switch {
+		case len(methods) == 0:
+			f.refuse(w, r, errPath)
+		case i < 0:
+			w.Header().Set("Allow", allow)
+			f.refuse(w, r, errMethod)
+		default:
+			f.serve(methods[i], w, r)
+		}
+	})
+}
+
+// cors answers preflights. A preflight carries no header API_KEY_ID, so the path
+// alone tells the project whose list counts.
+func (f *Face) cors(w http.ResponseWriter, r *http.Request, public bool) (preflight bool) {
+	if public {
+		return edge.PublicCORS(w, r)
+	}
+	p, err := f.engine.Project(r.PathValue("project"))
+	if err != nil {
+		p = nil // nobody may read the refusal that follows
+	}
+	return f.edge.CORS(w, r, p)
+}
+
+func (f *Face) serve(e endpoint, w http.ResponseWriter, r *http.Request) {
+	c := &call{w: w, r: r, by: f.edge.Caller(r)}
+	answer, err := f.answer(e, c)
+	switch {
+	case err != nil:
+		f.refuse(w, r, err)
+	case answer != nil:
+		edge.WriteJSON(w, http.StatusOK, answer)
+	}
+}
+
+func (f *Face) answer(e endpoint, c *call) (any, error) {
+	if e.readable == anyone {
+		return e.serve(f, c)
+	}
+	var err error
+	if c.project, err = f.edge.Project(c.r, c.r.PathValue("api_key_id")); err != nil {
+		return nil, err
+	}
+	// Asked of every endpoint, also of those that need no secret: one that is
+	// genuine and comes from a page is known to the world (security 16).
+	if c.trusted, err = f.edge.Trusted(c.r, c.project, splitpin.Secret(c.r.Header.Get("API_SECRET_KEY"))); err != nil {
+		return nil, err
+	}
+	return e.serve(f, c)
+}

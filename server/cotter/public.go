@@ -1,0 +1,210 @@
+package cotter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
+)
+
+// keySet is GET /token/jwks: the keys of the default project at the root, of the
+// project below its own base.
+func (f *Face) keySet(c *call) (any, error) { return f.document(c, f.tokens.KeySet) }
+
+// identityKey is GET /token/ed25519, the key of identity tokens: what takes the
+// place of the constant inside cotter-token-js.
+func (f *Face) identityKey(c *call) (any, error) { return f.document(c, f.tokens.IdentityKey) }
+
+func (f *Face) document(c *call, of func(*splitpin.Project) ([]byte, string, error)) (any, error) {
+	p, err := f.edge.Project(c.r)
+	if err != nil {
+		return nil, err
+	}
+	body, etag, err := of(p)
+	if err != nil {
+		return nil, err
+	}
+	h := c.w.Header()
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(token.KeySetMaxAge.Seconds())))
+	h.Set("ETag", etag)
+	if matches(c.r.Header.Values("If-None-Match"), etag) {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil, nil
+	}
+	h.Set("Content-Type", "application/json")
+	c.w.WriteHeader(http.StatusOK)
+	c.w.Write(body)
+	return nil, nil
+}
+
+// matches reports whether If-None-Match names etag. A proxy that compressed the
+// body may have made it weak.
+func matches(ifNoneMatch []string, etag string) bool {
+	for _, tag := range strings.Split(strings.Join(ifNoneMatch, ","), ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == etag || tag == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// describe is GET /company/info/{api_key_id}: what the loader shows before
+// anybody signed in. It names what this server does for the project and nothing
+// else; a field that is not listed here cannot leak (contract 13, row 26).
+func (f *Face) describe(c *call) (any, error) {
+	p, err := f.edge.Project(c.r, c.r.PathValue("api_key_id"))
+	if err != nil {
+		return nil, err
+	}
+	var info companyInfo
+	info.Customization.Form = formDefault{
+		Type: "EMAIL", Method: "OTP", Title: p.Settings.Name,
+		Providers: []string{}, PhoneChannels: []string{}, Fields: []struct{}{},
+	}
+	if len(p.Settings.Logo) > 0 {
+		info.Customization.Form.Logo = f.logoURL(p)
+	}
+	info.Customization.Site.Protected = []struct{}{}
+	c.w.Header().Set("Cache-Control", "public, max-age=60") // the loader asks several times for one page
+	return info, nil
+}
+
+type companyInfo struct {
+	Customization struct {
+		Form formDefault `json:"form_default"`
+		Site struct {
+			Denied    string     `json:"accessDeniedPage"`
+			Protected []struct{} `json:"protectedPages"`
+		} `json:"siteCustomization"`
+	} `json:"customization"`
+}
+
+type formDefault struct {
+	Type          string     `json:"type"`
+	Method        string     `json:"authenticationMethod"`
+	Title         string     `json:"modalTitle,omitempty"`
+	Logo          string     `json:"logo,omitempty"`
+	Captcha       bool       `json:"captchaRequired"`
+	Providers     []string   `json:"socialLoginProviders"`
+	PhoneChannels []string   `json:"phoneChannels"`
+	Fields        []struct{} `json:"additionalFields"`
+}
+
+// workerProject returns the project of a request to a worker path: the path's,
+// or at the root the one that the header API_KEY_ID names.
+func (f *Face) workerProject(r *http.Request) (*splitpin.Project, error) {
+	if r.PathValue("project") == "" {
+		return f.engine.Project(r.Header.Get("API_KEY_ID"))
+	}
+	return f.edge.Project(r)
+}
+
+// A screening is the answer of GET /screening/form. The message is shown in the
+// form.
+type screening struct {
+	Passed  bool   `json:"passed"`
+	Message string `json:"message,omitempty"`
+	*refusal
+}
+
+// screen is GET /screening/form: whether somebody may sign in through a form. It
+// tells early what the engine enforces when an attempt starts and when it is
+// collected, and it tells strangers who is on a list, so they are counted like
+// other look-ups. A refusal carries passed and message too: the SDK shows what
+// it can read and else a generic text.
+func (f *Face) screen(c *call) (any, error) {
+	p, err := f.workerProject(c.r)
+	if err == nil {
+		err = f.engine.ChargeLookup(c.r.Context(), p, c.by)
+	}
+	if err != nil {
+		known := f.edge.Refusal(c.r, err)
+		writeRetryAfter(c.w, known)
+		edge.WriteJSON(c.w, status(known), screening{Message: known.Message, refusal: &refusal{Msg: known.Message}})
+		return nil, nil
+	}
+	query := c.r.URL.Query()
+	if !f.engine.Admits(p, query.Get("form-id"), query.Get("identifier")) {
+		return screening{Message: signin.ErrNotAdmitted.Message}, nil
+	}
+	return screening{Passed: true}, nil
+}
+
+// A verification is the answer of POST /verify.
+type verification struct {
+	Success bool   `json:"success"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// verify is POST /verify: a check of an access token for sites without a
+// backend. It is 200 whatever it finds. The header API_KEY_ID, where given, says
+// whose token it must be; without it, any project's of this server passes at the
+// root, as the token itself says whose it is.
+//
+// Any media type will do: pages send what fetch makes of a string, and the
+// answer changes nothing.
+func (f *Face) verify(c *call) (any, error) {
+	if f.verified(c) {
+		return verification{Success: true}, nil
+	}
+	return verification{Reason: "Error: Invalid JWT token"}, nil
+}
+
+func (f *Face) verified(c *call) bool {
+	access, err := readAccessToken(c.w, c.r)
+	if err != nil {
+		return false
+	}
+	var p *splitpin.Project
+	if number, ok := f.tokens.ProjectOf(access); ok && c.r.PathValue("project") == "" && c.r.Header.Get("API_KEY_ID") == "" {
+		p, err = f.engine.ProjectByNumber(number)
+	} else {
+		p, err = f.workerProject(c.r)
+	}
+	if err != nil {
+		return false
+	}
+	_, err = f.tokens.Verify(p, access)
+	return err == nil
+}
+
+// readAccessToken reads {"oauth_token": {"access_token": "…"}} or, as some sites
+// send it, {"oauth_token": "…"}.
+func readAccessToken(w http.ResponseWriter, r *http.Request) (string, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, edge.MaxBody))
+	if err != nil {
+		return "", err
+	}
+	return parseAccessToken(raw)
+}
+
+func parseAccessToken(raw []byte) (string, error) {
+	var body struct {
+		OAuthToken json.RawMessage `json:"oauth_token"`
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return "", err
+	}
+	var bare string
+	if json.Unmarshal(body.OAuthToken, &bare) == nil {
+		return bare, nil
+	}
+	var set struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal(body.OAuthToken, &set); err != nil {
+		return "", err
+	}
+	if set.AccessToken == "" {
+		return "", errors.New("no access token")
+	}
+	return set.AccessToken, nil
+}
