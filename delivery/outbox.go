@@ -311,8 +311,7 @@ func backoff(number int64, tries int) time.Duration {
 	binary.BigEndian.PutUint64(seed[:8], uint64(number))
 	binary.BigEndian.PutUint64(seed[8:], uint64(tries))
 	sum := sha256.Sum256(seed[:])
-	spread := int64(wait / 2)
-	return wait*3/4 + time.Duration(int64(binary.BigEndian.Uint32(sum[:4]))*spread>>32)
+	return wait*3/4 + wait/2*time.Duration(binary.BigEndian.Uint16(sum[:2]))>>16
 }
 
 // giveUp ends a message unsent, visibly: reason for the operator, detail (a code of
