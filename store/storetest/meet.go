@@ -1,0 +1,356 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A meeting makes two steps meet inside their closures. An engine that keeps
+// them apart never lets the second come while the first waits; then the first
+// goes on after a moment.
+type meeting struct {
+	mu   sync.Mutex
+	here int
+	both chan struct{}
+}
+
+func newMeeting() *meeting { return &meeting{both: make(chan struct{})} }
+
+func (m *meeting) wait() {
+	m.mu.Lock()
+	m.here++
+	if m.here == 2 {
+		close(m.both)
+	}
+	m.mu.Unlock()
+	select {
+	case <-m.both:
+	case <-time.After(150 * time.Millisecond):
+	}
+}
+
+func incrementsThatMeet(b *bench) {
+	a := b.attempt(b.user())
+	m := newMeeting()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				r.Attempt.Tries++
+				return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	want(b, "tries", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+2)
+}
+
+func increments(b *bench) {
+	a := b.attempt(b.user())
+	const workers, each = 16, 8
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range each {
+				err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+					r.Attempt.Tries++
+					return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
+				})
+				if err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	want(b, "tries", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+workers*each)
+}
+
+func spendOnce(b *bench) {
+	u := b.user()
+	g := Grant(b.number(), b.attempt(u), u)
+	g.SpentAt, g.Session = time.Time{}, 0
+	b.create(g)
+	m := newMeeting()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var winners []int64
+	for range 8 {
+		session := LiveSession(b.number(), u)
+		wg.Go(func() {
+			won := false
+			err := b.Change(b.Context(), splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				if won = r.Grant.SpentAt.IsZero(); !won {
+					return splitpin.Writes{}, nil
+				}
+				r.Grant.SpentAt, r.Grant.Session = Now, session.Number
+				return splitpin.Writes{Put: []splitpin.Record{r.Grant}, Create: []splitpin.Record{session}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+			if won {
+				mu.Lock()
+				winners = append(winners, session.Number)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(winners) != 1 {
+		b.Fatalf("%d steps spent the grant", len(winners))
+	}
+	want(b, "session of the grant", b.load(splitpin.Reads{Grant: g.Number}).Grant.Session, winners[0])
+	if live := must[[]*splitpin.Session](b)(b.Sessions(b.Context(), u.Number)); len(live) != 1 {
+		b.Errorf("%d sessions came of it", len(live))
+	}
+}
+
+// createOnce: nobody locks a user who is not there; Create notices.
+func createOnce(b *bench) {
+	project := b.number()
+	name := splitpin.Name{Project: project, Identifier: "new@example.com"}
+	m := newMeeting()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[int64]bool{}
+	for range 2 {
+		mine := User(b.number(), project)
+		mine.Identifier = name.Identifier
+		wg.Go(func() {
+			var number int64
+			err := b.Change(b.Context(), splitpin.Reads{Name: name}, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				if r.User != nil {
+					number = r.User.Number
+					return splitpin.Writes{}, nil
+				}
+				number = mine.Number
+				return splitpin.Writes{Create: []splitpin.Record{mine}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+			mu.Lock()
+			seen[number] = true
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if len(seen) != 1 || !seen[b.load(splitpin.Reads{Name: name}).User.Number] {
+		b.Errorf("two callers got the users %v", seen)
+	}
+}
+
+func guessesThatMeet(b *bench) {
+	a := b.attempt(b.user())
+	for _, round := range []string{"created", "counted"} {
+		m := newMeeting()
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+					m.wait()
+					if r.Guesses == nil {
+						g := &splitpin.Guesses{Key: splitpin.GuessesKey(a.Project, a.Identifier), Day: 1}
+						g.Wrong[0] = 1
+						return splitpin.Writes{Create: []splitpin.Record{g}}, nil
+					}
+					r.Guesses.Wrong[0]++
+					return splitpin.Writes{Put: []splitpin.Record{r.Guesses}}, nil
+				})
+				if err != nil {
+					b.Errorf("%s: %v", round, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	want(b, "wrong guesses", b.load(splitpin.Reads{Attempt: a.ID.Number}).Guesses.Wrong[0], uint8(4))
+}
+
+func contexts(b *bench) {
+	u := b.user()
+	ended, cancel := context.WithCancel(b.Context())
+	cancel()
+	event := AuditEvent(b.number(), u)
+	err := b.Change(ended, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Create: []splitpin.Record{event}}, nil
+	})
+	gone := func(what string, err error) {
+		b.Helper()
+		if !errors.Is(err, splitpin.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			b.Errorf("%s: got error %v, want ErrUnavailable because of the context", what, err)
+		}
+	}
+	gone("Change", err)
+	_, err = b.Load(ended, splitpin.Reads{User: u.Number})
+	gone("Load", err)
+	_, err = b.Users(ended, u.Project, 0, 10)
+	gone("Users", err)
+	_, err = b.ClaimMessages(ended, Now, Now, 1)
+	gone("ClaimMessages", err)
+	_, _, err = b.Take(ended, Now, splitpin.Charge{Key: 1, Burst: 1, Period: time.Hour, Cost: 1})
+	gone("Take", err)
+	_, err = b.NextNumber(ended)
+	gone("NextNumber", err)
+	want(b, "events", must[[]*splitpin.AuditEvent](b)(b.AuditEvents(b.Context(), splitpin.AuditFilter{}, 9)), nil)
+
+	// One that ends after the step began does not stop it, and the outcome is
+	// told truly.
+	ctx, cancel := context.WithCancel(b.Context())
+	err = b.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+		cancel()
+		return splitpin.Writes{Create: []splitpin.Record{event}}, nil
+	})
+	if err != nil {
+		b.Errorf("a context that ended inside the step: %v", err)
+	}
+	want(b, "events", must[[]*splitpin.AuditEvent](b)(b.AuditEvents(b.Context(), splitpin.AuditFilter{}, 9)), []*splitpin.AuditEvent{event})
+}
+
+func contextWhileWaiting(b *bench) {
+	a := b.attempt(b.user())
+	inside, leave := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	increment := func(ctx context.Context, before func()) error {
+		return b.Change(ctx, splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+			before()
+			r.Attempt.Tries++
+			return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
+		})
+	}
+	wg.Go(func() {
+		if err := increment(b.Context(), func() { close(inside); <-leave }); err != nil {
+			b.Error(err)
+		}
+	})
+	<-inside
+	ctx, cancel := context.WithCancel(b.Context())
+	left := make(chan error)
+	wg.Go(func() {
+		left <- increment(ctx, func() { b.Error("a step ran whose caller had left") })
+	})
+	cancel()
+	if err := <-left; !errors.Is(err, splitpin.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		b.Errorf("got error %v, want ErrUnavailable because of the context", err)
+	}
+	close(leave)
+	wg.Wait()
+	want(b, "tries", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+1)
+}
+
+func numbers(b *bench) {
+	other := b.another()
+	var mu sync.Mutex
+	seen := map[int64]bool{}
+	var wg sync.WaitGroup
+	for _, s := range []splitpin.Store{b.Store, other} {
+		for range 4 {
+			wg.Go(func() {
+				last := int64(0)
+				for range 1000 {
+					n, err := s.NextNumber(b.Context())
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if n <= last {
+						b.Errorf("%d came after %d", n, last)
+					}
+					last = n
+					mu.Lock()
+					if seen[n] {
+						b.Errorf("%d came twice", n)
+					}
+					seen[n] = true
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	third := b.another()
+	n, err := third.NextNumber(b.Context())
+	if err != nil || seen[n] {
+		b.Errorf("a store opened later gave %d (error %v), which was used", n, err)
+	}
+}
+
+func claimingThatMeets(b *bench) {
+	a := b.attempt(b.user())
+	var all []splitpin.Record
+	for range 60 {
+		all = append(all, DueMessage(b.number(), a, Now))
+	}
+	b.create(all...)
+	other := b.another()
+	var mu sync.Mutex
+	times := map[int64]int{}
+	var wg sync.WaitGroup
+	for i := range 6 {
+		s := []splitpin.Store{b.Store, other}[i%2]
+		wg.Go(func() {
+			for {
+				claimed, err := s.ClaimMessages(b.Context(), Now, Now.Add(time.Minute), 3)
+				if err != nil {
+					b.Error(err)
+				}
+				if len(claimed) == 0 {
+					return
+				}
+				mu.Lock()
+				for _, m := range claimed {
+					times[m.Number]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for _, m := range all {
+		if n := times[m.(*splitpin.Message).Number]; n != 1 {
+			b.Errorf("a message was claimed %d times", n)
+		}
+	}
+}
+
+func twoStores(b *bench) {
+	a := b.attempt(b.user())
+	other := b.another()
+	var wg sync.WaitGroup
+	for _, s := range []splitpin.Store{b.Store, other} {
+		for range 4 {
+			wg.Go(func() {
+				for range 5 {
+					err := s.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+						r.Attempt.Tries++
+						return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
+					})
+					if err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for i, s := range []splitpin.Store{b.Store, other} {
+		r, err := s.Load(b.Context(), splitpin.Reads{Attempt: a.ID.Number})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if r.Attempt.Tries != a.Tries+40 {
+			b.Errorf("store %d sees %d tries, want %d", i, r.Attempt.Tries, a.Tries+40)
+		}
+	}
+}
