@@ -235,7 +235,7 @@ func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 	}
 }
 
-// compose writes the letter as RFC 5322 has it.
+// compose writes the letter as RFC 5322 has it, ready to follow DATA.
 func (s *SMTP) compose(l *Letter) ([]byte, error) {
 	name := s.from.Name
 	if name == "" {
@@ -266,7 +266,26 @@ func (s *SMTP) compose(l *Letter) ([]byte, error) {
 	if _, err := m.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("composing the letter: %w", err)
 	}
-	return b.Bytes(), nil
+	return transparent(b.Bytes()), nil
+}
+
+// transparent makes content that can follow DATA: every line ends in CRLF, one that
+// begins with a dot gets another, and a lone dot ends it all (RFC 5321, 4.5.2).
+// Line breaks of any other kind become CRLF, so that no server can read an end
+// into the content where we see none.
+func transparent(content []byte) []byte {
+	lines := bytes.Count(content, []byte("\r\n"))
+	if bytes.Count(content, []byte("\r")) != lines || bytes.Count(content, []byte("\n")) != lines {
+		content = []byte(crlf(string(content)))
+	}
+	if len(content) > 0 && !bytes.HasSuffix(content, []byte("\r\n")) {
+		content = append(content, "\r\n"...)
+	}
+	content = bytes.ReplaceAll(content, []byte("\r\n."), []byte("\r\n.."))
+	if bytes.HasPrefix(content, []byte(".")) {
+		content = append([]byte("."), content...)
+	}
+	return append(content, ".\r\n"...)
 }
 
 // headerWord keeps what may stand in a header unquoted.
@@ -658,7 +677,7 @@ func (c *smtpConn) quit() {
 	c.raw.Close()
 }
 
-// send makes one mail transaction. Afterwards c.usable tells whether the
+// send makes one mail transaction with content that transparent made. Afterwards c.usable tells whether the
 // connection can be kept.
 func (c *smtpConn) send(ctx context.Context, from string, l *Letter, body []byte) error {
 	defer c.watch(ctx)()
@@ -688,13 +707,12 @@ func (c *smtpConn) send(ctx context.Context, from string, l *Letter, body []byte
 	if ctx.Err() != nil {
 		return stopped(ctx, nil)
 	}
-	w := c.client.Text.DotWriter()
-	_, err = w.Write(body)
-	if closeErr := w.Close(); err == nil {
-		err = closeErr
+	text := c.client.Text
+	if _, err = text.W.Write(body); err == nil {
+		err = text.W.Flush()
 	}
 	if err == nil {
-		_, _, err = c.client.Text.ReadResponse(250)
+		_, _, err = text.ReadResponse(250)
 	}
 	if err == nil {
 		c.usable = true
