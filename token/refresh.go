@@ -170,18 +170,15 @@ func decide(session *splitpin.Session, counter uint32, now time.Time) Verdict {
 
 // rotate makes the next token current. It keeps three moments at which the
 // counter was known: UsedAt, when the current counter came to be, and behind it
-// Newer and Older. The rules below see to it that at any time the tokens that
-// were superseded at least two graces ago lie below one of the three that is at
-// least one grace old. Each moment says "what is below this counter was
-// superseded at or before this time", so no token is ever taken for older than
-// it is, however fast the rotations come.
+// Newer and Older. Newer only makes way for a later moment once it is a grace
+// old, so that at any time the tokens superseded two graces ago or longer lie
+// below one of the three that is at least one grace old. Each moment says "what
+// is below this counter was superseded at or before this time", so no token is
+// ever taken for older than it is, however fast the rotations come.
 func rotate(session *splitpin.Session, now time.Time) {
-	current := splitpin.Mark{Counter: session.Counter, At: session.UsedAt}
-	if aged(current.At, now) {
-		session.Newer = current // it covers all that the marks cover
-	}
 	if aged(session.Newer.At, now) {
-		session.Older, session.Newer = session.Newer, current
+		session.Older = session.Newer
+		session.Newer = splitpin.Mark{Counter: session.Counter, At: session.UsedAt}
 	}
 	session.Counter++
 	// A clock that was set back must not make older what was superseded before.

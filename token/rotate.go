@@ -10,9 +10,14 @@ import (
 )
 
 // Skew is the slack in every wait of the rotation machine. It covers the clocks
-// of verifiers (60 s), the clocks of our nodes (5 s) and the moments until every
-// node has reloaded its keys.
+// of verifiers (60 s off), the clocks of our nodes (5 s off, each) and the time
+// until every node has reloaded its keys: the server must see to it that this is
+// at most ReloadWithin.
 const Skew = 2 * time.Minute
+
+// ReloadWithin is how soon every node must call Reload after the store's Version
+// grew.
+const ReloadWithin = 30 * time.Second
 
 // A State is how far a signing key has come.
 type State int
