@@ -1,0 +1,463 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"html/template"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/splitpin/splitpin/web/internal/bundle"
+)
+
+// hostile is what an attacker would like to be a name, a state or an address.
+const hostile = `</script><script>alert(1)</script>"'><img src=x onerror=alert(1)> --><style>{{.}}`
+
+// everyPage renders each page with a text of a stranger in every field.
+func everyPage(t *testing.T, text, colour, logo string) map[string]string {
+	t.Helper()
+	look := Look{ID: text, Name: text, Colour: colour, LogoURL: logo}
+	pages := map[string]string{}
+	add := func(name string, render func(io.Writer) error) {
+		var b bytes.Buffer
+		if err := render(&b); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		pages[name] = b.String()
+	}
+	for _, mode := range []Mode{Frame, App, SignIn} {
+		add("form "+string(mode), func(w io.Writer) error {
+			return RenderForm(w, Form{Mode: mode, Look: look, Base: text, Locale: text, Nonce: "n0",
+				Domain: text, MessageID: text, Challenge: text, State: text, RedirectURL: text,
+				Type: text, FormID: text, Input: text, DirectLogin: true, Issuer: text})
+		})
+	}
+	for _, reason := range []Reason{NotAllowed, NotFramed, UnknownProject, Incomplete, NoSuchMethod, NotFound, Broken, Limited, Reason(text)} {
+		add("refusal "+string(reason), func(w io.Writer) error {
+			return RenderRefusal(w, Refusal{Look: look, Locale: "en", Nonce: "n0", Reason: reason, Redirect: text, Origin: text, RequestID: text})
+		})
+	}
+	add("refusal in own words", func(w io.Writer) error {
+		return RenderRefusal(w, Refusal{Look: look, Reason: Broken, Title: text, Text: text, Nonce: "n0"})
+	})
+	add("inbox", func(w io.Writer) error {
+		return RenderInbox(w, Inbox{Locale: text, Nonce: "n0", API: text, SignInURL: text})
+	})
+	return pages
+}
+
+// elements parses a page and calls f for each of its elements.
+func elements(t *testing.T, page string, f func(*html.Node)) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		if n.Type == html.ElementNode {
+			f(n)
+		}
+	}
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// What a stranger sends changes texts, never the structure of a page: no
+// element, no address and no handler comes from it.
+func TestHostileTexts(t *testing.T) {
+	count := func(page string) map[string]int {
+		n := map[string]int{}
+		elements(t, page, func(e *html.Node) { n[e.Data]++ })
+		return n
+	}
+	harmless := everyPage(t, "plain", "#123456", "/logo")
+	for name, page := range everyPage(t, hostile, hostile, "javascript:alert(1)") {
+		twin, ok := harmless[name]
+		if !ok {
+			twin = harmless["refusal broken"] // an unknown reason is our fault
+		}
+		got, want := count(page), count(twin)
+		// The hostile logo is dropped, and the name's first letter stands for it.
+		if want["img"] == 1 {
+			delete(want, "img")
+			want["span"]++
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: elements are %v, want %v", name, got, want)
+		}
+	}
+}
+
+// The pages work under the policy that the server sends: everything that the
+// policy would block is absent.
+func TestPagesKeepTheirPolicy(t *testing.T) {
+	for name, page := range everyPage(t, "plain", "#123456", "/logo.png") {
+		ids := map[string]bool{}
+		elements(t, page, func(n *html.Node) {
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Key, "on") {
+					t.Errorf("%s: <%s> has the handler %s", name, n.Data, a.Key)
+				}
+				if a.Key == "style" || a.Key == "srcdoc" {
+					t.Errorf("%s: <%s> has the attribute %s", name, n.Data, a.Key)
+				}
+				if a.Key == "src" || a.Key == "href" && n.Data == "link" {
+					if !strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "//") {
+						t.Errorf("%s: <%s> asks a third party: %s", name, n.Data, a.Val)
+					}
+				}
+				if a.Key == "id" {
+					if ids[a.Val] {
+						t.Errorf("%s: the id %s stands twice", name, a.Val)
+					}
+					ids[a.Val] = true
+				}
+			}
+			switch n.Data {
+			case "script":
+				if attr(n, "src") == "" && attr(n, "type") != "application/json" {
+					t.Errorf("%s: an inline script", name)
+				}
+			case "style":
+				if attr(n, "nonce") != "n0" {
+					t.Errorf("%s: a style without the nonce", name)
+				}
+			}
+		})
+		// Labels and descriptions lead somewhere.
+		elements(t, page, func(n *html.Node) {
+			for _, key := range []string{"for", "aria-describedby", "aria-labelledby", "aria-controls"} {
+				for _, id := range strings.Fields(attr(n, key)) {
+					if !ids[id] {
+						t.Errorf("%s: %s of <%s> names %s, which is not in the page", name, key, n.Data, id)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The script reads back exactly what the server gave, whatever is in it.
+func TestConfigReachesTheScript(t *testing.T) {
+	var b bytes.Buffer
+	f := Form{Mode: Frame, Look: Look{ID: "a/b", Name: hostile}, Domain: "https://shop.example", MessageID: "x" + hostile,
+		State: "\u2028<!--", Challenge: "c", RedirectURL: "app://x?a=1&b=2"}
+	if err := RenderForm(&b, f); err != nil {
+		t.Fatal(err)
+	}
+	var got config
+	elements(t, b.String(), func(n *html.Node) {
+		if attr(n, "id") == "config" {
+			if err := json.Unmarshal([]byte(n.FirstChild.Data), &got); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if got.MessageID != f.MessageID || got.State != f.State || got.RedirectURL != f.RedirectURL || got.Domain != f.Domain {
+		t.Errorf("got %+v, want the fields of %+v", got, f)
+	}
+	if want := "/p/a%2Fb/v1"; got.Base != want {
+		t.Errorf("base is %q, want %q", got.Base, want)
+	}
+}
+
+// The sentence is part of the contract with the clients (5.3).
+func TestNotAllowedSentence(t *testing.T) {
+	var b bytes.Buffer
+	if err := RenderRefusal(&b, Refusal{Reason: NotAllowed, Origin: "https://evil.example"}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "The redirect URL undefined or the parent origin https://evil.example is not in the list of allowed URLs. Please contact the site owner."
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("the page does not say %q:\n%s", want, b.String())
+	}
+}
+
+// However odd the colour, texts and edges can be read on both schemes.
+func TestColoursAreReadable(t *testing.T) {
+	var steps []uint8
+	for v := 0; v <= 255; v += 17 {
+		steps = append(steps, uint8(v))
+	}
+	property := regexp.MustCompile(`--([a-z-]+):(#[0-9a-f]{6})`)
+	for _, r := range steps {
+		for _, g := range steps {
+			for _, b := range steps {
+				c := rgb{r, g, b}
+				light, dark, _ := strings.Cut(string(colours(c.String())), "@media")
+				all := map[string]rgb{}
+				for surfaceName, part := range map[string]string{"light": light, "dark": dark} {
+					for _, m := range property.FindAllStringSubmatch(part, -1) {
+						v, ok := parseColour(m[2])
+						if !ok {
+							t.Fatalf("%s is no colour", m[2])
+						}
+						all[surfaceName+" "+m[1]] = v
+					}
+				}
+				if len(all) != 6 {
+					t.Fatalf("%v: got %v, want six properties", c, all)
+				}
+				if all["light accent"] != c {
+					t.Errorf("%v: the button is %v", c, all["light accent"])
+				}
+				check := func(what string, a, b rgb, asked float64) {
+					if got := contrast(a, b); got < asked {
+						t.Errorf("%v: %s has contrast %.2f, want %.1f", c, what, got, asked)
+					}
+				}
+				check("text of the button", all["light on-accent"], c, textContrast)
+				check("link on light", all["light link"], lightSurface, textContrast)
+				check("link on dark", all["dark link"], darkSurface, textContrast)
+				check("edge on light", all["light accent-edge"], lightSurface, edgeContrast)
+				check("edge on dark", all["dark accent-edge"], darkSurface, edgeContrast)
+			}
+		}
+	}
+}
+
+func TestColoursTakeOnlyNumbers(t *testing.T) {
+	plain := colours("")
+	for _, bad := range []string{"red", "#12345", "#1234567", "#12345g", "#+12345", "#-12345", "}*{x:y", "#12_456"} {
+		if got := colours(bad); got != plain {
+			t.Errorf("colours(%q) = %q, want ours", bad, got)
+		}
+	}
+	if strings.ContainsAny(string(plain), "<>\"'\\") {
+		t.Errorf("the style sheet %q could end its element", plain)
+	}
+}
+
+// The surfaces that contrasts are computed against are those of the sheet.
+func TestSurfacesMatchTheSheet(t *testing.T) {
+	sheet, err := os.ReadFile("src/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`--surface: (#[0-9a-f]{6})`).FindAllStringSubmatch(string(sheet), -1)
+	if len(found) != 2 || found[0][1] != lightSurface.String() || found[1][1] != darkSurface.String() {
+		t.Errorf("the sheet has the surfaces %v, colour.go has %v and %v", found, lightSurface, darkSurface)
+	}
+}
+
+func TestCSP(t *testing.T) {
+	got := CSP("abc", []string{"https://shop.example", "", "https://x.example; script-src *", "'self'", "http://localhost:3000"})
+	for _, want := range []string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self' 'nonce-abc'", "form-action 'none'", "base-uri 'none'",
+		"frame-ancestors https://shop.example http://localhost:3000", "require-trusted-types-for 'script'", "trusted-types 'none'",
+	} {
+		if !slices.Contains(strings.Split(got, "; "), want) {
+			t.Errorf("policy %q lacks %q", got, want)
+		}
+	}
+	if !strings.Contains(CSP("abc", nil), "frame-ancestors 'none'") {
+		t.Error("a page that nobody may frame can be framed")
+	}
+	if strings.Contains(InboxCSP(), "script-src 'self' 'unsafe") {
+		t.Error("the inbox runs inline scripts")
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{\w+\}`)
+
+// Every locale has every text, with the same values in it. Plural forms may be
+// more than English has, never fewer.
+func TestEveryLocaleHasEveryText(t *testing.T) {
+	plural := regexp.MustCompile(`\.(zero|one|two|few|many|other)$`)
+	english := tables["en"]
+	values := func(text string) []string {
+		v := placeholder.FindAllString(text, -1)
+		slices.Sort(v)
+		return v
+	}
+	for _, locale := range Locales() {
+		table := tables[locale]
+		if !strings.HasPrefix(locale, table["lang"]) || table["dir"] != "ltr" && table["dir"] != "rtl" {
+			t.Errorf("%s: lang is %q and dir is %q", locale, table["lang"], table["dir"])
+		}
+		for key, text := range english {
+			got, ok := table[key]
+			if !ok || strings.TrimSpace(got) == "" {
+				t.Errorf("%s lacks %s", locale, key)
+			}
+			if !strings.HasSuffix(key, ".one") && !slices.Equal(values(got), values(text)) {
+				t.Errorf("%s: %s has the values %v, want %v", locale, key, values(got), values(text))
+			}
+		}
+		for key := range table {
+			_, known := english[key]
+			_, counted := english[plural.ReplaceAllString(key, ".other")]
+			if !known && !(counted && plural.MatchString(key)) {
+				t.Errorf("%s has %s, which nothing uses", locale, key)
+			}
+		}
+	}
+}
+
+// Keys that sources and templates use exist, and no text lies there unused.
+func TestTextsAreUsed(t *testing.T) {
+	var code strings.Builder
+	for _, pattern := range []string{"src/*.ts", "templates/*.html", "web.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(b)
+		}
+	}
+	used := regexp.MustCompile(`(?:\bt\(|\bT |tInto\([^,]*, |plural\(|Named )"([a-z.]+)"`).FindAllStringSubmatch(code.String(), -1)
+	if len(used) < 40 {
+		t.Fatalf("found only %d uses", len(used))
+	}
+	for _, u := range used {
+		_, plain := tables["en"][u[1]]
+		_, counted := tables["en"][u[1]+".other"]
+		if !plain && !counted {
+			t.Errorf("%s is used and has no text", u[1])
+		}
+	}
+	suffix := regexp.MustCompile(`\.(one|other|plain)$`)
+	for key := range tables["en"] {
+		base := suffix.ReplaceAllString(key, "")
+		reason, _, _ := strings.Cut(base, ".")
+		refusal := strings.Contains(code.String(), `Reason = "`+reason+`"`)
+		if !refusal && !strings.Contains(code.String(), `"`+base+`"`) && !strings.Contains(code.String(), `"`+key+`"`) {
+			t.Errorf("nothing uses the text %s", key)
+		}
+	}
+}
+
+func TestTextFor(t *testing.T) {
+	for _, locale := range []string{"", "en", "EN_us", "en-GB-oxendict", "tlh", "-", hostile} {
+		if got := textFor(locale)["lang"]; got != "en" {
+			t.Errorf("textFor(%q) is %q", locale, got)
+		}
+	}
+}
+
+func TestFillLooksOnce(t *testing.T) {
+	if got := fill("{a} {b} {c}", "a", "{b}", "b", "2"); got != "{b} 2 {c}" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The committed bundle is what its sources make.
+func TestBundleIsFresh(t *testing.T) {
+	want, err := bundle.Build("src")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := distFiles.ReadDir("dist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(want) {
+		t.Errorf("dist has %d files, want %d: run go generate ./web", len(entries), len(want))
+	}
+	for name, body := range want {
+		got, err := distFiles.ReadFile("dist/" + name)
+		if err != nil || !bytes.Equal(got, body) {
+			t.Errorf("dist/%s differs from its source: run go generate ./web", name)
+		}
+		// A page's script is loaded on a phone in a tunnel, before anything works.
+		if len(body) > 25<<10 {
+			t.Errorf("dist/%s has %d bytes, want at most 25 KiB", name, len(body))
+		}
+	}
+}
+
+func TestAssets(t *testing.T) {
+	url := assetURL("form.js")
+	etag := assets["form.js"].etag
+	tests := []struct {
+		name, method, url string
+		header            http.Header
+		status            int
+		encoding          string
+	}{
+		{name: "plain", method: "GET", url: url, status: 200},
+		{name: "compressed", method: "GET", url: url, header: http.Header{"Accept-Encoding": {"br, gzip"}}, status: 200, encoding: "gzip"},
+		{name: "compression refused", method: "GET", url: url, header: http.Header{"Accept-Encoding": {"gzip;q=0"}}, status: 200},
+		{name: "seen before", method: "GET", url: url, header: http.Header{"If-None-Match": {etag}}, status: 304},
+		{name: "head", method: "HEAD", url: url, status: 200},
+		{name: "post", method: "POST", url: url, status: 405},
+		{name: "another version", method: "GET", url: "/assets/splitpin-form-000000000000.js", status: 404},
+		{name: "folder", method: "GET", url: "/assets/", status: 404},
+		{name: "climbing", method: "GET", url: "/assets/../web.go", status: 404},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, test.url, nil)
+			maps.Copy(r.Header, test.header)
+			w := httptest.NewRecorder()
+			Assets().ServeHTTP(w, r)
+			if w.Code != test.status || w.Header().Get("Content-Encoding") != test.encoding {
+				t.Fatalf("got %d %q, want %d %q", w.Code, w.Header().Get("Content-Encoding"), test.status, test.encoding)
+			}
+			if test.status != 200 {
+				return
+			}
+			if got := w.Header().Get("Cache-Control"); !strings.Contains(got, "immutable") {
+				t.Errorf("Cache-Control is %q", got)
+			}
+			if got := w.Header().Get("Content-Type"); got != "text/javascript; charset=utf-8" {
+				t.Errorf("Content-Type is %q", got)
+			}
+			if empty := w.Body.Len() == 0; empty != (test.method == "HEAD") {
+				t.Errorf("%d bytes of body", w.Body.Len())
+			}
+		})
+	}
+}
+
+// A long name or redirect cannot push the page's own words out of sight.
+func TestLongTextsAreCut(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for name, page := range everyPage(t, long, "", "") {
+		if strings.HasPrefix(name, "refusal") && name != "refusal in own words" && strings.Contains(page, strings.Repeat("x", 300)) && !strings.Contains(page, "number: x") {
+			t.Errorf("%s shows a text of 5000 characters", name)
+		}
+	}
+	p := newPage(tables["en"], Look{Name: "  " + long}, "", "")
+	if n := len([]rune(p.Look.Name)); n != 60 {
+		t.Errorf("the name has %d characters, want 60", n)
+	}
+}
+
+func TestLogo(t *testing.T) {
+	for url, want := range map[string]template.URL{
+		"/p/k/logo":                  "/p/k/logo",
+		"data:image/png;base64,AA==": "data:image/png;base64,AA==",
+		"//elsewhere.example/x.png":  "",
+		"https://elsewhere.example":  "",
+		"javascript:alert(1)":        "",
+		"data:text/html,x":           "",
+		"":                           "",
+	} {
+		if got := newPage(tables["en"], Look{LogoURL: url}, "", "").Logo; got != want {
+			t.Errorf("logo of %q is %q, want %q", url, got, want)
+		}
+	}
+}
