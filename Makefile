@@ -50,10 +50,10 @@ types: e2e/node_modules/.package-lock.json
 unit:
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 
-# SPLITPIN_E2E=1 makes a missing need a failure; without it the package says
+# E2E=1 makes a missing need a failure; without it the package says
 # what it leaves out.
 e2e: e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
-	SPLITPIN_E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
+	E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
 
 %/node_modules/.package-lock.json: %/package-lock.json %/package.json
 	cd $* && $(NPM_CI)
@@ -66,7 +66,7 @@ prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
-	SPLITPIN_E2E=1 SPLITPIN_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 12h -v -run 'TestKilled' ./e2e
+	E2E=1 E2E_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 12h -v -run 'TestKilled' ./e2e
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -20,6 +20,7 @@ import (
 type clock struct {
 	binary string
 	file   string // 8 bytes: nanoseconds to add, little-endian
+	offset time.Duration
 }
 
 func newClock(t *testing.T) *clock {
@@ -34,11 +35,12 @@ func newClock(t *testing.T) *clock {
 }
 
 // env is the variable that the program finds its clock by.
-func (c *clock) env() string { return "SPLITPIN_E2E_CLOCK=" + c.file }
+func (c *clock) env() string { return "E2E_CLOCK=" + c.file }
 
 // set moves the clock to an offset from this machine's.
 func (c *clock) set(t *testing.T, offset time.Duration) {
 	t.Helper()
+	c.offset = offset
 	// The file is mapped by the program: it is written in place.
 	f, err := os.OpenFile(c.file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -50,6 +52,12 @@ func (c *clock) set(t *testing.T, offset time.Duration) {
 	if _, err := f.WriteAt(b[:], 0); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// advance moves the clock on from where it is.
+func (c *clock) advance(t *testing.T, by time.Duration) {
+	t.Helper()
+	c.set(t, c.offset+by)
 }
 
 // buildWithClock builds the program once for all tests that need it.
@@ -107,7 +115,7 @@ func clockOffset() int64 {
 }
 
 func init() {
-	path, ok := syscall.Getenv("SPLITPIN_E2E_CLOCK")
+	path, ok := syscall.Getenv("E2E_CLOCK")
 	if !ok {
 		return
 	}

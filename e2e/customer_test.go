@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A customer is somebody's web site: one page with the published web SDK, as
@@ -141,4 +142,10 @@ func (p *tab) signInThroughForm(site *project, address string) json.RawMessage {
 	form.giveAddress(address)
 	form.giveCode(site.code(p.t, address))
 	return p.payload()
+}
+
+// passTime moves the clock that the page reads.
+func (f *tab) passTime(d time.Duration) {
+	f.t.Helper()
+	eval[any](f, fmt.Sprintf("void (now => { Date.now = () => now() + %d })(Date.now.bind(Date))", d.Milliseconds()))
 }

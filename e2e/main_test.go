@@ -25,10 +25,10 @@ var (
 
 // TestMain obtains what every test shares: the binaries and the paths of the
 // programs they meet. Under a plain "go test ./..." it says what it leaves out
-// and runs nothing; under "make test" (SPLITPIN_E2E=1) a missing program is a
+// and runs nothing; under "make test" (E2E=1) a missing program is a
 // failure, so that nothing is ever skipped unnoticed.
 func TestMain(m *testing.M) {
-	if os.Getenv("SPLITPIN_E2E") != "1" {
+	if os.Getenv("E2E") != "1" {
 		// Leaving without m.Run keeps "go test" from caching this as a pass, so the
 		// line is there every time.
 		leftOut("e2e: left out: the end-to-end tests need Chromium, Node.js and Python packages; run: make test")

@@ -147,6 +147,7 @@ type dev struct {
 	data       string // folder
 	inboxToken string
 	binary     string
+	env        []string // of the server, and of commands on its data
 
 	mu   sync.Mutex
 	seen map[string]string // id of the newest message a test took, by address
@@ -174,9 +175,10 @@ func startDevWith(t *testing.T, binary string, env ...string) *dev {
 		binary: binary,
 		seen:   map[string]string{},
 	}
+	d.env = env
 	d.program = launch(t, t.TempDir(), env, binary, "dev", "--listen", listen, "--demo-listen", demo, "--data", d.data)
 	d.ready(t, d.url+"/readyz")
-	token := regexp.MustCompile(`/inbox\S*[?&]token=([A-Za-z0-9_-]+)`)
+	token := regexp.MustCompile(`/inbox\S*[?&#]token=([A-Za-z0-9_-]+)`)
 	until(t, deadlines.start, "the address of the inbox is printed", func() bool {
 		if m := token.FindStringSubmatch(d.out.String()); m != nil {
 			d.inboxToken = m[1]
@@ -190,9 +192,16 @@ func startDevWith(t *testing.T, binary string, env ...string) *dev {
 // the server runs.
 func (d *dev) command(t *testing.T, args ...string) string {
 	t.Helper()
+	return d.run(t, append(args, "--data", d.data)...)
+}
+
+// run runs a command of the program as it stands.
+func (d *dev) run(t *testing.T, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadlines.start)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, d.binary, append(args, "--data", d.data)...)
+	cmd := exec.CommandContext(ctx, d.binary, args...)
+	cmd.Env = append(os.Environ(), d.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("splitpin %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -289,19 +298,13 @@ func (d *dev) message(t *testing.T, to string) message {
 func (d *dev) messages(t *testing.T, to string) []message {
 	t.Helper()
 	answer, body := call(t, "GET", d.url+"/inbox/api/messages?to="+url.QueryEscape(to), http.Header{"Inbox-Token": {d.inboxToken}}, nil)
-	var list []message
-	err := json.Unmarshal(body, &list)
-	if err != nil { // the list may be wrapped
-		var wrapped struct {
-			Messages []message `json:"messages"`
-		}
-		err = json.Unmarshal(body, &wrapped)
-		list = wrapped.Messages
+	var list struct {
+		Messages []message `json:"messages"`
 	}
-	if err != nil || answer.StatusCode != http.StatusOK {
+	if err := json.Unmarshal(body, &list); err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("listing the messages to %s: %s %s", to, answer.Status, body)
 	}
-	return list
+	return list.Messages
 }
 
 // code waits for a message and returns the code in it.
@@ -314,10 +317,11 @@ func (d *dev) code(t *testing.T, to string) string {
 	return m.Code
 }
 
-// wrongCode returns a code of the same form that is certainly not that one.
-func wrongCode(code string) string {
-	last := code[len(code)-1]
-	return code[:len(code)-1] + string('0'+(last-'0'+1)%10)
+// wrongCode returns a code of the same form that is certainly not that one; n
+// from 1 to 9 gives different ones.
+func wrongCode(code string, n int) string {
+	last := int(code[len(code)-1] - '0')
+	return fmt.Sprintf("%s%d", code[:len(code)-1], (last+n)%10)
 }
 
 // --------------------------------------------------------------------- HTTP

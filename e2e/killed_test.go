@@ -1,0 +1,439 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"mime"
+	"net"
+	"net/http"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/splitpin/splitpin/api"
+)
+
+// TestKilled kills the server in the middle of a storm of sign-ins and starts it
+// again, fifty times (E2E_ROUNDS says otherwise). After each start, whatever the
+// server had said yes to must be there, no code may sign in twice, and every
+// message that was promised must go out.
+//
+// Production's own program and settings: "serve", a real SMTP conversation, and
+// each person behind an address of their own through a trusted proxy, so that no
+// limit has to be raised.
+func TestKilled(t *testing.T) {
+	rounds := 50
+	if text := os.Getenv("E2E_ROUNDS"); text != "" {
+		var err error
+		if rounds, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock := newClock(t)
+	post := startPost(t)
+	s := newServe(t, clock, post)
+	s.start(t)
+	p := s.firstProject(t)
+
+	var total tally
+	for round := range rounds {
+		people := storm(t, p, post, s.program, round)
+		s.start(t)
+		p.known(t)
+		for _, who := range people {
+			who.afterRestart(t, &total)
+		}
+		// A message that was being sent when the server died is somebody's for two
+		// minutes yet; then it is sent again.
+		clock.advance(t, 3*time.Minute)
+		for _, who := range people {
+			who.afterLease(t, &total)
+		}
+		if t.Failed() {
+			t.Fatalf("round %d: see above", round)
+		}
+	}
+	t.Logf("%d rounds: %s", rounds, total)
+	if total.started == 0 || total.collected == 0 || total.interrupted == 0 {
+		t.Errorf("the storm was no storm: %s", total)
+	}
+}
+
+// A tally says what the storm had, so that a run that tested nothing shows.
+type tally struct {
+	started, proved, collected, refreshed int // acknowledged before a kill
+	interrupted                           int // requests whose answer the kill took
+}
+
+func (n tally) String() string {
+	return fmt.Sprintf("acknowledged before a kill: %d starts, %d proofs, %d sessions, %d refreshes; %d requests interrupted",
+		n.started, n.proved, n.collected, n.refreshed, n.interrupted)
+}
+
+// storm lets people sign in, kills the server at a random moment, and returns
+// everybody who had begun.
+func storm(t *testing.T, p *project, post *post, server *program, round int) []*person {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	var people []*person
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				who := newPerson(p, post, round)
+				mu.Lock()
+				people = append(people, who)
+				mu.Unlock()
+				who.signIn(ctx)
+			}
+		})
+	}
+	moment := time.After(20*time.Millisecond + time.Duration(mathrand.IntN(300))*time.Millisecond)
+	<-moment
+	server.kill()
+	cancel()
+	wg.Wait()
+	return people
+}
+
+// A person signs in once, and keeps a record of what the server acknowledged.
+// Each fact has three states: never asked, asked without an answer, answered.
+type person struct {
+	project             *project
+	post                *post
+	address, network    string
+	verifier, challenge string
+	client              *http.Client
+
+	attempt       api.StartResponse
+	granted       api.Granted
+	first, newest api.Tokens
+
+	start, answer, collect, refresh fact
+	trouble                         error // an answer that should not have come
+}
+
+type fact int
+
+const (
+	never fact = iota
+	asked      // the server may have done it or not
+	acknowledged
+)
+
+var numbers atomic.Int64
+
+func newPerson(p *project, post *post, round int) *person {
+	n := numbers.Add(1)
+	who := &person{
+		project: p, post: post, client: http.DefaultClient,
+		address: fmt.Sprintf("r%d-n%d@example.org", round, n),
+		network: fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255),
+	}
+	who.verifier, who.challenge = pkce()
+	return who
+}
+
+// ask makes one request, and keeps in f how far it came. It reports whether the
+// answer was the wanted one.
+func (who *person) ask(ctx context.Context, f *fact, want int, path string, header http.Header, body, into any) bool {
+	*f = asked
+	status, text, err := who.request(ctx, "POST", path, header, body)
+	if err != nil {
+		return false // the server died
+	}
+	if status != want {
+		who.trouble = fmt.Errorf("%s: got %d %s, want %d", path, status, text, want)
+		return false
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		who.trouble = fmt.Errorf("%s: %w", path, err)
+		return false
+	}
+	*f = acknowledged
+	return true
+}
+
+func (who *person) request(ctx context.Context, method, path string, header http.Header, body any) (int, []byte, error) {
+	h := http.Header{"X-Forwarded-For": {who.network}}
+	for k, v := range header {
+		h[k] = v
+	}
+	answer, text, err := try(ctx, who.client, method, who.project.v1()+path, h, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	return answer.StatusCode, text, nil
+}
+
+// signIn goes as far as the server lives.
+func (who *person) signIn(ctx context.Context) {
+	if !who.askStart(ctx) {
+		return
+	}
+	code, ok := who.post.wait(ctx, who.address)
+	if !ok {
+		return
+	}
+	if who.askAnswer(ctx, code) && who.askCollect(ctx) {
+		who.askRefresh(ctx)
+	}
+}
+
+func (who *person) askStart(ctx context.Context) bool {
+	return who.ask(ctx, &who.start, http.StatusCreated, "/attempts", nil,
+		api.StartRequest{Method: "email_code", Identifier: who.address, CodeChallenge: who.challenge}, &who.attempt)
+}
+
+func (who *person) askAnswer(ctx context.Context, code string) bool {
+	return who.ask(ctx, &who.answer, http.StatusOK, "/attempts/"+who.attempt.Attempt.ID+"/answer",
+		http.Header{api.AttemptSecretHeader: {who.attempt.Secret}}, api.AnswerRequest{Code: code}, &who.granted)
+}
+
+func (who *person) askCollect(ctx context.Context) bool {
+	ok := who.ask(ctx, &who.collect, http.StatusOK, "/token", nil, api.TokenRequest{
+		GrantType: "authorization_code", Code: who.granted.AuthorizationCode, CodeVerifier: who.verifier, ChallengeID: &who.granted.ChallengeID,
+	}, &who.first)
+	who.newest = who.first
+	return ok
+}
+
+func (who *person) askRefresh(ctx context.Context) bool {
+	var next api.Tokens
+	ok := who.ask(ctx, &who.refresh, http.StatusOK, "/token", nil,
+		api.TokenRequest{GrantType: "refresh_token", RefreshToken: who.newest.RefreshToken}, &next)
+	if ok {
+		who.newest = next
+	}
+	return ok
+}
+
+// afterRestart holds the server to what it acknowledged about proofs, sessions
+// and refreshes.
+func (who *person) afterRestart(t *testing.T, n *tally) {
+	t.Helper()
+	if who.trouble != nil {
+		t.Errorf("%s, before the kill: %v", who.address, who.trouble)
+		return
+	}
+	for _, f := range []struct {
+		fact  fact
+		count *int
+	}{{who.start, &n.started}, {who.answer, &n.proved}, {who.collect, &n.collected}, {who.refresh, &n.refreshed}} {
+		switch f.fact {
+		case acknowledged:
+			*f.count++
+		case asked:
+			n.interrupted++
+		}
+	}
+	if who.answer != acknowledged {
+		return
+	}
+	// The proof was acknowledged, so its grant is worth a session: the first one,
+	// or, if the kill took the answer, the same one again.
+	if who.collect != acknowledged && !who.askCollect(t.Context()) {
+		t.Errorf("%s: the acknowledged proof gives no session: %v", who.address, who.trouble)
+		return
+	}
+	// The newest refresh token that was acknowledged works. If the answer to a
+	// refresh was lost, the one before it gives the successor (the grace).
+	if !who.askRefresh(t.Context()) {
+		t.Errorf("%s: the acknowledged session is gone: %v", who.address, who.trouble)
+		return
+	}
+	who.onlyOnce(t)
+}
+
+// afterLease holds the server to its messages: every acknowledged start leads
+// to one, and whoever had not answered can do so now.
+func (who *person) afterLease(t *testing.T, n *tally) {
+	t.Helper()
+	if who.start != acknowledged || t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadlines.step)
+	defer cancel()
+	code, ok := who.post.wait(ctx, who.address)
+	if !ok {
+		t.Errorf("%s: the start was acknowledged, and no message came", who.address)
+		return
+	}
+	switch who.answer {
+	case never:
+		if !who.askAnswer(ctx, code) || !who.askCollect(ctx) {
+			t.Errorf("%s: the code of an acknowledged start does not sign in: %v", who.address, who.trouble)
+			return
+		}
+		who.onlyOnce(t)
+	case asked:
+		// The kill took the answer to the answer: it was done or it was not. Done, the
+		// grant is lost and nobody has a session; not done, this is the first time.
+		if who.askAnswer(ctx, code) {
+			if !who.askCollect(ctx) {
+				t.Errorf("%s: %v", who.address, who.trouble)
+				return
+			}
+			who.onlyOnce(t)
+		}
+	}
+	if who.answer == acknowledged {
+		status, text, err := who.request(ctx, "POST", "/attempts/"+who.attempt.Attempt.ID+"/answer",
+			http.Header{api.AttemptSecretHeader: {who.attempt.Secret}}, api.AnswerRequest{Code: code})
+		if err != nil || status != http.StatusUnauthorized {
+			t.Errorf("%s: the same code a second time: got %d %s, %v; want 401", who.address, status, text, err)
+		}
+	}
+}
+
+// onlyOnce looks that the person has one session.
+func (who *person) onlyOnce(t *testing.T) {
+	t.Helper()
+	status, text, err := who.request(t.Context(), "GET", "/sessions", http.Header{"Authorization": {"Bearer " + who.newest.AccessToken}}, nil)
+	if err != nil || status != http.StatusOK {
+		t.Errorf("%s: the sessions: %d %s, %v", who.address, status, text, err)
+		return
+	}
+	if list := decode[api.Sessions](t, text); len(list.Sessions) != 1 {
+		t.Errorf("%s signed in once and has %d sessions", who.address, len(list.Sessions))
+	}
+}
+
+// ----------------------------------------------------------- splitpin serve
+
+// A serve is "splitpin serve" with a data folder that outlives its processes.
+type serve struct {
+	*dev
+	listen string
+	env    []string
+}
+
+func newServe(t *testing.T, clock *clock, post *post) *serve {
+	t.Helper()
+	listen, dir := freeAddr(t), t.TempDir()
+	s := &serve{
+		dev:    &dev{url: "http://localhost:" + port(listen), data: filepath.Join(dir, "data"), binary: clock.binary, seen: map[string]string{}},
+		listen: listen,
+	}
+	key := filepath.Join(dir, "master.key")
+	s.run(t, "master-key", "new", key)
+	host, port, _ := net.SplitHostPort(post.addr)
+	s.env = []string{
+		clock.env(),
+		"SPLITPIN_PUBLIC_URL=" + s.url, "SPLITPIN_LISTEN=" + listen, "SPLITPIN_DATA=" + s.data, "SPLITPIN_MASTER_KEY_FILE=" + key,
+		"SPLITPIN_TRUSTED_PROXIES=127.0.0.1",
+		"SPLITPIN_SMTP_HOST=" + host, "SPLITPIN_SMTP_PORT=" + port, "SPLITPIN_SMTP_TLS=none", "SPLITPIN_SMTP_FROM=login@shop.example",
+		"SPLITPIN_LOG_LEVEL=warn",
+	}
+	s.dev.env = s.env
+	return s
+}
+
+// start starts the server on the same folder again.
+func (s *serve) start(t *testing.T) {
+	t.Helper()
+	s.dev.program = launch(t, filepath.Dir(s.data), s.env, s.binary, "serve")
+	s.ready(t, s.url+"/readyz")
+}
+
+func (s *serve) firstProject(t *testing.T) *project {
+	t.Helper()
+	return s.createProject(t, "Shop", "https://shop.example")
+}
+
+// ---------------------------------------------------------------- the post
+
+// A post is an SMTP server that keeps the code of each address.
+type post struct {
+	addr string
+	mu   sync.Mutex
+	code map[string]string
+	came chan struct{} // closed and replaced with every message
+}
+
+func startPost(t *testing.T) *post {
+	t.Helper()
+	p := &post{code: map[string]string{}, came: make(chan struct{})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.addr = l.Addr().String()
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &delivery{post: p}, nil }))
+	server.Domain = "localhost"
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return p
+}
+
+// wait returns the code that was sent to an address.
+func (p *post) wait(ctx context.Context, address string) (string, bool) {
+	for {
+		p.mu.Lock()
+		code, came := p.code[address], p.came
+		p.mu.Unlock()
+		if code != "" {
+			return code, true
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return "", false
+		}
+	}
+}
+
+// A delivery is one SMTP conversation.
+type delivery struct {
+	post *post
+	to   []string
+}
+
+func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
+
+func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
+	d.to = append(d.to, to)
+	return nil
+}
+
+func (d *delivery) Data(r io.Reader) error {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, m.Body); err != nil {
+		return err
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil {
+		return err
+	}
+	code := regexp.MustCompile(`\b[0-9]{6,10}\b`).FindString(subject)
+	d.post.mu.Lock()
+	defer d.post.mu.Unlock()
+	for _, to := range d.to {
+		if old := d.post.code[to]; old != "" && old != code {
+			return fmt.Errorf("two codes for one attempt of %s: %s and %s", to, old, code)
+		}
+		d.post.code[to] = code
+	}
+	close(d.post.came)
+	d.post.came = make(chan struct{})
+	return nil
+}
+
+func (d *delivery) Reset()        { d.to = nil }
+func (d *delivery) Logout() error { return nil }

@@ -1,0 +1,233 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// Our own pages, without an SDK around them.
+
+const (
+	tabKey   = 9
+	enterKey = 13
+)
+
+// Signing in works without a mouse, and the focus is always where the person is.
+func TestKeyboardAlone(t *testing.T) {
+	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
+	p := d.createProject(t, "Shop", c.URL)
+	page := b.open(t, c.page(p))
+	form := page.signIn(p)
+	form.await("the form is there", `document.querySelector("#address").checkVisibility()`)
+	focus := func(id string) {
+		t.Helper()
+		form.await("the focus is on "+id, fmt.Sprintf("document.hasFocus() && document.activeElement.id === %q", id))
+	}
+	reach := func(id string, modifiers ...chromedp.Modifier) {
+		t.Helper()
+		for range 8 {
+			page.key("Tab", tabKey, modifiers...)
+			if eval[bool](form, fmt.Sprintf("document.hasFocus() && document.activeElement.id === %q", id)) {
+				return
+			}
+		}
+		t.Fatalf("Tab does not reach %s; the focus is on %s", id, eval[string](form, "document.activeElement.outerHTML"))
+	}
+	if !eval[bool](form, `document.hasFocus() && document.activeElement.id === "address"`) {
+		reach("address")
+	}
+	page.keys("ada@example.org")
+	page.key("Enter", enterKey)
+	focus("code")
+	code := d.code(t, "ada@example.org")
+	page.keys(wrongCode(code, 1))
+	form.awaitText("#code-error", "not the code")
+	focus("code")
+
+	// The way back to the address and forth again.
+	reach("code-change", chromedp.ModifierShift)
+	page.key("Enter", enterKey)
+	focus("address")
+	page.keys("grace@example.org") // the old address is selected, so this replaces it
+	page.key("Enter", enterKey)
+	focus("code")
+	page.keys(d.code(t, "grace@example.org"))
+	checkPayload(t, p, page.payload(), "grace@example.org")
+	focus("status-title")
+}
+
+// The page for mobile and command-line clients: /app ends with a redirect that
+// carries code, state and challenge_id, and that code is worth a session once.
+func TestAppPage(t *testing.T) {
+	d, b := startDev(t), startBrowser(t)
+	arrived := make(chan url.Values, 10)
+	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/callback" {
+			arrived <- r.URL.Query()
+		}
+		fmt.Fprint(w, "<title>done</title>You can close this window.")
+	}))
+	t.Cleanup(client.Close)
+	p := d.createProject(t, "Tool", client.URL)
+	verifier, challenge := pkce()
+	redirect := client.URL + "/callback?from=splitpin"
+	page := b.open(t, p.url+"/app?"+url.Values{
+		"api_key": {p.id}, "type": {"EMAIL"}, "code_challenge": {challenge}, "state": {"st&te"}, "redirect_url": {redirect}, "auth_method": {"OTP"},
+	}.Encode())
+	page.giveAddress("ada@example.org")
+	page.giveCode(d.code(t, "ada@example.org"))
+	// Any program on this machine may have asked, so the page says where the
+	// result goes and waits for a tap (security 5).
+	page.awaitText("#code-destination", client.Listener.Addr().String())
+	page.click("#code-submit")
+	page.await("the client's page is shown", `document.title === "done"`)
+	got := <-arrived
+	if got.Get("state") != "st&te" || got.Get("from") != "splitpin" || got.Get("challenge_id") == "" || got.Get("error") != "" {
+		t.Errorf("the redirect carries %v", got)
+	}
+	redeem := func() (*http.Response, []byte) {
+		var challengeID int
+		if _, err := fmt.Sscan(got.Get("challenge_id"), &challengeID); err != nil {
+			t.Fatal(err)
+		}
+		return call(t, "POST", p.cotter()+"/verify/get_identity?oauth_token=true", http.Header{"API_KEY_ID": {p.id}}, map[string]any{
+			"code_verifier": verifier, "authorization_code": got.Get("code"), "challenge_id": challengeID, "redirect_url": redirect,
+		})
+	}
+	answer, body := redeem()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("get_identity: %s %s", answer.Status, body)
+	}
+	first := object(t, decode[map[string]any](t, body), "user")
+	if first["identifier"] != "ada@example.org" {
+		t.Errorf("get_identity: got user %v", first)
+	}
+}
+
+// A destination that is not listed gets an explanation, not a form.
+func TestAppPageUnlistedDestination(t *testing.T) {
+	d, b := startDev(t), startBrowser(t)
+	p := d.createProject(t, "Tool", "https://tool.example")
+	_, challenge := pkce()
+	page := b.open(t, p.url+"/app?"+url.Values{
+		"api_key": {p.id}, "type": {"EMAIL"}, "code_challenge": {challenge}, "state": {"s"}, "redirect_url": {"https://thief.example/"},
+	}.Encode())
+	page.awaitText("main", "is not in the list of allowed URLs")
+	if eval[bool](page, `document.querySelector("form, script[src]") !== null`) {
+		t.Error("the explanation comes with a form or a script")
+	}
+}
+
+// axe-core finds nothing to complain about, in any state of the form, light and
+// dark, in a frame of 300 pixels and on a wide page.
+func TestAccessibility(t *testing.T) {
+	axe, err := os.ReadFile(filepath.Join(root, "e2e/node_modules/axe-core/axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, width := range map[string]int64{"narrow": 300, "wide": 1280} {
+		t.Run(name, func(t *testing.T) {
+			clock := newClock(t)
+			d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
+			p := d.createProject(t, "Shop", c.URL)
+			page := b.open(t, c.page(p, "100%"))
+			page.resize(width+16, 900) // the body's margin
+
+			checked := 0
+			look := func(f *tab, state string) {
+				t.Helper()
+				for _, scheme := range []string{"light", "dark"} {
+					f.scheme(scheme)
+					if f.top != nil {
+						f.top.scheme(scheme)
+					}
+					if dark := eval[bool](f, `matchMedia("(prefers-color-scheme: dark)").matches`); dark != (scheme == "dark") {
+						t.Fatalf("the colours are not %s", scheme)
+					}
+					if _, err := tryEval[any](f, "window.axe ? 1 : (() => { "+string(axe)+"\n})()"); err != nil {
+						t.Fatalf("loading axe-core: %v", err)
+					}
+					found := eval[[]string](f, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.help + " in " + v.nodes.map(n => n.html + " (" + n.failureSummary + ")").join(", ")))`)
+					for _, v := range found {
+						t.Errorf("%s, %s: %s", state, scheme, v)
+					}
+					if eval[bool](f, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
+						t.Errorf("%s, %s: the page is wider than its window", state, scheme)
+					}
+					checked++
+				}
+				if dir := os.Getenv("E2E_PICTURES"); dir != "" {
+					f.page().picture(filepath.Join(dir, name+"-"+strings.ReplaceAll(state, " ", "-")+".png"))
+				}
+			}
+
+			form := page.signIn(p, `({identifier}) => identifier.startsWith("slow") ? new Promise(go => { window.answer = go }) : null`)
+			form.await("the form is there", `document.querySelector("#address").checkVisibility()`)
+			look(form, "address")
+			form.giveAddress("not an address")
+			form.awaitText("#address-error", "does not look like")
+			look(form, "address with an error")
+
+			form.giveAddress("slow@example.org")
+			form.awaitText("#address-submit", "One moment")
+			look(form, "asking the site")
+			release := b.hold("POST", "/p/"+p.id+"/v1/attempts")
+			defer release()
+			eval[any](page, "void answer(null)")
+			form.awaitText("#address-submit", "Sending")
+			look(form, "sending")
+			release()
+			code := d.code(t, "slow@example.org")
+			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
+			look(form, "code")
+			for try := 1; try <= 4; try++ {
+				form.giveCode(wrongCode(code, try))
+				form.awaitText("#code-error", "more tr")
+				if try == 1 {
+					look(form, "wrong code")
+				}
+			}
+			form.giveCode(wrongCode(code, 5))
+			form.awaitText("#status-title", "Too many wrong codes")
+			look(form, "too many wrong codes")
+
+			form.click("#status-action")
+			form.giveAddress("ada@example.org")
+			d.code(t, "ada@example.org")
+			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
+			clock.set(t, 0)
+			form.passTime(11 * 60e9)
+			form.awaitText("#status-title", "expired")
+			look(form, "expired code")
+			form.click("#status-action")
+			code = d.code(t, "ada@example.org")
+			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
+			release = b.hold("POST", "/p/"+p.id+"/api/v0/verify/get_identity")
+			defer release()
+			form.giveCode(code)
+			form.awaitText("#status-title", "Signing you in")
+			look(form, "finishing")
+			release()
+			form.awaitText("#status-title", "You are signed in")
+			look(form, "success")
+
+			stranger := startCustomer(t)
+			other := b.open(t, stranger.page(p, "100%"))
+			other.resize(width+16, 900)
+			refusal := other.signIn(p)
+			refusal.awaitText("main", "is not in the list of allowed URLs")
+			look(refusal, "refused")
+			if checked != 22 {
+				t.Errorf("looked %d times, want 11 states in two colour schemes", checked)
+			}
+		})
+	}
+}
