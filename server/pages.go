@@ -19,7 +19,7 @@ import (
 // else gets an explanation that does nothing (security 15).
 func (s *Server) signup(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	p, err := s.pageProject(r, q.Get("api_key"))
+	p, err := s.Engine.Project(q.Get("api_key"))
 	if err != nil {
 		s.refuse(w, r, web.Frame, nil, web.Refusal{Reason: web.UnknownProject}, []string{"*"})
 		return
@@ -62,7 +62,7 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 // topLevel shows a form that stands alone. A code goes only to a destination
 // that the project lists itself (security 5).
 func (s *Server) topLevel(w http.ResponseWriter, r *http.Request, project string, f web.Form) {
-	p, err := s.pageProject(r, project)
+	p, err := s.Engine.Project(project)
 	if err != nil {
 		s.refuse(w, r, f.Mode, nil, web.Refusal{Reason: web.UnknownProject}, nil)
 		return
@@ -79,12 +79,6 @@ func (s *Server) topLevel(w http.ResponseWriter, r *http.Request, project string
 		f.Issuer = s.tokens.Issuer(p)
 	}
 	s.form(w, r, p, f, nil)
-}
-
-// pageProject takes the project of a page from its parameter; none is the
-// default project.
-func (s *Server) pageProject(r *http.Request, id string) (*splitpin.Project, error) {
-	return s.Engine.Project(id)
 }
 
 func (s *Server) form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, ancestors []string) {

@@ -56,7 +56,7 @@ func (s *Server) v1() []route {
 		// For anybody.
 		{"GET /v1/project", s.call(s.showProject)},
 		{"GET /v1/keys", s.keys},
-		{"GET /v1/keys/identity", s.call(s.identityKey)},
+		{"GET /v1/keys/identity", s.identityKey},
 
 		// For the user of a bearer access token.
 		{"GET /v1/user", s.call(s.me)},

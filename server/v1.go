@@ -196,27 +196,28 @@ func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin
 // keys is the key set that verifiers fetch: the same document for old and new
 // ones (design section 6).
 func (s *Server) keys(w http.ResponseWriter, r *http.Request) {
+	s.publicKeys(w, r, s.tokens.KeySet)
+}
+
+// identityKey is the key of identity tokens, at an address of its own: a key set
+// with it would break old verifiers.
+func (s *Server) identityKey(w http.ResponseWriter, r *http.Request) {
+	s.publicKeys(w, r, s.tokens.IdentityKey)
+}
+
+func (s *Server) publicKeys(w http.ResponseWriter, r *http.Request, of func(*splitpin.Project) (body []byte, etag string, err error)) {
 	edge.PublicCORS(w, r)
 	p, err := s.Project(r)
 	if err != nil {
 		s.problem(w, r, err)
 		return
 	}
-	body, etag, err := s.tokens.KeySet(p)
+	body, etag, err := of(p)
 	if err != nil {
 		s.problem(w, r, err)
 		return
 	}
 	edge.WriteKeySet(w, r, body, etag)
-}
-
-func (s *Server) identityKey(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
-	key, err := s.tokens.IdentityKey(p)
-	if err != nil {
-		return nil, err
-	}
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	return ok(key)
 }
 
 // For the user of a bearer access token.

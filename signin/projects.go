@@ -1,8 +1,10 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/splitpin/splitpin"
 )
@@ -63,11 +65,8 @@ func (e *Engine) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking for the version of the settings: %w", err)
 	}
-	if err := e.ring.Reload(ctx); err != nil {
-		return fmt.Errorf("loading the data keys: %w", err)
-	}
-	if err := e.tokens.Reload(ctx); err != nil {
-		return fmt.Errorf("loading the signing keys: %w", err)
+	if err := e.tokens.Reload(ctx); err != nil { // and the data keys
+		return fmt.Errorf("loading the keys: %w", err)
 	}
 	projects, err := e.store.Projects(ctx)
 	if err != nil {
@@ -82,4 +81,15 @@ func (e *Engine) reload(ctx context.Context) error {
 	}
 	e.projects.Store(d)
 	return nil
+}
+
+// Projects returns every project, by number.
+func (e *Engine) Projects() []*splitpin.Project {
+	d := e.projects.Load()
+	out := make([]*splitpin.Project, 0, len(d.byNumber))
+	for _, p := range d.byNumber {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *splitpin.Project) int { return cmp.Compare(a.Number, b.Number) })
+	return out
 }

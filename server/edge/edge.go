@@ -355,7 +355,7 @@ func WriteKeySet(w http.ResponseWriter, r *http.Request, body []byte, etag strin
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("ETag", etag)
-	if r.Header.Get("If-None-Match") == etag {
+	if matches(r.Header.Values("If-None-Match"), etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
