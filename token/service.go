@@ -30,10 +30,13 @@ type Service struct {
 	reloading sync.Mutex // one reload at a time, so that an older one cannot win
 }
 
-// A snapshot is every live key, ready for use. It is never altered.
+// A snapshot is every live key, ready for use. It is never altered, but for the
+// tokens it was seen to verify: those are forgotten together with it, so a key
+// that is gone takes them along.
 type snapshot struct {
 	projects map[int64]*projectKeys // by Project.Number
 	headers  map[string]*tokenKey   // by the first part of a token, in base64url
+	seen     [seenSlots]atomic.Pointer[seenToken]
 }
 
 // projectKeys are the live keys of one project.

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,6 +68,37 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 	if len(text) > maxToken {
 		return nil, fmt.Errorf("the token is %d bytes long", len(text))
 	}
+	snapshot := s.snapshot.Load()
+	hash := sha256.Sum256([]byte(text))
+	slot := &snapshot.seen[binary.LittleEndian.Uint64(hash[:])%seenSlots]
+	if e := slot.Load(); e != nil && e.hash == hash && e.project == p.Number {
+		c := e.claims
+		return &c, s.admit(p, &c)
+	}
+	c, err := authenticate(snapshot, p, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.admit(p, c); err != nil {
+		return nil, err
+	}
+	slot.Store(&seenToken{hash: hash, project: p.Number, claims: *c})
+	return c, nil
+}
+
+// A seenToken is an access token that was verified before, with the keys of the
+// snapshot that holds it: what does not change until those keys do. A slot holds
+// the token that came last; there is no lock to wait for and nothing to sweep.
+type seenToken struct {
+	hash    [32]byte // of the whole text, signature included
+	project int64
+	claims  Claims
+}
+
+const seenSlots = 8192 // about 3 MB when all are taken
+
+// authenticate checks who made the token and what it is.
+func authenticate(snapshot *snapshot, p *splitpin.Project, text string) (*Claims, error) {
 	header, rest, ok := strings.Cut(text, ".")
 	if !ok {
 		return nil, errors.New("it is no token")
@@ -75,7 +107,7 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 	if !ok {
 		return nil, errors.New("it is no token")
 	}
-	k := s.snapshot.Load().headers[header]
+	k := snapshot.headers[header]
 	if k == nil {
 		return nil, errors.New("its header is not one of ours, or its key is gone")
 	}
@@ -90,28 +122,34 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 		return nil, errors.New("its payload is not base64url")
 	}
 	c, kind, scope, err := parseAccess(raw)
-	if err != nil {
-		return nil, err
-	}
-	now := s.clock()
 	switch {
+	case err != nil:
+		return nil, err
 	case kind != accessType:
 		return nil, errors.New("it is no access token")
 	case scope != accessScope:
 		return nil, errors.New("its scope is not access")
-	case c.Audience != p.ID:
-		return nil, errors.New("it is for another audience")
-	case c.Issuer != s.Issuer(p):
-		return nil, errors.New("it is by another issuer")
-	case !now.Before(c.ExpiresAt):
-		return nil, errors.New("it has expired")
-	case c.IssuedAt.After(now.Add(leeway)):
-		return nil, errors.New("it is from the future")
 	case c.Subject.IsZero():
 		return nil, errors.New("it names no subject")
 	}
 	c.Session, c.KID = sessionOf(k.jti, c.ID), k.record.KID
 	return c, nil
+}
+
+// admit checks what depends on the moment and on the project's settings.
+func (s *Service) admit(p *splitpin.Project, c *Claims) error {
+	now := s.clock()
+	switch {
+	case c.Audience != p.ID:
+		return errors.New("it is for another audience")
+	case c.Issuer != s.Issuer(p):
+		return errors.New("it is by another issuer")
+	case !now.Before(c.ExpiresAt):
+		return errors.New("it has expired")
+	case c.IssuedAt.After(now.Add(leeway)):
+		return errors.New("it is from the future")
+	}
+	return nil
 }
 
 // ProjectOf tells which project's key an access token names, by Project.Number.
