@@ -1,0 +1,378 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/keyring"
+)
+
+// A Config is everything that an operator can say about one server. Each setting
+// stands in the configuration file under its key, or in the environment under
+// SPLITPIN_ and the key in capitals with _ for a point: smtp.host is
+// SPLITPIN_SMTP_HOST. The environment wins.
+type Config struct {
+	PublicURL string // what people and tokens see: https://login.example.com; required by serve
+	Listen    string // empty: 127.0.0.1:8080
+	Data      string // folder; empty: splitpin-data
+	Database  string // empty: sqlite, in the data folder
+
+	MasterKey         splitpin.Secret // from the environment only
+	MasterKeyFile     string
+	PreviousMasterKey splitpin.Secret // from the environment only; accepted while the master key is changed
+	PreviousKeyFile   string
+
+	TrustedProxies    []netip.Prefix // whose forwarding headers are believed; empty: nobody's
+	InsecureAnyOrigin bool           // projects may list "*"
+
+	SMTP      delivery.SMTPConfig
+	LogLevel  string        // debug, info, warn or error; empty: info
+	LogFormat string        // text or json; empty: text
+	AuditDays time.Duration // how long audit events are kept; zero: 400 days
+}
+
+const envPrefix = "SPLITPIN_"
+
+// A setting is one key of the configuration.
+type setting struct {
+	key     string
+	secret  bool // must not stand in the file
+	apply   func(c *Config, value string) error
+	example string
+}
+
+func text(at func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error { *at(c) = v; return nil }
+}
+
+func secret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
+	return func(c *Config, v string) error { *at(c) = splitpin.Secret(v); return nil }
+}
+
+// settings is every key there is. docs/operate/configuration.md lists them, and
+// a test holds it against this table.
+var settings = []setting{
+	{key: "public_url", apply: text(func(c *Config) *string { return &c.PublicURL })},
+	{key: "listen", apply: text(func(c *Config) *string { return &c.Listen })},
+	{key: "data", apply: text(func(c *Config) *string { return &c.Data })},
+	{key: "database", apply: text(func(c *Config) *string { return &c.Database })},
+	{key: "master_key", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.MasterKey })},
+	{key: "master_key_file", apply: text(func(c *Config) *string { return &c.MasterKeyFile })},
+	{key: "previous_master_key", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.PreviousMasterKey })},
+	{key: "previous_master_key_file", apply: text(func(c *Config) *string { return &c.PreviousKeyFile })},
+	{key: "trusted_proxies", apply: func(c *Config, v string) error {
+		for _, part := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+			p, err := netip.ParsePrefix(part)
+			if err != nil {
+				a, err := netip.ParseAddr(part)
+				if err != nil {
+					return fmt.Errorf("%q is neither an address nor a network like 10.0.0.0/8", part)
+				}
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+			if p.Bits() == 0 {
+				return errors.New("would believe everybody; name the proxies' own addresses")
+			}
+			c.TrustedProxies = append(c.TrustedProxies, p)
+		}
+		return nil
+	}},
+	{key: "insecure_any_origin", apply: func(c *Config, v string) (err error) {
+		c.InsecureAnyOrigin, err = boolean(v)
+		return err
+	}},
+	{key: "smtp.host", apply: text(func(c *Config) *string { return &c.SMTP.Host })},
+	{key: "smtp.port", apply: func(c *Config, v string) (err error) {
+		if c.SMTP.Port, err = strconv.Atoi(v); err != nil {
+			return errors.New("must be a number")
+		}
+		return nil
+	}},
+	{key: "smtp.tls", apply: text(func(c *Config) *string { return &c.SMTP.TLS })},
+	{key: "smtp.username", apply: text(func(c *Config) *string { return &c.SMTP.Username })},
+	{key: "smtp.password", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.SMTP.Password })},
+	{key: "smtp.password_file", apply: func(c *Config, v string) error {
+		b, err := os.ReadFile(v)
+		if err != nil {
+			return err
+		}
+		c.SMTP.Password = splitpin.Secret(strings.TrimRight(string(b), "\r\n"))
+		return nil
+	}},
+	{key: "smtp.from", apply: text(func(c *Config) *string { return &c.SMTP.From })},
+	{key: "smtp.helo", apply: text(func(c *Config) *string { return &c.SMTP.HELO })},
+	{key: "log.level", apply: text(func(c *Config) *string { return &c.LogLevel })},
+	{key: "log.format", apply: text(func(c *Config) *string { return &c.LogFormat })},
+	{key: "audit_days", apply: func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 {
+			return errors.New("must be a number of days, at least 1")
+		}
+		c.AuditDays = time.Duration(n) * 24 * time.Hour
+		return nil
+	}},
+}
+
+func boolean(v string) (bool, error) {
+	switch strings.ToLower(v) {
+	case "true", "yes", "1":
+		return true, nil
+	case "false", "no", "0", "":
+		return false, nil
+	}
+	return false, errors.New("must be true or false")
+}
+
+// problems is everything that is wrong with a configuration, one line each.
+type problems []string
+
+func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
+
+func (p problems) Error() string {
+	if len(p) == 1 {
+		return "one problem with the configuration:\n  - " + p[0]
+	}
+	return fmt.Sprintf("%d problems with the configuration:\n  - %s", len(p), strings.Join(p, "\n  - "))
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
+// loadConfig reads the file, if one is named, and the environment. It returns
+// what is wrong along with what could be read.
+func loadConfig(file string, environ []string) (Config, problems) {
+	var c Config
+	var wrong problems
+	given := map[string]string{}
+
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			wrong.add("the configuration file cannot be read: %v", err)
+		}
+		var tree map[string]any
+		if err := yaml.Unmarshal(b, &tree); err != nil {
+			wrong.add("%s is not YAML: %s", file, yaml.FormatError(err, false, false))
+		}
+		for key, value := range flatten("", tree) {
+			s := find(key)
+			switch {
+			case s == nil:
+				wrong.add("%s: there is no setting %q%s", file, key, nearest(key))
+			case s.secret:
+				wrong.add("%s: %s is a secret: give it by the environment as %s, or by %s_file", file, key, envName(key), key)
+			default:
+				given[key] = value
+			}
+		}
+	}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		i := slices.IndexFunc(settings, func(s setting) bool { return envName(s.key) == name })
+		if i < 0 {
+			key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
+			wrong.add("environment: there is no setting %s%s", name, nearest(key))
+			continue
+		}
+		given[settings[i].key] = value
+	}
+	for _, s := range settings { // in order, so that messages are
+		if value, ok := given[s.key]; ok {
+			if err := s.apply(&c, value); err != nil {
+				wrong.add("%s: %v", s.key, err)
+			}
+		}
+	}
+	slices.Sort(wrong)
+	return c, wrong
+}
+
+func flatten(prefix string, tree map[string]any) map[string]string {
+	out := map[string]string{}
+	for key, value := range tree {
+		switch v := value.(type) {
+		case map[string]any:
+			for k, inner := range flatten(prefix+key+".", v) {
+				out[k] = inner
+			}
+		case []any:
+			parts := make([]string, len(v))
+			for i := range v {
+				parts[i] = fmt.Sprint(v[i])
+			}
+			out[prefix+key] = strings.Join(parts, ",")
+		case nil:
+			out[prefix+key] = ""
+		default:
+			out[prefix+key] = fmt.Sprint(v)
+		}
+	}
+	return out
+}
+
+func find(key string) *setting {
+	for i := range settings {
+		if settings[i].key == key {
+			return &settings[i]
+		}
+	}
+	return nil
+}
+
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// nearest suggests the key that was probably meant.
+func nearest(key string) string {
+	best, distance := "", len(key)/2+1
+	for _, s := range settings {
+		if d := editDistance(strings.ReplaceAll(key, ".", "_"), strings.ReplaceAll(s.key, ".", "_")); d < distance {
+			best, distance = s.key, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// standard fills in what was not said.
+func (c *Config) standard() {
+	if c.Data == "" {
+		c.Data = "splitpin-data"
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	if c.AuditDays == 0 {
+		c.AuditDays = 400 * 24 * time.Hour
+	}
+}
+
+// checkServe adds what is unsafe or missing for production.
+func (c *Config) checkServe(wrong *problems) *url.URL {
+	public, err := url.Parse(c.PublicURL)
+	switch {
+	case c.PublicURL == "":
+		wrong.add("public_url is missing: the address under which people reach this server, like https://login.example.com")
+	case err != nil || public.Host == "" || public.Path != "" && public.Path != "/" || public.RawQuery != "" || public.User != nil:
+		wrong.add("public_url: must be scheme and host, like https://login.example.com")
+	case public.Scheme == "http" && !isLoopbackHost(public.Hostname()):
+		wrong.add("public_url: must begin with https://; passkeys, cookies and codes are not safe without it")
+	case public.Scheme != "https" && public.Scheme != "http":
+		wrong.add("public_url: must begin with https://")
+	}
+	if err != nil {
+		public = &url.URL{}
+	}
+	public.Path = ""
+	if c.Database != "" && c.Database != "sqlite" {
+		wrong.add("database: only sqlite is there yet")
+	}
+	if c.MasterKey == "" && c.MasterKeyFile == "" {
+		wrong.add("master_key_file is missing: make a key with 'splitpin master-key new FILE', outside the data folder")
+	}
+	if c.MasterKeyFile != "" && inside(c.MasterKeyFile, c.Data) {
+		wrong.add("master_key_file: lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere")
+	}
+	if c.SMTP.Host == "" {
+		wrong.add("smtp.host is missing: without it no code reaches anybody")
+	}
+	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		wrong.add("log.level: must be debug, info, warn or error")
+	}
+	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+		wrong.add("log.format: must be text or json")
+	}
+	return public
+}
+
+func isLoopbackHost(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// inside reports whether file lies in folder, links followed where they exist.
+func inside(file, folder string) bool {
+	rel, err := filepath.Rel(real(folder), real(file))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+func real(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if resolved, err := filepath.EvalSymlinks(abs); err == nil {
+		return resolved
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		return filepath.Join(dir, filepath.Base(abs))
+	}
+	return abs
+}
+
+// masters returns the master key, and during a change the previous one.
+func (c *Config) masters() ([]keyring.Master, error) {
+	var out []keyring.Master
+	for _, source := range []struct {
+		text splitpin.Secret
+		file string
+	}{{c.MasterKey, c.MasterKeyFile}, {c.PreviousMasterKey, c.PreviousKeyFile}} {
+		var m keyring.Master
+		var err error
+		switch {
+		case source.text != "":
+			m, err = keyring.ParseMaster(source.text.Reveal())
+		case source.file != "":
+			m, err = keyring.ReadMasterFile(source.file)
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/project"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/token"
+)
+
+// Names of what lies in a data folder.
+const (
+	databaseFile = "splitpin.db"
+	demoFile     = "demo.db"    // development only: the demo app's own database
+	masterFile   = "master.key" // development only: serve wants it elsewhere
+	markFile     = "made-by"    // which command made the folder
+)
+
+// An installation is a data folder with everything that works on it, wired.
+type installation struct {
+	store    *store.SQLite
+	ring     *keyring.Ring
+	tokens   *token.Service
+	engine   *signin.Engine
+	people   *account.Directory
+	projects *project.Admin
+	wake     chan struct{} // something may be in the outbox
+}
+
+// open opens the database in folder with the first of masters, or during a
+// change of the master key any of them.
+func open(ctx context.Context, folder, publicURL string, masters []keyring.Master) (*installation, error) {
+	db, err := store.OpenSQLite(ctx, filepath.Join(folder, databaseFile), store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	in, err := wire(ctx, db, publicURL, masters)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return in, nil
+}
+
+func wire(ctx context.Context, db *store.SQLite, publicURL string, masters []keyring.Master) (*installation, error) {
+	in := &installation{store: db, wake: make(chan struct{}, 1)}
+	var err error
+	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {
+		return nil, err
+	}
+	in.tokens = token.New(db, in.ring, publicURL, now)
+	in.people = &account.Directory{Store: db, Ring: in.ring, Clock: now}
+	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}
+	in.engine, err = signin.New(ctx, signin.Options{
+		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Wake: in.knock,
+	})
+	return in, err
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// knock wakes the outbox; it never waits.
+func (in *installation) knock() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (in *installation) Close() error { return in.store.Close() }
+
+// outbox returns the outbox with its senders.
+func (in *installation) outbox(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
+	return &delivery.Outbox{
+		Store: in.store, Senders: senders, Clock: now, Log: log,
+		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+			code, err := in.engine.Secret(a)
+			if err != nil {
+				return delivery.Values{}, err
+			}
+			p, err := in.engine.ProjectByNumber(m.Project)
+			if err != nil {
+				return delivery.Values{}, err
+			}
+			return delivery.Values{Code: code, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
+		},
+		Subject: func(project int64, identifier string) [12]byte {
+			subject, err := in.engine.Subject(project, identifier)
+			if err != nil {
+				log.Error("naming the subject of an event", "error", err)
+			}
+			return subject
+		},
+	}
+}
+
+// A step does a little of what is due and says whether there may be more.
+type step func(ctx context.Context, now time.Time) (worked bool, err error)
+
+// work runs the background steps until ctx ends, and returns when they have
+// stopped.
+func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepAudit time.Duration, log *slog.Logger) {
+	var running sync.WaitGroup
+	run := func(name string, s step, every time.Duration, wake <-chan struct{}) {
+		running.Go(func() { repeat(ctx, name, s, every, wake, log) })
+	}
+	run("outbox", outbox.Step, time.Second, in.wake)
+	run("engine", in.engine.Step, time.Second, nil)
+	run("key rotation", in.tokens.Step, 10*time.Second, nil)
+	run("sweep", func(ctx context.Context, now time.Time) (bool, error) {
+		n, err := in.store.Sweep(ctx, now, now.Add(-keepAudit), 200)
+		return n > 0, err
+	}, 30*time.Second, nil)
+	running.Wait()
+}
+
+// repeat runs a step at once, then when woken or when every has passed; and again
+// right away while it finds work. What goes wrong is logged once, until it goes
+// right again.
+func repeat(ctx context.Context, name string, s step, every time.Duration, wake <-chan struct{}, log *slog.Logger) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-timer.C:
+		}
+		for {
+			worked, err := s(ctx, now())
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil && !failing {
+				log.Error("background work goes wrong and is tried again", "work", name, "error", err)
+			} else if err == nil && failing {
+				log.Info("background work goes right again", "work", name)
+			}
+			failing = err != nil
+			if err != nil || !worked {
+				break
+			}
+		}
+		timer.Reset(every)
+	}
+}
+
+// prepareFolder makes a data folder, or refuses one that another command made: a
+// folder of production must never get an open inbox.
+func prepareFolder(folder, by string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	mark := filepath.Join(folder, markFile)
+	b, err := os.ReadFile(mark)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Join(folder, databaseFile)); err == nil && by == "dev" {
+			return fmt.Errorf("the data folder %s was not made by 'splitpin dev'; choose another with --data", folder)
+		}
+		return os.WriteFile(mark, []byte(by+"\n"), 0o600)
+	case err != nil:
+		return fmt.Errorf("reading the mark of the data folder: %w", err)
+	}
+	made := strings.TrimSpace(string(b))
+	if made != by && by == "dev" {
+		return fmt.Errorf("the data folder %s belongs to 'splitpin %s'; development has an inbox that shows every code, so it needs a folder of its own: choose one with --data", folder, made)
+	}
+	if made != by {
+		return fmt.Errorf("the data folder %s was made by 'splitpin %s', with its master key beside it; choose another for production", folder, made)
+	}
+	return nil
+}

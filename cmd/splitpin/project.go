@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/project"
+	"github.com/splitpin/splitpin/signin/code"
+)
+
+type projectCommand struct {
+	Create projectCreate `cmd:"" help:"Make a project with its own keys. Prints its id and its server secret."`
+	List   projectList   `cmd:"" help:"List the projects."`
+	Show   projectShow   `cmd:"" help:"Show the settings of a project."`
+	Set    projectSet    `cmd:"" help:"Change the settings of a project. The running server notices within a second."`
+	Rotate projectRotate `cmd:"" name:"rotate-secret" help:"Give a project a new server secret; the old one stays good for a day."`
+}
+
+// look is the settings that create and set share. What is not given stays as it
+// is.
+type look struct {
+	Name           *string        `help:"Shown to people." placeholder:"TEXT"`
+	Issuer         *string        `help:"The iss claim of tokens. Empty: the server's own URL." placeholder:"URL"`
+	Origin         []string       `help:"Site or app scheme that may use the project, replacing the list; repeat for several." placeholder:"URL" sep:"none"`
+	Colour         *string        `help:"Accent colour of pages and mails." placeholder:"#RRGGBB"`
+	Logo           *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
+	Locale         *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
+	Lookup         *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
+	CodeLength     *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
+	CodeAlphabet   *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
+	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
+	CodeTries      *int           `help:"Answers that one code takes." placeholder:"N"`
+	AccessLifetime *time.Duration `help:"Life of access and id tokens; 0: 1h." placeholder:"DURATION"`
+
+	StartsPerNetwork   *int `help:"Sign-ins from one network in 5 minutes before a puzzle is asked; 0: 10." placeholder:"N"`
+	RefusePerNetwork   *int `help:"The same before they are refused; 0: 200." placeholder:"N"`
+	MessagesPerAddress *int `help:"Messages that strangers may cause to one address in 10 minutes; 0: 3." placeholder:"N"`
+	MessagesPerDay     *int `help:"The same in a day; 0: 10." placeholder:"N"`
+}
+
+func (l *look) apply(s *splitpin.Settings) error {
+	set(&s.Name, l.Name)
+	set(&s.Issuer, l.Issuer)
+	if l.Origin != nil {
+		s.Origins = origins(l.Origin)
+	}
+	set(&s.Colour, l.Colour)
+	set(&s.Locale, l.Locale)
+	if l.Lookup != nil {
+		s.Lookup = splitpin.Lookup(*l.Lookup)
+		if *l.Lookup == "off" {
+			s.Lookup = splitpin.LookupOff
+		}
+	}
+	if l.Logo != nil {
+		s.Logo, s.LogoType = nil, ""
+		if *l.Logo != "" {
+			image, err := os.ReadFile(*l.Logo)
+			if err != nil {
+				return fmt.Errorf("reading the logo: %w", err)
+			}
+			project.SetLogo(s, image)
+		}
+	}
+	set(&s.CodeLength, l.CodeLength)
+	set(&s.CodeAlphabet, l.CodeAlphabet)
+	set(&s.CodeLifetime, l.CodeLifetime)
+	set(&s.CodeTries, l.CodeTries)
+	set(&s.AccessLifetime, l.AccessLifetime)
+	set(&s.Limits.StartsPerNetwork, l.StartsPerNetwork)
+	set(&s.Limits.RefusePerNetwork, l.RefusePerNetwork)
+	set(&s.Limits.MessagesPerAddress, l.MessagesPerAddress)
+	set(&s.Limits.MessagesPerDay, l.MessagesPerDay)
+	return nil
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// origins forgives the slash that people copy along.
+func origins(given []string) []string {
+	out := []string{}
+	for _, o := range given {
+		if o = strings.TrimSpace(o); o == "" {
+			continue
+		}
+		if canonical, ok := splitpin.ParseOrigin(strings.TrimSuffix(o, "/")); ok && canonical == strings.ToLower(strings.TrimSuffix(o, "/")) {
+			o = canonical
+		}
+		if !slices.Contains(out, o) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+type projectCreate struct {
+	where
+	look
+	ID     string          `help:"API key id from outside: a team that moves in keeps its own." placeholder:"ID"`
+	Secret splitpin.Secret `help:"Server secret from outside. Better: leave it out." placeholder:"SECRET" env:"SPLITPIN_PROJECT_SECRET"`
+	AppKey bool            `help:"The secret shipped in apps, as Cotter's did: know it and let it open nothing."`
+}
+
+func (c *projectCreate) Run(ctx context.Context, t terminal) error {
+	in, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	d := project.Draft{ID: c.ID, Secret: c.Secret, AppKey: c.AppKey}
+	if err := c.apply(&d.Settings); err != nil {
+		return err
+	}
+	p, secret, err := in.projects.Create(ctx, d)
+	if err != nil {
+		return err
+	}
+	t.printf("API key id     %s\n", p.ID)
+	if secret != "" {
+		t.printf("Server secret  %s\n               shown this once; keep it on servers only\n", secret.Reveal())
+	} else {
+		t.printf("Server secret  none: make one with 'splitpin project rotate-secret %s'\n", p.ID)
+	}
+	if p.Default {
+		t.printf("This is the default project: the root of the server serves it.\n")
+	} else {
+		t.printf("Base path      /p/%s\n", p.ID)
+	}
+	t.printf("%s\n", risk(p.Settings))
+	return nil
+}
+
+// risk says in words what the settings of codes mean.
+func risk(s splitpin.Settings) string {
+	length, alphabet := code.Shape(s)
+	return fmt.Sprintf("Codes of %d characters out of %d: who only guesses gets into one address of %.0f a day (the limit is one of 10000).",
+		length, len(alphabet), 1/project.GuessProbability(s))
+}
+
+type projectList struct{ where }
+
+func (c *projectList) Run(ctx context.Context, t terminal) error {
+	in, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	all := in.engine.Projects()
+	if len(all) == 0 {
+		t.printf("There is no project yet. Make one with 'splitpin project create'.\n")
+	}
+	for _, p := range all {
+		mark := ""
+		if p.Default {
+			mark = "  (default)"
+		}
+		t.printf("%s  %s%s\n", p.ID, p.Name(), mark)
+	}
+	return nil
+}
+
+type projectShow struct {
+	where
+	ID string `arg:"" optional:"" help:"API key id. Empty: the default project."`
+}
+
+func (c *projectShow) Run(ctx context.Context, t terminal) error {
+	in, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := in.engine.Project(c.ID)
+	if err != nil {
+		return err
+	}
+	s := p.Settings
+	length, alphabet := code.Shape(s)
+	rows := [][2]string{
+		{"API key id", p.ID}, {"Default", yes(p.Default)}, {"Name", p.Name()},
+		{"Issuer", in.tokens.Issuer(p)}, {"Base path", "/p/" + p.ID},
+		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
+		{"Lookup", otherwise(string(s.Lookup), "off")},
+		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
+		{"Made", p.CreatedAt.Format(time.RFC3339)}, {"Changed", p.UpdatedAt.Format(time.RFC3339)},
+	}
+	if len(s.Logo) > 0 {
+		rows = append(rows, [2]string{"Logo", fmt.Sprintf("%s, %d bytes", s.LogoType, len(s.Logo))})
+	}
+	for _, k := range p.Secrets {
+		text := string(k.Kind) + " since " + k.CreatedAt.Format(time.RFC3339)
+		if !k.RetiresAt.IsZero() {
+			text += ", good until " + k.RetiresAt.Format(time.RFC3339)
+		}
+		rows = append(rows, [2]string{"Secret", text})
+	}
+	for _, r := range rows {
+		t.printf("%-12s %s\n", r[0], otherwise(r[1], "-"))
+	}
+	t.printf("%s\n", risk(s))
+	return nil
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func otherwise(s, or string) string {
+	if s == "" {
+		return or
+	}
+	return s
+}
+
+type projectSet struct {
+	where
+	look
+	AddOrigin    []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
+	RemoveOrigin []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
+	ID           string   `arg:"" optional:"" help:"API key id. Empty: the default project."`
+}
+
+func (c *projectSet) Run(ctx context.Context, t terminal) error {
+	in, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := in.engine.Project(c.ID)
+	if err != nil {
+		return err
+	}
+	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
+		if err := c.apply(&p.Settings); err != nil {
+			return err
+		}
+		p.Settings.Origins = origins(append(slices.Clone(p.Settings.Origins), c.AddOrigin...))
+		gone := origins(c.RemoveOrigin)
+		p.Settings.Origins = slices.DeleteFunc(p.Settings.Origins, func(o string) bool { return slices.Contains(gone, o) })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	t.printf("Changed %s (%s).\n%s\n", p.ID, p.Name(), risk(p.Settings))
+	return nil
+}
+
+type projectRotate struct {
+	where
+	ID          string `arg:"" optional:"" help:"API key id. Empty: the default project."`
+	Compromised bool   `help:"The old secrets are known to strangers: end them now."`
+}
+
+func (c *projectRotate) Run(ctx context.Context, t terminal) error {
+	in, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := in.engine.Project(c.ID)
+	if err != nil {
+		return err
+	}
+	secret, until, err := in.projects.RotateSecret(ctx, p.ID, c.Compromised)
+	if err != nil {
+		return err
+	}
+	t.printf("Server secret  %s\n               shown this once; keep it on servers only\n", secret.Reveal())
+	if c.Compromised {
+		t.printf("The old secrets are good for nothing from now on.\n")
+	} else {
+		t.printf("The one before stays good until %s.\n", until.Format(time.RFC3339))
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/project"
+	"github.com/splitpin/splitpin/server"
+	"github.com/splitpin/splitpin/server/edge"
+)
+
+type serveCommand struct {
+	Config string `help:"Configuration file (YAML)." placeholder:"FILE" env:"SPLITPIN_CONFIG_FILE"`
+	Check  bool   `help:"Only say what is wrong with the configuration."`
+}
+
+// Run serves until it is told to stop, then lets requests end.
+func (s serveCommand) Run(ctx context.Context, t terminal) error {
+	c, wrong := loadConfig(s.Config, environ())
+	c.standard()
+	public := c.checkServe(&wrong)
+	var masters, keyErr = c.masters()
+	if keyErr != nil {
+		wrong.add("%v", keyErr)
+	}
+	var senders map[splitpin.Channel]delivery.Sender
+	if c.SMTP.Host != "" {
+		var err error
+		if senders, err = delivery.Open(delivery.Config{SMTP: c.SMTP}); err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				wrong.add("%s", line)
+			}
+		}
+	}
+	if err := wrong.err(); err != nil {
+		return err
+	}
+	log := logger(t, c)
+	if err := prepareFolder(c.Data, "serve"); err != nil {
+		return err
+	}
+	in, err := open(ctx, c.Data, public.String(), masters)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := checkProjects(ctx, in, &c); err != nil {
+		return err
+	}
+	if s.Check {
+		t.printf("The configuration is fine.\n")
+		return nil
+	}
+	listener, err := listen(c.Listen, "listen")
+	if err != nil {
+		return err
+	}
+	handler := server.New(server.Options{
+		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
+			AnyOrigin: c.InsecureAnyOrigin, Log: log},
+		Tokens: in.tokens, People: in.people, Ready: in.ready,
+	})
+	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())
+	for _, p := range in.engine.Projects() {
+		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
+			"guess_probability_per_address_and_day", fmt.Sprintf("1 in %.0f", 1/project.GuessProbability(p.Settings)))
+	}
+	if len(in.engine.Projects()) == 0 {
+		log.Warn("there is no project yet: make one with 'splitpin project create'")
+	}
+	return serve(ctx, log, in, in.outbox(senders, log), c.AuditDays, site{handler, listener, handler.Drain})
+}
+
+// checkProjects refuses what serve must not serve.
+func checkProjects(ctx context.Context, in *installation, c *Config) error {
+	var wrong problems
+	for _, p := range in.engine.Projects() {
+		if p.ListsAny() && !c.InsecureAnyOrigin {
+			wrong.add("project %s lists the origin *, so every site may use it: name its sites with 'splitpin project set', or set insecure_any_origin", p.ID)
+		}
+		if err := project.Check(p.Settings); err != nil {
+			wrong.add("project %s: %v", p.ID, err)
+		}
+	}
+	return wrong.err()
+}
+
+func (in *installation) ready(ctx context.Context) error {
+	_, err := in.store.Version(ctx)
+	return err
+}
+
+// A site is one listener and who answers on it.
+type site struct {
+	handler  http.Handler
+	listener net.Listener
+	drain    func() // before it stops; nil: nothing
+}
+
+// serve runs sites and background work until ctx ends, then gives requests ten
+// seconds to end and lets the outbox finish its batch.
+func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *delivery.Outbox, keepAudit time.Duration, sites ...site) error {
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() { in.work(working, outbox, keepAudit, log); close(done) }()
+	defer func() { stopWork(); <-done }()
+
+	failed := make(chan error, len(sites))
+	servers := make([]*http.Server, len(sites))
+	for i, s := range sites {
+		servers[i] = &http.Server{
+			Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
+			WriteTimeout: 75 * time.Second, IdleTimeout: 90 * time.Second, MaxHeaderBytes: 32 << 10,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		go func() { failed <- servers[i].Serve(s.listener) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case err = <-failed:
+		err = fmt.Errorf("serving: %w", err)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for i, s := range sites {
+		if s.drain != nil {
+			s.drain()
+		}
+		if e := servers[i].Shutdown(ending); e != nil {
+			servers[i].Close()
+		}
+	}
+	return err
+}
+
+// listen opens an address and says plainly when it is taken.
+func listen(address, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program. Stop that one, or choose another address with %s", address, flag)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("this user may not listen on %s. Choose a port above 1023 with %s, and put a proxy before it", address, flag)
+	case err != nil:
+		return nil, fmt.Errorf("listening on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func logger(t terminal, c Config) *slog.Logger {
+	var level slog.Level
+	if c.LogLevel != "" {
+		_ = level.UnmarshalText([]byte(c.LogLevel)) // checkServe looked at it
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(t.err, options))
+	}
+	return slog.New(slog.NewTextHandler(t.err, options))
+}
+
+// loopbackURL is the address under which this machine reaches a listener.
+func loopbackURL(l net.Listener) *url.URL {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return &url.URL{Scheme: "http", Host: "localhost:" + port}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+)
+
+type userCommand struct {
+	Import userImport `cmd:"" help:"Move users in from a JSON list; they keep their ids."`
+	Show   userShow   `cmd:"" help:"Show a user and the sessions."`
+	Export userExport `cmd:"" help:"Write everything that is held about one user, or all users of a project, as JSON."`
+	Delete userDelete `cmd:"" help:"Erase a user. The audit log keeps a pseudonym."`
+}
+
+// whose is the project that a command about users works on.
+type whose struct {
+	where
+	Project string `help:"API key id. Empty: the default project." placeholder:"ID"`
+}
+
+func (w whose) open(ctx context.Context) (*installation, *splitpin.Project, error) {
+	in, err := w.where.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := in.engine.Project(w.Project)
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	return in, p, nil
+}
+
+// user finds somebody by address, number, name or id.
+func (in *installation) user(ctx context.Context, p *splitpin.Project, who string) (*splitpin.User, error) {
+	u, err := in.people.ByIdentifier(ctx, p.Number, who)
+	if e := splitpin.ErrorOf(err); e != nil && e.Kind == splitpin.NotFound {
+		u, err = in.people.ByID(ctx, p.Number, who)
+	}
+	if e := splitpin.ErrorOf(err); e != nil && e.Kind == splitpin.NotFound {
+		return nil, fmt.Errorf("project %s has no user with that identifier or id", p.Name())
+	}
+	return u, err
+}
+
+type userImport struct {
+	whose
+	File string `arg:"" help:"JSON array of users with ID, client_user_id, identifier and created_at. - reads standard input."`
+}
+
+func (c *userImport) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	list := t.in
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("opening the list: %w", err)
+		}
+		defer f.Close()
+		list = f
+	}
+	told := time.Now()
+	report, err := in.people.Import(ctx, p.Number, bufio.NewReaderSize(list, 1<<20), func(seen int) {
+		if time.Since(told) > 2*time.Second {
+			told = time.Now()
+			fmt.Fprintf(t.err, "%d users looked at\n", seen)
+		}
+	})
+	t.printf("%d users moved in, %d were here already, %d were deleted in the list, %d refused.\n",
+		report.Created, report.Known, report.Deleted, len(report.Refused))
+	for i, r := range report.Refused {
+		if i == 20 {
+			t.printf("  and %d more\n", len(report.Refused)-i)
+			break
+		}
+		t.printf("  user %d of the list: %s\n", r.Index, r.Why)
+	}
+	if err != nil {
+		return fmt.Errorf("%w\nWhat was moved in stays. Mend the list and import it again: nobody is made twice", err)
+	}
+	if len(report.Refused) > 0 {
+		return fmt.Errorf("%d users were refused; mend the list and import it again: nobody is made twice", len(report.Refused))
+	}
+	return nil
+}
+
+type userShow struct {
+	whose
+	User string `arg:"" help:"Address, number, name or id."`
+}
+
+func (c *userShow) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	u, err := in.user(ctx, p, c.User)
+	if err != nil {
+		return err
+	}
+	proved := "never: no sign-in yet"
+	if !u.ProvedAt.IsZero() {
+		proved = u.ProvedAt.Format(time.RFC3339)
+	}
+	t.printf("%-15s %s\n%-15s %s (%s)\n%-15s %s\n%-15s %s\n%-15s %s\n", "ID", u.ID, "Identifier", u.Identifier,
+		strings.ToLower(u.Kind.String()), "client_user_id", u.LegacyID(), "Proved", proved, "Created", u.CreatedAt.Format(time.RFC3339))
+	sessions, err := in.engine.Sessions(ctx, u)
+	if err != nil {
+		return err
+	}
+	for _, s := range sessions {
+		t.printf("%-15s %d  %s  since %s, last used %s\n", "Session", s.Number, s.Device, s.CreatedAt.Format(time.RFC3339), s.UsedAt.Format(time.RFC3339))
+	}
+	messages, err := in.store.Messages(ctx, splitpin.MessageFilter{Project: p.Number, To: u.Identifier}, 10)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		t.printf("%-15s %s  %s\n", "Message", m.CreatedAt.Format(time.RFC3339), journey(m))
+	}
+	return nil
+}
+
+// journey says what became of a message.
+func journey(m *splitpin.Message) string {
+	switch {
+	case !m.SentAt.IsZero():
+		return "accepted by the mail server at " + m.SentAt.Format(time.RFC3339)
+	case !m.GivenUpAt.IsZero():
+		return "given up: " + m.Reason
+	case m.Reason != "":
+		return fmt.Sprintf("tried %d times, waiting: %s", m.Tries, m.Reason)
+	}
+	return "waiting"
+}
+
+type userExport struct {
+	whose
+	User string `arg:"" optional:"" help:"Address, number, name or id. Empty: a list of all users that import reads."`
+}
+
+func (c *userExport) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if c.User == "" {
+		return exportAll(ctx, in, p, t.out)
+	}
+	u, err := in.user(ctx, p, c.User)
+	if err != nil {
+		return err
+	}
+	export, err := in.people.Export(ctx, u)
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(t.out)
+	e.SetIndent("", "  ")
+	return e.Encode(export)
+}
+
+func exportAll(ctx context.Context, in *installation, p *splitpin.Project, to io.Writer) error {
+	w := bufio.NewWriter(to)
+	fmt.Fprint(w, "[")
+	for page, separator, more := 0, "\n", true; more; page++ {
+		var users []*splitpin.User
+		var err error
+		if users, more, err = in.people.List(ctx, p.Number, page); err != nil {
+			return err
+		}
+		for _, u := range users {
+			b, err := json.Marshal(account.ExportUser(u))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "%s%s", separator, b)
+			separator = ",\n"
+		}
+	}
+	fmt.Fprint(w, "\n]\n")
+	return w.Flush()
+}
+
+type userDelete struct {
+	whose
+	Yes  bool   `help:"Do not ask."`
+	User string `arg:"" help:"Address, number, name or id."`
+}
+
+func (c *userDelete) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	u, err := in.user(ctx, p, c.User)
+	if err != nil {
+		return err
+	}
+	if !c.Yes && !confirmed(t, fmt.Sprintf("Erase %s (%s) of %s and end every session?", u.Identifier, u.ID, p.Name())) {
+		return fmt.Errorf("nothing was erased")
+	}
+	if err := in.people.Delete(ctx, u); err != nil {
+		return err
+	}
+	t.printf("Erased. The audit log keeps the pseudonym of user %d.\n", u.Number)
+	return nil
+}
+
+// confirmed asks, and takes anything but a clear yes for a no.
+func confirmed(t terminal, question string) bool {
+	fmt.Fprintf(t.err, "%s Type yes: ", question)
+	answer, _ := bufio.NewReader(t.in).ReadString('\n')
+	return strings.TrimSpace(answer) == "yes"
+}
