@@ -44,32 +44,23 @@ type Options struct {
 	Tokens *token.Service
 	People *account.Directory
 
-	// LogoURL tells where a project's logo is served, as an absolute URL, for
-	// company/info. It is asked only about projects that have one; nil: nobody is
-	// told of logos.
-	LogoURL func(*splitpin.Project) string
-
 	Clock func() time.Time // nil: time.Now
 }
 
 // A Face serves Cotter's API. It is safe for concurrent use.
 type Face struct {
-	edge    *edge.Edge
-	engine  *signin.Engine
-	tokens  *token.Service
-	people  *account.Directory
-	logoURL func(*splitpin.Project) string
-	clock   func() time.Time
+	edge   *edge.Edge
+	engine *signin.Engine
+	tokens *token.Service
+	people *account.Directory
+	clock  func() time.Time
 }
 
 // New returns a Face.
 func New(o Options) *Face {
-	f := &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People, logoURL: o.LogoURL, clock: o.Clock}
+	f := &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People, clock: o.Clock}
 	if f.clock == nil {
 		f.clock = time.Now
-	}
-	if f.logoURL == nil {
-		f.logoURL = func(*splitpin.Project) string { return "" }
 	}
 	return f
 }

@@ -3,15 +3,12 @@ package cotter
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
-	"github.com/splitpin/splitpin/token"
 )
 
 // keySet is GET /token/jwks: the keys of the default project at the root, of the
@@ -31,29 +28,8 @@ func (f *Face) document(c *call, of func(*splitpin.Project) ([]byte, string, err
 	if err != nil {
 		return nil, err
 	}
-	h := c.w.Header()
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(token.KeySetMaxAge.Seconds())))
-	h.Set("ETag", etag)
-	if matches(c.r.Header.Values("If-None-Match"), etag) {
-		c.w.WriteHeader(http.StatusNotModified)
-		return nil, nil
-	}
-	h.Set("Content-Type", "application/json")
-	c.w.WriteHeader(http.StatusOK)
-	c.w.Write(body)
+	edge.WriteKeySet(c.w, c.r, body, etag)
 	return nil, nil
-}
-
-// matches reports whether If-None-Match names etag. A proxy that compressed the
-// body may have made it weak.
-func matches(ifNoneMatch []string, etag string) bool {
-	for _, tag := range strings.Split(strings.Join(ifNoneMatch, ","), ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == etag || tag == "*" {
-			return true
-		}
-	}
-	return false
 }
 
 // describe is GET /company/info/{api_key_id}: what the loader shows before
@@ -70,7 +46,7 @@ func (f *Face) describe(c *call) (any, error) {
 		Providers: []string{}, PhoneChannels: []string{}, Fields: []struct{}{},
 	}
 	if len(p.Settings.Logo) > 0 {
-		info.Customization.Form.Logo = f.logoURL(p)
+		info.Customization.Form.Logo = f.edge.PublicURL.JoinPath("logo", p.ID).String()
 	}
 	info.Customization.Site.Protected = []struct{}{}
 	c.w.Header().Set("Cache-Control", "public, max-age=60") // the loader asks several times for one page
@@ -127,7 +103,7 @@ func (f *Face) screen(c *call) (any, error) {
 	}
 	if err != nil {
 		known := f.edge.Refusal(c.r, err)
-		writeRetryAfter(c.w, known)
+		edge.SetRetryAfter(c.w, known)
 		edge.WriteJSON(c.w, status(known), screening{Message: known.Message, refusal: &refusal{Msg: known.Message}})
 		return nil, nil
 	}

@@ -2,7 +2,6 @@ package cotter
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
@@ -70,12 +69,6 @@ func status(err *splitpin.Error) int {
 
 func (f *Face) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	known := f.edge.Refusal(r, err)
-	writeRetryAfter(w, known)
+	edge.SetRetryAfter(w, known)
 	edge.WriteJSON(w, status(known), refusal{Msg: known.Message})
-}
-
-func writeRetryAfter(w http.ResponseWriter, err *splitpin.Error) {
-	if wait := edge.Seconds(err.RetryAfter); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(wait))
-	}
 }
