@@ -51,6 +51,7 @@ let address = ""; // as submitted
 let attempt: Attempt | undefined;
 let secret = "";
 let triedCode = ""; // the last code that was refused
+let triedFault = ""; // what was said about it
 let expiresAt = 0; // by this machine's clock, in milliseconds
 let resendAt = 0;
 let resending = false;
@@ -123,6 +124,7 @@ function status(s: Status): void {
   if (s.link) {
     link.textContent = s.link.label;
     link.href = s.link.href;
+    link.rel = "noreferrer";
   }
   show("status");
   $("status-title").focus();
@@ -308,9 +310,14 @@ function learn(a: Attempt): void {
   resendAt = a.resend_in < 0 ? Infinity : Date.now() + a.resend_in * 1000;
 }
 
-/** What was typed or pasted, without the spaces and hyphens people put into codes. */
+/**
+ * What was typed or pasted, without the spaces and hyphens people put into
+ * codes, and in capitals where the code knows no others.
+ */
 function typedCode(): string {
-  return codeField.value.replace(/[\s\u2010-\u2015-]/g, "");
+  const code = codeField.value.replace(/[\s\u2010-\u2015-]/g, "");
+  const alphabet = attempt?.code?.alphabet ?? "";
+  return alphabet === alphabet.toUpperCase() ? code.toUpperCase() : code;
 }
 
 codeField.addEventListener("input", () => {
@@ -338,7 +345,7 @@ async function submitCode(asked = false): Promise<void> {
   if (!code) return fault(codeField, t("code.empty"));
   if (code.length !== length) return fault(codeField, t("code.short", { n: length }));
   // The same wrong code again would only cost a try.
-  if (code === triedCode) return asked ? fault(codeField, t("code.wrong")) : undefined;
+  if (code === triedCode) return asked ? fault(codeField, triedFault) : undefined;
   phase = "checking";
   const mine = round;
   fault(codeField, "");
@@ -360,7 +367,8 @@ function refusedCode(p: Problem, code: string): void {
   switch (p.code) {
     case "wrong_code":
       triedCode = code;
-      return fault(codeField, p.triesLeft === undefined ? t("code.wrong") : plural("code.wrong.tries", p.triesLeft));
+      triedFault = p.triesLeft === undefined ? t("code.wrong") : plural("code.wrong.tries", p.triesLeft);
+      return fault(codeField, triedFault);
     case "too_many_tries":
       return stop({ kind: "bad", title: t("tries.title"), text: t("tries.text"), ...again() });
     case "attempt_over":

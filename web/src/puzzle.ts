@@ -50,17 +50,41 @@ function compress(state: Uint32Array, block: DataView, at: number): void {
   state[4]! += e; state[5]! += f; state[6]! += g; state[7]! += h;
 }
 
-/** SHA-256 of an ASCII text, as eight words. */
-export function sha256(text: string): Uint32Array {
-  const size = ((text.length + 8) >>> 6) + 1;
-  const bytes = new Uint8Array(size * 64);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  bytes[text.length] = 0x80;
+/**
+ * SHA-256 of prefix followed by something short, as eight words. The blocks
+ * that the prefix fills are hashed once, and no memory is taken per hash: this
+ * is the inner loop of the puzzle. Both texts are ASCII; the result is only
+ * good until the next call.
+ */
+export function hasher(prefix: string): (rest: string) => Uint32Array {
+  const whole = prefix.length & ~63;
+  const start = initial.slice();
+  const bytes = new Uint8Array(Math.max(whole, 192));
   const view = new DataView(bytes.buffer);
-  view.setUint32(size * 64 - 4, text.length * 8);
-  const state = initial.slice();
-  for (let i = 0; i < size; i++) compress(state, view, i * 64);
-  return state;
+  const put = (text: string, at: number): void => {
+    for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+  };
+  put(prefix.slice(0, whole), 0);
+  for (let at = 0; at < whole; at += 64) compress(start, view, at);
+
+  const used = prefix.length - whole;
+  const state = new Uint32Array(8);
+  let shape = -1; // length of the rest that padding and length were written for
+  return (rest) => {
+    const end = used + rest.length;
+    const size = (end + 72) & ~63;
+    if (rest.length !== shape) {
+      bytes.fill(0);
+      put(prefix.slice(whole), 0);
+      bytes[end] = 0x80;
+      view.setUint32(size - 4, (whole + end) * 8);
+      shape = rest.length;
+    }
+    put(rest, used);
+    state.set(start);
+    for (let at = 0; at < size; at += 64) compress(state, view, at);
+    return state;
+  };
 }
 
 /** The number of zero bits that a hash begins with. */
@@ -83,12 +107,12 @@ const hardest = 26;
 export async function solve(challenge: string, wanted: () => boolean): Promise<string> {
   const bits = Number(/^(\d{1,2})\.[\w-]+$/.exec(challenge)?.[1] ?? NaN);
   if (!(bits >= 0 && bits <= hardest)) throw new Error("unknown kind of challenge");
+  const hash = hasher(challenge + ":");
   for (let n = 0; ; ) {
     const slice = Date.now() + 12; // leaves the page time to draw
     while (Date.now() < slice) {
       for (let i = 0; i < 64; i++, n++) {
-        const candidate = `${challenge}:${n}`;
-        if (zeros(sha256(candidate)) >= bits) return candidate;
+        if (zeros(hash(String(n))) >= bits) return `${challenge}:${n}`;
       }
     }
     if (!wanted()) throw new Error("no longer wanted");
