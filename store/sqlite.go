@@ -116,7 +116,7 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 		readers: make(chan *connection, options.Readers),
 		size:    options.Readers,
 	}
-	if s.writer, err = s.openWriter(ctx); err != nil {
+	if s.writer, err = s.openPatiently(ctx); err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", path, err)
 	}
 	if err := s.limits.load(s.writer, time.Now()); err != nil {
@@ -129,6 +129,24 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 	go s.write()
 	go s.flushRegularly()
 	return s, nil
+}
+
+// openPatiently opens the writer. While another process opens or closes the same
+// file, SQLite answers "busy" at once where waiting could be a deadlock; so it
+// is asked again here, from the start.
+func (s *SQLite) openPatiently(ctx context.Context) (*connection, error) {
+	end := time.Now().Add(s.options.Patience)
+	for {
+		c, err := s.openWriter(ctx)
+		if sqlite.ErrCode(err).ToPrimary() != sqlite.ResultBusy || time.Now().After(end) {
+			return c, err
+		}
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (s *SQLite) openWriter(ctx context.Context) (*connection, error) {
