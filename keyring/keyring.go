@@ -73,6 +73,8 @@ type Ring struct {
 	store   splitpin.Store
 	masters []Master
 	keys    atomic.Pointer[map[string][]*dataKey] // by purpose, in order of generation; never altered, only replaced
+
+	reloading sync.Mutex // one reload at a time, so that an older one cannot win
 }
 
 // Open reads the data keys and makes those that are missing; in a new database
@@ -137,6 +139,8 @@ func (r *Ring) missing(stored []*splitpin.DataKey, now time.Time) ([]splitpin.Re
 // master key was changed while it was open. It refuses with ErrWrongMaster, and
 // keeps what it has, when there are new generations and no master to unwrap them.
 func (r *Ring) Reload(ctx context.Context) error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
 	stored, err := r.store.DataKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the data keys: %w", err)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -27,12 +28,19 @@ const (
 	AbsoluteLife   = 90 * 24 * time.Hour // any session ends after this
 )
 
-// Presented is a refresh token as somebody showed it: what it claims to be.
+// Presented is a refresh token as somebody showed it: what it claims to be. It
+// prints without the part that is secret.
 type Presented struct {
 	Session int64
 	counter uint32
 	mac     [32]byte
 }
+
+// Format prints the session's number alone, for every verb.
+func (p Presented) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%d:[redacted]", p.Session) }
+
+// LogValue is what Format prints.
+func (p Presented) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 // errNoRefresh tells nothing of the text, which may be most of a secret.
 var errNoRefresh = errors.New("not a refresh token")

@@ -1,7 +1,9 @@
 package token
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -198,6 +200,23 @@ func TestParseRefreshIsStrict(t *testing.T) {
 	}
 	if p, err := ParseRefresh("9223372036854775807:" + good); err != nil || p.Session != math.MaxInt64 {
 		t.Errorf("the largest number: got %d, %v", p.Session, err)
+	}
+}
+
+func TestPresentedDoesNotPrint(t *testing.T) {
+	p, err := ParseRefresh("7:" + strings.Repeat("QUFB", 12)) // 36 times 'A'
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
+		fmt.Fprintf(&out, verb+" "+verb+"\n", p, []Presented{p})
+	}
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "presented", p)
+	for _, leak := range []string{"AAA", "4141", "65 65", "0x41", "QUFB"} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("%q is in %s", leak, out.String())
+		}
 	}
 }
 
