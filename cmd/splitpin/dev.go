@@ -136,7 +136,7 @@ func developmentProject(ctx context.Context, in *installation, demo string) (*sp
 	p, err := in.engine.Project("")
 	if err != nil {
 		_, _, err := in.projects.Create(ctx, project.Draft{Settings: splitpin.Settings{
-			Name: "Corner Shop", Origins: append([]string{demo}, developmentOrigins...),
+			Name: "Corner Shop", Colour: "#0f766e", Origins: append([]string{demo}, developmentOrigins...),
 		}})
 		if err != nil {
 			return nil, err
