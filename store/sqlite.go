@@ -182,6 +182,7 @@ const checkpointBytes = 4 << 20
 type connection struct {
 	*sqlite.Conn
 	statements []*sqlite.Stmt // by query.index
+	broken     error          // a savepoint could not be undone: the transaction must not commit
 	bind       binder
 	scan       scanner
 }

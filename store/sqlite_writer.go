@@ -195,7 +195,11 @@ func settle(group []*job, failure error) {
 // step runs one job inside the transaction. It returns an error only when the
 // transaction itself is broken; the job's own error stays with the job.
 func (c *connection) step(j *job) error {
+	c.broken = nil
 	j.err = c.guarded(j)
+	if c.broken != nil {
+		return c.broken
+	}
 	if j.err != nil && passing(j.err) {
 		return j.err
 	}
@@ -221,8 +225,7 @@ func (c *connection) atomically(f func() error) error {
 	kept := false
 	defer func() {
 		if !kept && !c.AutocommitEnabled() {
-			c.execute(rollbackTo)
-			c.execute(release)
+			c.broken = errors.Join(c.execute(rollbackTo), c.execute(release))
 		}
 	}()
 	if err := f(); err != nil {
