@@ -195,7 +195,7 @@ func (who *person) signIn(ctx context.Context) {
 
 func (who *person) askStart(ctx context.Context) bool {
 	return who.ask(ctx, &who.start, http.StatusCreated, "/attempts", nil,
-		api.StartRequest{Method: "email_code", Identifier: who.address, CodeChallenge: who.challenge}, &who.attempt)
+		api.StartRequest{Method: "email_code", Identifier: who.address, CodeChallenge: who.challenge, RedirectURL: who.project.origin + "/"}, &who.attempt)
 }
 
 func (who *person) askAnswer(ctx context.Context, code string) bool {
@@ -206,6 +206,7 @@ func (who *person) askAnswer(ctx context.Context, code string) bool {
 func (who *person) askCollect(ctx context.Context) bool {
 	ok := who.ask(ctx, &who.collect, http.StatusOK, "/token", nil, api.TokenRequest{
 		GrantType: "authorization_code", Code: who.granted.AuthorizationCode, CodeVerifier: who.verifier, ChallengeID: &who.granted.ChallengeID,
+		RedirectURL: who.project.origin + "/",
 	}, &who.first)
 	who.newest = who.first
 	return ok

@@ -157,6 +157,8 @@ type dev struct {
 type project struct {
 	*dev
 	id, secret string
+	origin     string // the first that is listed
+	isDefault  bool
 }
 
 // startDev runs the program on ports and a data folder of its own.
@@ -213,7 +215,7 @@ func (d *dev) run(t *testing.T, args ...string) string {
 // waits until the running server knows it.
 func (d *dev) createProject(t *testing.T, name string, origins ...string) *project {
 	t.Helper()
-	p := &project{dev: d, id: newUUID()}
+	p := &project{dev: d, id: newUUID(), origin: origins[0]}
 	args := []string{"project", "create", "--name", name, "--id", p.id}
 	for _, origin := range origins {
 		args = append(args, "--origin", origin)
@@ -241,7 +243,7 @@ func (d *dev) defaultProject(t *testing.T) *project {
 	if err := json.Unmarshal(body, &info); err != nil || answer.StatusCode != http.StatusOK || info.ID == "" {
 		t.Fatalf("GET /v1/project: %s %s", answer.Status, body)
 	}
-	return &project{dev: d, id: info.ID}
+	return &project{dev: d, id: info.ID, origin: d.demo, isDefault: true}
 }
 
 // set changes settings of the project, and waits until the running server
@@ -258,6 +260,14 @@ func (p *project) known(t *testing.T) {
 		answer, _ := call(t, "GET", p.v1()+"/project", nil, nil)
 		return answer.StatusCode == http.StatusOK
 	})
+}
+
+// issuer is the iss claim of the project's tokens.
+func (p *project) issuer() string {
+	if p.isDefault {
+		return p.url
+	}
+	return p.url + "/p/" + p.id
 }
 
 func (p *project) v1() string     { return p.url + "/p/" + p.id + "/v1" }

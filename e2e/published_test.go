@@ -120,6 +120,7 @@ func TestPublishedDecoders(t *testing.T) {
 	granted := p.prove(t, "ada@example.org", challenge)
 	answer, body := call(t, "POST", p.cotter()+"/verify/get_identity?oauth_token=true", http.Header{"API_KEY_ID": {p.id}}, map[string]any{
 		"code_verifier": verifier, "authorization_code": granted.AuthorizationCode, "challenge_id": granted.ChallengeID,
+		"redirect_url": p.origin + "/callback",
 	})
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("get_identity: %s %s", answer.Status, body)

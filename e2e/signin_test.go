@@ -31,6 +31,7 @@ func (p *project) signIn(t *testing.T, address string) api.Tokens {
 	granted := p.prove(t, address, challenge)
 	answer, body := call(t, "POST", p.v1()+"/token", nil, api.TokenRequest{
 		GrantType: "authorization_code", Code: granted.AuthorizationCode, CodeVerifier: verifier, ChallengeID: &granted.ChallengeID,
+		RedirectURL: p.origin + "/callback",
 	})
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("collecting: %s %s", answer.Status, body)
@@ -42,7 +43,7 @@ func (p *project) signIn(t *testing.T, address string) api.Tokens {
 func (p *project) prove(t *testing.T, address, challenge string) api.Granted {
 	t.Helper()
 	answer, body := call(t, "POST", p.v1()+"/attempts", nil, api.StartRequest{
-		Method: "email_code", Identifier: address, CodeChallenge: challenge,
+		Method: "email_code", Identifier: address, CodeChallenge: challenge, RedirectURL: p.origin + "/callback",
 	})
 	if answer.StatusCode != http.StatusCreated {
 		t.Fatalf("starting: %s %s", answer.Status, body)

@@ -79,12 +79,12 @@ func checkPayload(t *testing.T, p *project, payload json.RawMessage, address str
 	access := claims(t, tokens["access_token"].(string))
 	text(t, access, "access token", map[string]string{
 		"sub": exactly(user["ID"].(string)), "client_user_id": exactly(user["client_user_id"].(string)), "authentication_method": "^OTP$",
-		"identifier": exactly(address), "type": "^client_access_token$", "scope": "^access$", "aud": exactly(p.id), "iss": exactly(p.url), "jti": `.`,
+		"identifier": exactly(address), "type": "^client_access_token$", "scope": "^access$", "aud": exactly(p.id), "iss": exactly(p.issuer()), "jti": `.`,
 	})
 	id := claims(t, tokens["id_token"].(string))
 	text(t, id, "id token", map[string]string{
 		"sub": exactly(user["ID"].(string)), "client_user_id": `.`, "identifier": exactly(address), "auth_time": `^[0-9]{10}$`,
-		"type": "^client_id_token$", "aud": exactly(p.id), "iss": exactly(p.url), "jti": `.`,
+		"type": "^client_id_token$", "aud": exactly(p.id), "iss": exactly(p.issuer()), "jti": `.`,
 	})
 	for name, set := range map[string]map[string]any{"access token": access, "id token": id} {
 		iat, ok1 := set["iat"].(float64)

@@ -25,8 +25,8 @@ const port = Number(process.env.PORT || 3005);
 const splitpinURL = (process.env.SPLITPIN_URL || "http://localhost:8080").replace(/\/+$/, "");
 const project = required("API_KEY_ID", "the project's key; `splitpin dev` prints it");
 
-// The issuer that the project's tokens name: Splitpin's own URL, unless the
-// project was given another (`splitpin project show`).
+// The issuer that the project's tokens name: Splitpin's own URL for the default
+// project, that with /p/API_KEY_ID for others. `splitpin project show` prints it.
 const issuer = process.env.ISSUER || splitpinURL;
 
 // The one origin whose pages may call this backend with cookies. Never "*".

@@ -42,8 +42,8 @@ DATABASE = os.environ.get("DATABASE", "users.db")
 SPLITPIN_URL = os.environ.get("SPLITPIN_URL", "http://localhost:8080").rstrip("/")
 PROJECT = required("API_KEY_ID", "the project's key; `splitpin dev` prints it")
 
-# The issuer that the project's tokens name: Splitpin's own URL, unless the
-# project was given another (`splitpin project show`).
+# The issuer that the project's tokens name: Splitpin's own URL for the default
+# project, that with /p/API_KEY_ID for others. `splitpin project show` prints it.
 ISSUER = os.environ.get("ISSUER", SPLITPIN_URL)
 
 # The one origin whose pages may call this backend with cookies. Never "*".
@@ -189,6 +189,20 @@ def verify(token):
 
 
 # ----------------------------------------------------------------------- app
+
+
+@app.before_request
+def not_too_large():
+    """Refuses large bodies before they are read.
+
+    Left to us: MAX_CONTENT_LENGTH guards forms in every version of Flask, but
+    JSON only in newer ones; and a body that does not tell its length is not
+    counted at all.
+    """
+    length = request.content_length
+    if (length or 0) > app.config["MAX_CONTENT_LENGTH"] or (length is None and "Transfer-Encoding" in request.headers):
+        return jsonify(error="Too large"), 413
+    return None
 
 
 @app.before_request
