@@ -94,3 +94,10 @@ func benchOutbox(b *testing.B, r *room) {
 		b.Fatalf("%d messages are left, %v", len(unsent), err)
 	}
 }
+
+// BenchmarkBuiltin parses and tries the templates, which every start does once.
+func BenchmarkBuiltin(b *testing.B) {
+	for b.Loop() {
+		delivery.Builtin()
+	}
+}

@@ -91,6 +91,7 @@ type mailServer struct {
 
 	user, password string // empty: no authentication
 	mechanism      string // empty: PLAIN
+	limit          int    // letters on one connection; zero: any number
 
 	mu      sync.Mutex
 	arrived [][]byte
@@ -129,7 +130,7 @@ func serveMail(t testing.TB, s *mailServer, l net.Listener, tlsConfig *tls.Confi
 	}
 	var done sync.WaitGroup
 	done.Go(func() { s.Serve(l) })
-	t.Cleanup(func() { s.Close(); done.Wait() })
+	t.Cleanup(func() { s.Close(); l.Close(); done.Wait() })
 	return s
 }
 
@@ -217,6 +218,7 @@ func parseMail(t testing.TB, raw []byte) (a deliverytest.Arrived, h mail.Header)
 type mailSession struct {
 	server *mailServer
 	ready  bool
+	begun  int
 }
 
 func (s *mailSession) AuthMechanisms() []string {
@@ -265,6 +267,9 @@ func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 func (s *mailSession) Mail(from string, _ *gosmtp.MailOptions) error {
 	if !s.ready {
 		return gosmtp.ErrAuthRequired
+	}
+	if s.begun++; s.server.limit > 0 && s.begun > s.server.limit {
+		return &gosmtp.SMTPError{Code: 421, EnhancedCode: gosmtp.EnhancedCode{4, 7, 0}, Message: "too many messages on this connection"}
 	}
 	if strings.HasPrefix(from, "stranger@") {
 		return &gosmtp.SMTPError{Code: 553, EnhancedCode: gosmtp.EnhancedCode{5, 7, 1}, Message: "<" + from + ">: Sender address rejected: not owned by user"}

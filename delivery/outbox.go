@@ -171,7 +171,7 @@ func (b *batch) handle(claimed *splitpin.Message) *outcome {
 	case b.ctx.Err() != nil:
 		return b.release(claimed)
 	case err != nil && !errors.Is(err, splitpin.ErrNotFound):
-		return b.retry(claimed, nil, &SendError{Stage: StageConfig, Temporary: true, Detail: "reading the attempt: " + err.Error()})
+		return b.retry(claimed, nil, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("reading the attempt: "+err.Error(), nil)})
 	case err != nil || records.Message == nil:
 		return new(outcome) // erased: there is nothing to send and nothing to save
 	}
@@ -190,7 +190,7 @@ func (b *batch) handle(claimed *splitpin.Message) *outcome {
 	case err != nil && b.ctx.Err() != nil:
 		return b.release(m)
 	case err != nil:
-		return b.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: "deriving what it says: " + err.Error()})
+		return b.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("deriving what it says: "+err.Error(), nil)})
 	}
 	asksForAnswer := v.Code != "" || v.Link != ""
 	if asksForAnswer && !a.Open(now) {

@@ -555,3 +555,28 @@ func TestOutboxKeepsNoCode(t *testing.T) {
 		}
 	}
 }
+
+// A batch that takes longer than its lease stops in time: what was not begun is
+// free for others, instead of being sent by two nodes.
+func TestOutboxStopsBeforeTheLeaseEnds(t *testing.T) {
+	r := newRoom(t)
+	r.outbox.Workers, r.outbox.Lease, r.outbox.SendTimeout = 1, 2*time.Minute, 45*time.Second
+	r.mail.Fail = func(context.Context, *delivery.Letter) error { r.wait(30 * time.Second); return nil }
+	start := r.clock()
+	for i := range 6 {
+		r.queue(fmt.Sprintf("user%d@example.com", i), nil)
+	}
+	r.step()
+	if n, took := len(r.mail.Letters()), r.clock().Sub(start); n != 3 || took != 90*time.Second {
+		t.Errorf("%d letters were sent in %v, want 3 in 1m30s", n, took)
+	}
+	left, err := r.db.ClaimMessages(t.Context(), r.clock(), r.clock().Add(time.Minute), 10)
+	if err != nil || len(left) != 3 {
+		t.Fatalf("%d messages are free, %v; want 3", len(left), err)
+	}
+	for _, m := range left {
+		if m.Tries != 1 {
+			t.Errorf("an untried message counts %d tries with this claim, want 1", m.Tries)
+		}
+	}
+}

@@ -307,6 +307,21 @@ func TestSMTPKeepsConnections(t *testing.T) {
 	}
 }
 
+// A server that takes a few letters on each connection gets the next one on a new
+// connection, at once.
+func TestSMTPConnectionLimit(t *testing.T) {
+	server := startMail(t, &mailServer{limit: 2}, nil, false)
+	s := open(t, delivery.SMTPConfig{Port: server.port, TLS: "none"})
+	for i := range 5 {
+		if err := s.Send(t.Context(), deliverytest.Letter("ada@example.com", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if letters, conns := len(server.raw()), server.connections(); letters != 5 || conns != 3 {
+		t.Errorf("%d letters on %d connections, want 5 on 3", letters, conns)
+	}
+}
+
 func TestSMTPStopsInTheMidst(t *testing.T) {
 	port := script(t, "S: 220 hi", "C: EHLO", "S: 250 mail.example.com", "C: MAIL", "HANG")
 	s := open(t, delivery.SMTPConfig{Port: port, TLS: "none", Timeout: time.Hour})

@@ -1,0 +1,67 @@
+package delivery
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/store"
+)
+
+// A group of outcomes is saved in one commit; where one of its messages was
+// erased meanwhile, the others are saved all the same.
+func TestRecordGroup(t *testing.T) {
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	now := time.Date(2026, 11, 22, 14, 3, 7, 0, time.UTC)
+	messages := make([]*splitpin.Message, 3)
+	var w splitpin.Writes
+	for i := range messages {
+		n, err := db.NextNumber(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages[i] = &splitpin.Message{Number: n, Project: 1, Attempt: 1, Sequence: i + 1, Channel: splitpin.EmailChannel,
+			To: "ada@example.com", Template: "code", CreatedAt: now, DueAt: now, ExpiresAt: now.Add(time.Minute)}
+		if i != 1 {
+			w.Create = append(w.Create, messages[i]) // the second one is erased
+		}
+	}
+	if err := db.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil }); err != nil {
+		t.Fatal(err)
+	}
+
+	b := &batch{Outbox: &Outbox{Store: db}, ctx: t.Context(), now: now}
+	sent := *messages[0]
+	sent.SentAt = now
+	erased := *messages[1]
+	refused := *messages[2]
+	err = b.record([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), new(outcome), b.giveUp(&refused, nil, "recipient", "550")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"sent", "erased", "given up"} {
+		records, err := db.Load(t.Context(), splitpin.Reads{Message: messages[i].Number})
+		got := "erased"
+		switch m := records.Message; {
+		case err != nil:
+			t.Fatal(err)
+		case m == nil:
+		case !m.SentAt.IsZero():
+			got = "sent"
+		case !m.GivenUpAt.IsZero():
+			got = "given up"
+		}
+		if got != want {
+			t.Errorf("message %d is %s, want %s", i, got, want)
+		}
+	}
+	events, err := db.AuditEvents(t.Context(), splitpin.AuditFilter{Kind: "message_given_up"}, 10)
+	if err != nil || len(events) != 1 {
+		t.Errorf("%d events, %v; want 1", len(events), err)
+	}
+}
