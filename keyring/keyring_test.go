@@ -214,7 +214,8 @@ func TestAdvance(t *testing.T) {
 func TestPartsDoNotRunTogether(t *testing.T) {
 	ring := open(t, newStore(t), keyring.NewMaster())
 	seen := map[[32]byte]string{}
-	for _, parts := range [][]string{{"ab", "c"}, {"a", "bc"}, {"abc"}, {"abc", ""}, {"", "abc"}, {}, {""}, {"", ""}} {
+	for _, parts := range [][]string{{"ab", "c"}, {"a", "bc"}, {"abc"}, {"abc", ""}, {"", "abc"}, {}, {""}, {"", ""},
+		{"a", "b"}, {"a\x00\x00\x00\x00b"}, {"a\x00\x00\x00\x01b"}} {
 		var raw [][]byte
 		for _, p := range parts {
 			raw = append(raw, []byte(p))

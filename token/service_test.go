@@ -549,6 +549,10 @@ func TestVerifySeenBefore(t *testing.T) {
 	if err != nil || second.Session != 27805 || second.Identifier != "ada@example.org" {
 		t.Errorf("got %+v, %v", second, err)
 	}
+	second.Session = 1 // a copy as well
+	if third, err := d.Verify(d.project, text); err != nil || third.Session != 27805 {
+		t.Errorf("got %+v, %v", third, err)
+	}
 	if _, err := d.Verify(d.other, text); !errors.Is(err, ErrInvalid) {
 		t.Errorf("at another project: %v", err)
 	}
@@ -562,6 +566,45 @@ func TestVerifySeenBefore(t *testing.T) {
 	}
 	if _, err := d.Verify(d.project, text); !errors.Is(err, ErrInvalid) {
 		t.Errorf("after its key was compromised: %v", err)
+	}
+}
+
+// TestKeyOfAnotherProjectIsNotEnough: what one project's key signed is nothing to
+// another, though every claim be right there, and though it was seen before.
+func TestKeyOfAnotherProjectIsNotEnough(t *testing.T) {
+	d := newDesk(t)
+	set, _ := d.mint(t, d.other, ada(d.other))
+	_, payload := open(t, set.AccessToken)
+	mine := d.snapshot.Load().projects[d.project.Number]
+	signed, err := mine.active.sign(func([]byte) []byte { return []byte(payload) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Verify(d.other, signed.Reveal()); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another project's key: %v", err)
+	}
+	// A project that says it is the other one lets the token in, and must not leave
+	// it to be found there.
+	twin := *d.project
+	twin.ID, twin.Settings.Issuer = d.other.ID, d.Issuer(d.other)
+	if _, err := d.Verify(&twin, signed.Reveal()); err != nil {
+		t.Fatalf("the test's own token: %v", splitpin.ErrorOf(err).Unwrap())
+	}
+	if _, err := d.Verify(d.other, signed.Reveal()); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another project's key, seen before: %v", err)
+	}
+
+	identity := IdentityToken{Identifier: "ada@example.org", IdentifierType: "EMAIL", Receiver: d.other.ID, Timestamp: "1772366400", ExpireAt: "1774958400"}
+	identity.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(mine.identity[0].private, identity.message()))
+	for _, p := range []*splitpin.Project{d.project, d.other} {
+		if _, err := d.VerifyIdentity(p, identity, start); !errors.Is(err, ErrInvalid) {
+			t.Errorf("an identity of project %s for %s, at %s: %v", d.project.ID, d.other.ID, p.ID, err)
+		}
+	}
+	identity.Receiver = d.project.ID
+	identity.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(mine.identity[0].private, identity.message()))
+	if _, err := d.VerifyIdentity(d.project, identity, start); err != nil {
+		t.Errorf("the test's own identity: %v", splitpin.ErrorOf(err).Unwrap())
 	}
 }
 
