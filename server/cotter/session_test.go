@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -327,21 +328,26 @@ func TestDeadCookieIsDropped(t *testing.T) {
 // rotate, and such a token must be worth nothing in a browser (security 19).
 func TestStaticSessions(t *testing.T) {
 	tests := []struct {
-		name   string
-		query  string
-		origin string
-		static bool
+		name     string
+		query    string
+		origin   string
+		redirect string // empty: appURL
+		static   bool
 	}{
 		{name: "iOS and Android", static: true},
+		{name: "a program with a web server of its own", redirect: "http://localhost:9000/callback"},
 		{name: "React Native and Flutter ask for tokens", query: "?oauth_token=true"},
 		{name: "a page that pretends to be an app", origin: shop},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSite(t)
-			p := s.prove(s.a, "ada@example.org", appURL, "")
+			s := newSite(t, func(a, _ *splitpin.Project) { a.Settings.Origins = append(a.Settings.Origins, "http://localhost:9000") })
+			if test.redirect == "" {
+				test.redirect = appURL
+			}
+			p := s.prove(s.a, "ada@example.org", test.redirect, "")
 			collected := s.do(ask{method: "POST", path: "/api/v0/verify/get_identity" + test.query, key: idA, origin: test.origin,
-				body: fmt.Sprintf(`{"code_verifier":%q,"authorization_code":%q,"challenge_id":%d,"redirect_url":%q}`, verifier, p.code, p.challengeID, appURL)})
+				body: fmt.Sprintf(`{"code_verifier":%q,"authorization_code":%q,"challenge_id":%d,"redirect_url":%q}`, verifier, p.code, p.challengeID, test.redirect)})
 			first := text(t, collected.object(t), "oauth_token.refresh_token")
 			if c := cookieOf(t, collected); c != nil && test.static {
 				t.Errorf("an app got the cookie %v", c)
@@ -364,6 +370,22 @@ func TestStaticSessions(t *testing.T) {
 			a.origin = ""
 			s.do(a).object(t) // the copy in a page cost the app nothing
 		})
+	}
+}
+
+// An app's code shown once more, by a page: the repeated answer is the same
+// session, and its token must not become a cookie.
+func TestStaticTokenIsNoCookie(t *testing.T) {
+	s := newSite(t)
+	p := s.prove(s.a, "ada@example.org", appURL, "")
+	a := ask{method: "POST", path: "/api/v0/verify/get_identity", key: idA,
+		body: fmt.Sprintf(`{"code_verifier":%q,"authorization_code":%q,"challenge_id":%d,"redirect_url":%q}`, verifier, p.code, p.challengeID, appURL)}
+	s.do(a).object(t)
+	a.origin = shop
+	again := s.do(a)
+	again.object(t)
+	if c := cookieOf(t, again); c != nil {
+		t.Errorf("a static token became the cookie %v", c)
 	}
 }
 
