@@ -487,3 +487,28 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}
 	}
 }
+
+// A caller that leaves while its step stands in the queue takes the step along.
+func TestLeavingTheQueue(t *testing.T) {
+	s, _ := openTest(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	group(t, s, 0, func(*sync.WaitGroup) {
+		left := make(chan error)
+		go func() {
+			left <- s.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+				t.Error("the step ran")
+				return splitpin.Writes{Create: []splitpin.Record{event(1)}}, nil
+			})
+		}()
+		for len(s.queue) < 1 {
+			runtime.Gosched()
+		}
+		cancel()
+		if err := <-left; !errors.Is(err, splitpin.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("got error %v, want ErrUnavailable because of the context", err)
+		}
+	})
+	if got := found(t, s); len(got) != 0 {
+		t.Errorf("found events %v of a caller that had left", got)
+	}
+}
