@@ -109,7 +109,7 @@ func RenderForm(w io.Writer, f Form) error {
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
 		RedirectURL: f.RedirectURL, Type: f.Type, FormID: f.FormID, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
-		Text: text.only("address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "fault."),
+		Text: text.only("address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }

@@ -657,7 +657,11 @@ addEventListener("pageshow", (event) => {
 });
 
 async function begin(): Promise<void> {
-  if (framed) return parent?.send("FIRST_LOAD");
+  if (framed) {
+    // The server refuses this too where the browser tells it; old ones do not.
+    if (window.parent === window) return stop({ kind: "bad", title: t("unframed.title"), text: t("unframed.text") });
+    return parent?.send("FIRST_LOAD");
+  }
   if (history.state === "code") history.replaceState(null, "");
   if (await resume()) return;
   if (config.directLogin && addressField.value) return submitAddress();

@@ -77,7 +77,7 @@ export class Parent {
     receive: (message: FromSDK) => void,
   ) {
     addEventListener("message", (event) => {
-      if (event.source !== window.parent || event.source === window || event.origin !== this.origin) return;
+      if (event.source !== window.parent || event.origin !== this.origin) return;
       const message = parse(event.data);
       if (message) receive(message);
     });
