@@ -57,6 +57,11 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 		if method == nil {
 			return splitpin.Writes{}, ErrMethod
 		}
+		// Without its key no answer could be right, and nobody pays for that.
+		code, err := e.grantCode(a)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
 		check := func() bool {
 			return method.Check(Check{Attempt: a, Answer: answer, Derive: e.derive(a)})
 		}
@@ -77,10 +82,6 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale,
 			})
 			a.User = u.Number
-			code, err := e.grantCode(a)
-			if err != nil {
-				return splitpin.Writes{}, err
-			}
 			w := splitpin.Writes{
 				Put:    []splitpin.Record{a},
 				Create: []splitpin.Record{grant(now, a, code)},

@@ -140,11 +140,17 @@ func (e *Engine) fill(b []byte) error {
 	return nil
 }
 
-// derive returns the Derive of one attempt.
+// derive returns the Derive of one attempt. Its error wraps
+// splitpin.ErrUnavailable: the data key was made by another node a moment ago and
+// comes with the next Step.
 func (e *Engine) derive(a *splitpin.Attempt) Derive {
 	return func(label string) ([32]byte, error) {
 		id := a.ID.Bytes()
-		return e.ring.MAC("codes", a.KeyGeneration, []byte(label), id[:])
+		mac, err := e.ring.MAC("codes", a.KeyGeneration, []byte(label), id[:])
+		if err != nil {
+			return mac, splitpin.ErrUnavailable.Because(fmt.Errorf("deriving for an attempt: %w", err))
+		}
+		return mac, nil
 	}
 }
 
