@@ -121,8 +121,9 @@ func (e *Engine) forged(ctx context.Context, now time.Time, by Caller) error {
 	return ErrRefresh
 }
 
-// Logout ends the session of a refresh token, if the token is genuine and not
-// older than the grace. It is content with anything: who logs out is logged out.
+// Logout ends the session of a genuine refresh token. One that was superseded
+// longer ago than the grace ends it too, as it would at Refresh, and the audit
+// log says so. Logout is content with anything: who logs out is logged out.
 func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
 	now := e.moment()
 	presented, err := token.ParseRefresh(req.Token.Reveal())
@@ -145,7 +146,11 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
 		if verdict == token.Forged || verdict == token.Ahead || verdict == token.Ended {
 			return splitpin.Writes{}, nil
 		}
-		return e.end(number, now, s, r.User, "logged_out")
+		kind := "logged_out"
+		if verdict == token.Reused {
+			kind = "refresh_reused"
+		}
+		return e.end(number, now, s, r.User, kind)
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
@@ -221,7 +226,7 @@ func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) 
 		ended = 0
 		w := splitpin.Writes{}
 		for _, s := range r.Sessions {
-			if s.Number == keep || !s.RevokedAt.IsZero() {
+			if s.Number == keep || !s.Live(now) {
 				continue
 			}
 			s.RevokedAt = now
