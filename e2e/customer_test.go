@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,6 +126,26 @@ func (f *tab) giveCode(code string) {
 func (f *tab) text(selector string) string {
 	f.t.Helper()
 	return eval[string](f, fmt.Sprintf(`(e => e && e.checkVisibility() ? e.textContent.trim() : "")(document.querySelector(%q))`, selector))
+}
+
+// says returns what the pages say in English, by its key in web/text: the tests
+// hold the form to its states, and leave the wording to who writes it. Pairs
+// fill in placeholders; the text ends before the first that is not filled.
+func says(t *testing.T, key string, pairs ...string) string {
+	t.Helper()
+	table, err := os.ReadFile(filepath.Join(root, "web/text/en.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := decode[map[string]string](t, table)[key]
+	for i := 0; i+1 < len(pairs); i += 2 {
+		said = strings.ReplaceAll(said, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	said, _, _ = strings.Cut(said, "{")
+	if said = strings.TrimSpace(said); said == "" {
+		t.Fatalf("web/text has no %q", key)
+	}
+	return said
 }
 
 // awaitText waits until an element shows a text.

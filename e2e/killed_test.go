@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	mathrand "math/rand/v2"
 	"mime"
 	"net"
@@ -97,7 +98,9 @@ func storm(t *testing.T, p *project, post *post, server *program, round int) []*
 				mu.Lock()
 				people = append(people, who)
 				mu.Unlock()
-				who.signIn(ctx)
+				if who.signIn(ctx); who.interrupted() {
+					return // the server is dead
+				}
 			}
 		})
 	}
@@ -177,6 +180,11 @@ func (who *person) request(ctx context.Context, method, path string, header http
 		return 0, nil, err
 	}
 	return answer.StatusCode, text, nil
+}
+
+// interrupted reports whether the kill took the answer to a request.
+func (who *person) interrupted() bool {
+	return who.start == asked || who.answer == asked || who.collect == asked || who.refresh == asked
 }
 
 // signIn goes as far as the server lives.
@@ -375,6 +383,7 @@ func startPost(t *testing.T) *post {
 	p.addr = l.Addr().String()
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &delivery{post: p}, nil }))
 	server.Domain = "localhost"
+	server.ErrorLog = log.New(io.Discard, "", 0) // of connections that a kill cut off
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return p
