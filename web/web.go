@@ -68,7 +68,7 @@ type Form struct {
 	Challenge   string // PKCE code challenge, S256
 	State       string // echoed with the result
 	RedirectURL string // App and SignIn: where the result goes; Frame: "" where the SDK said "undefined"
-	Type        string // EMAIL; kept for the protocol
+	Type        string // EMAIL or empty: what the form asks for; the server refuses other types with NoSuchMethod
 	FormID      string // allow-list to sign in through; empty: the site's own
 	Input       string // address to begin with
 	DirectLogin bool   // App: start with Input without waiting for a click
@@ -78,7 +78,6 @@ type Form struct {
 // config is what the script reads, as JSON in the page.
 type config struct {
 	Mode        Mode              `json:"mode"`
-	Name        string            `json:"name"`
 	Base        string            `json:"base"`
 	Locale      string            `json:"locale"`
 	Domain      string            `json:"domain"`
@@ -86,7 +85,6 @@ type config struct {
 	Challenge   string            `json:"challenge"`
 	State       string            `json:"state"`
 	RedirectURL string            `json:"redirectUrl"`
-	Type        string            `json:"type"`
 	FormID      string            `json:"formId"`
 	Input       string            `json:"input"`
 	DirectLogin bool              `json:"directLogin"`
@@ -105,9 +103,9 @@ func RenderForm(w io.Writer, f Form) error {
 	p.Script = assetURL("form.js")
 	p.Input = f.Input
 	p.Config = config{
-		Mode: f.Mode, Name: f.Look.Name, Base: base, Locale: text["lang"],
+		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
-		RedirectURL: f.RedirectURL, Type: f.Type, FormID: f.FormID, Input: f.Input,
+		RedirectURL: f.RedirectURL, FormID: f.FormID, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Text: text.only("address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
@@ -142,7 +140,7 @@ type Refusal struct {
 
 	Title     string // instead of the reason's title
 	Text      string // instead of the reason's text
-	RequestID string // shown for the operator's log; empty: not shown
+	RequestID string // Broken: shown, to be found in the log; empty: not shown
 }
 
 // RenderRefusal writes a page that explains. The status is the caller's.
@@ -168,7 +166,9 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 	if r.Text != "" {
 		p.Text, p.Next = r.Text, ""
 	}
-	p.RequestID = r.RequestID
+	if reason == string(Broken) {
+		p.RequestID = r.RequestID
+	}
 	return render(w, "refusal.html", p)
 }
 

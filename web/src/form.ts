@@ -17,7 +17,6 @@ import { clock, duration, has, plural, t, tInto, useTexts } from "./text";
 
 interface Config {
   mode: "frame" | "app" | "signin";
-  name: string;
   base: string;
   locale: string;
   domain: string;
@@ -25,7 +24,6 @@ interface Config {
   challenge: string;
   state: string;
   redirectUrl: string;
-  type: string;
   formId: string;
   input: string;
   directLogin: boolean;
