@@ -1,0 +1,626 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/api/apitest"
+	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/project"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/token"
+)
+
+const (
+	shop    = "https://shop.example"
+	inboxTo = "token-of-this-run"
+)
+
+// A house is a server with a real store, two projects and an inbox that the
+// outbox is stepped into by hand.
+type house struct {
+	t           *testing.T
+	server      *Server
+	engine      *signin.Engine
+	store       *store.SQLite
+	outbox      *delivery.Outbox
+	inbox       *delivery.Inbox
+	people      *account.Directory
+	log         *bytes.Buffer
+	first, next *splitpin.Project
+	secret      string // of first
+	description *apitest.Description
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	ctx := t.Context()
+	db, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	ring, err := keyring.Open(ctx, db, time.Now(), keyring.NewMaster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := &url.URL{Scheme: "https", Host: "login.example"}
+	h := &house{t: t, store: db, inbox: &delivery.Inbox{}, log: &bytes.Buffer{}}
+	tokens := token.New(db, ring, public.String(), time.Now)
+	admin := &project.Admin{Store: db, Tokens: tokens, Clock: time.Now}
+	first, secret, err := admin.Create(ctx, project.Draft{Settings: splitpin.Settings{Name: "Shop", Origins: []string{shop, "shopapp://"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := admin.Create(ctx, project.Draft{Settings: splitpin.Settings{Name: "Other", Origins: []string{"https://other.example", "*"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.secret = secret.Reveal()
+	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.first, _ = h.engine.Project(first.ID)
+	h.next, _ = h.engine.Project(next.ID)
+	h.people = &account.Directory{Store: db, Ring: ring, Clock: time.Now}
+	h.server = New(Options{
+		Edge: &edge.Edge{Engine: h.engine, PublicURL: public, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		Tokens: tokens, People: h.people,
+		Ready: func(ctx context.Context) error { _, err := db.Version(ctx); return err },
+		Inbox: h.inbox, InboxToken: inboxTo,
+	})
+	h.outbox = &delivery.Outbox{Store: db, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: h.inbox},
+		Fill: func(_ context.Context, _ *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+			c, err := h.engine.Secret(a)
+			return delivery.Values{Code: c, Project: "Shop"}, err
+		}}
+	if h.description, err = apitest.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// An ask is one request. Zero fields leave out what they stand for.
+type ask struct {
+	method, path string
+	body         any // string: as it is; else as JSON
+	header       map[string]string
+	host         string
+	from         string // peer address
+}
+
+// do asks, and holds every answer of /v1 against the description.
+func (h *house) do(a ask) *httptest.ResponseRecorder {
+	h.t.Helper()
+	var body io.Reader
+	switch b := a.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		body = bytes.NewReader(text)
+	}
+	r := httptest.NewRequest(a.method, a.path, body)
+	r.Host = "login.example"
+	if a.host != "" {
+		r.Host = a.host
+	}
+	if a.from != "" {
+		r.RemoteAddr = a.from
+	}
+	if a.body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range a.header {
+		r.Header.Set(name, value)
+		if value == "" {
+			r.Header.Del(name)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.server.ServeHTTP(w, r)
+	if strings.Contains(r.URL.Path, "/v1/") && a.method != "OPTIONS" && w.Code != http.StatusMisdirectedRequest {
+		err := h.description.Check(a.method, r.URL.Path, w.Code, w.Header(), w.Body.Bytes())
+		if err != nil && !strings.Contains(a.path, "nothing-here") {
+			h.t.Errorf("%v\n%s", err, w.Body)
+		}
+	}
+	return w
+}
+
+func into[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
+	t.Helper()
+	var v T
+	if w.Code != status {
+		t.Fatalf("got status %d, want %d: %s", w.Code, status, w.Body)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("answer is no JSON: %v: %s", err, w.Body)
+	}
+	return v
+}
+
+// refused wants a problem with a code.
+func (h *house) refused(w *httptest.ResponseRecorder, status int, code string) api.Problem {
+	h.t.Helper()
+	p := into[api.Problem](h.t, w, status)
+	if p.Code != code || p.Status != status || p.RequestID == "" {
+		h.t.Fatalf("got problem %+v, want code %s and status %d", p, code, status)
+	}
+	return p
+}
+
+const verifier = "a-verifier-of-at-least-forty-three-characters-0123"
+
+func challenge() string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (h *house) start(base, address string) api.StartResponse {
+	h.t.Helper()
+	return into[api.StartResponse](h.t, h.do(ask{method: "POST", path: base + "/v1/attempts", body: api.StartRequest{
+		Method: "email_code", Identifier: address, CodeChallenge: challenge(), Origin: shop,
+	}}), http.StatusCreated)
+}
+
+func (h *house) read(address string) string {
+	h.t.Helper()
+	if _, err := h.outbox.Step(h.t.Context(), time.Now()); err != nil {
+		h.t.Fatal(err)
+	}
+	list := h.inbox.Messages(address)
+	if len(list) == 0 {
+		h.t.Fatalf("no message came to %s", address)
+	}
+	return list[0].Code
+}
+
+func (h *house) signIn(base, address string) api.Tokens {
+	h.t.Helper()
+	s := h.start(base, address)
+	g := into[api.Granted](h.t, h.do(ask{method: "POST", path: base + "/v1/attempts/" + s.Attempt.ID + "/answer",
+		body: api.AnswerRequest{Code: h.read(address)}, header: map[string]string{api.AttemptSecretHeader: s.Secret}}), 200)
+	return into[api.Tokens](h.t, h.do(ask{method: "POST", path: base + "/v1/token", body: api.TokenRequest{
+		GrantType: "authorization_code", Code: g.AuthorizationCode, CodeVerifier: verifier, ChallengeID: &g.ChallengeID, RedirectURL: shop,
+	}}), 200)
+}
+
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token}
+}
+
+func TestEveryRouteIsDescribed(t *testing.T) {
+	h := newHouse(t)
+	var routes []string
+	for _, r := range h.server.v1() {
+		routes = append(routes, r.pattern)
+	}
+	slices.Sort(routes)
+	if described := h.description.Operations(); !slices.Equal(routes, described) {
+		t.Errorf("routes and description differ:\nroutes      %q\ndescription %q", routes, described)
+	}
+}
+
+func TestSignInThroughV1(t *testing.T) {
+	h := newHouse(t)
+	for _, base := range []string{"", "/p/" + h.first.ID} {
+		t.Run("base "+base, func(t *testing.T) {
+			tokens := h.signIn(base, "ada@example.org")
+			if tokens.User == nil || tokens.User.Identifier != "ada@example.org" || !tokens.User.Proved {
+				t.Errorf("got user %+v, want ada@example.org, proved", tokens.User)
+			}
+			u := into[api.User](t, h.do(ask{method: "GET", path: base + "/v1/user", header: bearer(tokens.AccessToken)}), 200)
+			if u.ID != tokens.User.ID {
+				t.Errorf("got user %s, want %s", u.ID, tokens.User.ID)
+			}
+			fresh := into[api.Tokens](t, h.do(ask{method: "POST", path: base + "/v1/token",
+				body: api.TokenRequest{GrantType: "refresh_token", RefreshToken: tokens.RefreshToken}}), 200)
+			if fresh.RefreshToken == tokens.RefreshToken {
+				t.Error("the refresh token did not rotate")
+			}
+			if w := h.do(ask{method: "POST", path: base + "/v1/logout", body: api.LogoutRequest{RefreshToken: fresh.RefreshToken}}); w.Code != 204 {
+				t.Errorf("logout: got %d, want 204", w.Code)
+			}
+			h.refused(h.do(ask{method: "POST", path: base + "/v1/token",
+				body: api.TokenRequest{GrantType: "refresh_token", RefreshToken: fresh.RefreshToken}}), 400, "refresh_invalid")
+			h.refused(h.do(ask{method: "GET", path: base + "/v1/user", header: bearer(tokens.AccessToken)}), 401, "unauthenticated")
+		})
+	}
+}
+
+func TestSessionsOfAUser(t *testing.T) {
+	h := newHouse(t)
+	one, two := h.signIn("", "ada@example.org"), h.signIn("", "ada@example.org")
+	other := h.signIn("", "bob@example.org")
+	list := into[api.Sessions](t, h.do(ask{method: "GET", path: "/v1/sessions", header: bearer(two.AccessToken)}), 200).Sessions
+	if len(list) != 2 || !list[0].Current || list[1].Current {
+		t.Fatalf("got %+v, want two sessions, the newest current", list)
+	}
+	h.refused(h.do(ask{method: "DELETE", path: "/v1/sessions/" + list[1].ID, header: bearer(other.AccessToken)}), 404, "not_found")
+	h.refused(h.do(ask{method: "DELETE", path: "/v1/sessions/nobody", header: bearer(two.AccessToken)}), 404, "not_found")
+	into[api.Ended](t, h.do(ask{method: "DELETE", path: "/v1/sessions/" + list[1].ID, header: bearer(two.AccessToken)}), 200)
+	h.refused(h.do(ask{method: "GET", path: "/v1/user", header: bearer(one.AccessToken)}), 401, "unauthenticated")
+	three := h.signIn("", "ada@example.org")
+	if got := into[api.Ended](t, h.do(ask{method: "DELETE", path: "/v1/sessions?keep=current", header: bearer(three.AccessToken)}), 200); got.Ended != 1 {
+		t.Errorf("ended %d sessions, want 1", got.Ended)
+	}
+	into[api.User](t, h.do(ask{method: "GET", path: "/v1/user", header: bearer(three.AccessToken)}), 200)
+}
+
+func TestBackendCalls(t *testing.T) {
+	h := newHouse(t)
+	made := into[api.User](t, h.do(ask{method: "POST", path: "/v1/users", header: bearer(h.secret),
+		body: api.UserRequest{Identifier: "Ada@Example.org", ClientUserID: "1014"}}), 201)
+	if made.Proved || made.Identifier != "ada@example.org" {
+		t.Errorf("got %+v, want ada@example.org, not proved", made)
+	}
+	h.refused(h.do(ask{method: "POST", path: "/v1/users", header: bearer(h.secret), body: api.UserRequest{Identifier: "ada@example.org"}}), 409, "user_exists")
+	for _, id := range []string{made.ID, "1014"} {
+		if u := into[api.User](t, h.do(ask{method: "GET", path: "/v1/users/" + id, header: bearer(h.secret)}), 200); u.ID != made.ID {
+			t.Errorf("got user %s for %s, want %s", u.ID, id, made.ID)
+		}
+	}
+	h.refused(h.do(ask{method: "GET", path: "/v1/users/" + splitpin.NewUUID().String(), header: bearer(h.secret)}), 404, "not_found")
+	tokens := h.signIn("", "ada@example.org")
+	if tokens.User.ID != made.ID {
+		t.Errorf("the first sign-in made user %s, want %s kept", tokens.User.ID, made.ID)
+	}
+	if got := into[api.Sessions](t, h.do(ask{method: "GET", path: "/v1/users/" + made.ID + "/sessions", header: bearer(h.secret)}), 200); len(got.Sessions) != 1 {
+		t.Errorf("got %d sessions, want 1", len(got.Sessions))
+	}
+	if got := into[api.Ended](t, h.do(ask{method: "DELETE", path: "/v1/users/" + made.ID + "/sessions", header: bearer(h.secret)}), 200); got.Ended != 1 {
+		t.Errorf("ended %d, want 1", got.Ended)
+	}
+	if got := into[api.Users](t, h.do(ask{method: "GET", path: "/v1/users", header: bearer(h.secret)}), 200); len(got.Users) != 1 || got.NextPage != nil {
+		t.Errorf("got %+v, want one user on the last page", got)
+	}
+	for _, q := range []string{"ADA@example.org", "nobody@example.org", "not an address@"} {
+		got := into[api.Users](t, h.do(ask{method: "GET", path: "/v1/users?identifier=" + url.QueryEscape(q), header: bearer(h.secret)}), 200)
+		if want := strings.HasPrefix(q, "ADA"); (len(got.Users) == 1) != want {
+			t.Errorf("found %d users for %q", len(got.Users), q)
+		}
+	}
+	h.refused(h.do(ask{method: "GET", path: "/v1/users?page=-1", header: bearer(h.secret)}), 400, "invalid_request")
+
+	t.Run("without the secret", func(t *testing.T) {
+		for _, secret := range []string{"", "wrong", tokens.AccessToken} {
+			h.refused(h.do(ask{method: "GET", path: "/v1/users", header: bearer(secret)}), 401, "unauthenticated")
+			h.refused(h.do(ask{method: "POST", path: "/v1/users", header: bearer(secret), body: api.UserRequest{Identifier: "x@example.org"}}), 401, "unauthenticated")
+		}
+	})
+	t.Run("of another project", func(t *testing.T) {
+		h.refused(h.do(ask{method: "GET", path: "/p/" + h.next.ID + "/v1/users", header: bearer(h.secret)}), 401, "unauthenticated")
+	})
+	t.Run("from a browser", func(t *testing.T) {
+		header := bearer(h.secret)
+		header["Origin"] = shop
+		h.refused(h.do(ask{method: "GET", path: "/v1/users", header: header}), 403, "forbidden")
+		events, err := h.store.AuditEvents(t.Context(), splitpin.AuditFilter{Kind: "server_secret_in_browser"}, 10)
+		if err != nil || len(events) != 1 {
+			t.Errorf("got %d audit events and %v, want 1", len(events), err)
+		}
+	})
+}
+
+func TestForeignTokens(t *testing.T) {
+	h := newHouse(t)
+	tokens := h.signIn("", "ada@example.org")
+	for name, token := range map[string]string{"the id token": tokens.IDToken, "the refresh token": tokens.RefreshToken, "nothing": "", "garbage": "a.b.c"} {
+		t.Run(name, func(t *testing.T) {
+			h.refused(h.do(ask{method: "GET", path: "/v1/user", header: bearer(token)}), 401, "unauthenticated")
+		})
+	}
+	h.refused(h.do(ask{method: "GET", path: "/p/" + h.next.ID + "/v1/user", header: bearer(tokens.AccessToken)}), 401, "unauthenticated")
+	h.refused(h.do(ask{method: "POST", path: "/p/" + h.next.ID + "/v1/token",
+		body: api.TokenRequest{GrantType: "refresh_token", RefreshToken: tokens.RefreshToken}}), 400, "refresh_invalid")
+	into[api.Tokens](t, h.do(ask{method: "POST", path: "/v1/token",
+		body: api.TokenRequest{GrantType: "refresh_token", RefreshToken: tokens.RefreshToken}}), 200)
+}
+
+func TestBadRequests(t *testing.T) {
+	h := newHouse(t)
+	good := api.StartRequest{Method: "email_code", Identifier: "ada@example.org", CodeChallenge: challenge(), Origin: shop}
+	with := func(change func(*api.StartRequest)) api.StartRequest { r := good; change(&r); return r }
+	tests := []struct {
+		name   string
+		body   any
+		header map[string]string
+		status int
+		code   string
+		field  string
+	}{
+		{name: "no JSON", body: "{", status: 400, code: "invalid_request"},
+		{name: "two objects", body: "{}{}", status: 400, code: "invalid_request"},
+		{name: "a list", body: "[]", status: 400, code: "invalid_request"},
+		{name: "a number for text", body: `{"identifier":7}`, status: 400, code: "invalid_request", field: "identifier"},
+		{name: "a form", body: "a=b", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, code: "unsupported_media_type"},
+		{name: "no type", body: "{}", header: map[string]string{"Content-Type": ""}, status: 415, code: "unsupported_media_type"},
+		{name: "too large", body: `{"identifier":"` + strings.Repeat("a", 70<<10) + `"}`, status: 413, code: "too_large"},
+		{name: "unknown method", body: with(func(r *api.StartRequest) { r.Method = "telepathy" }), status: 400, code: "method_unknown", field: "method"},
+		{name: "no address", body: with(func(r *api.StartRequest) { r.Identifier = "ada" }), status: 400, code: "invalid_identifier", field: "identifier"},
+		{name: "a phone", body: with(func(r *api.StartRequest) { r.Identifier = "+12025550123" }), status: 400, code: "invalid_identifier", field: "identifier"},
+		{name: "a plain challenge", body: with(func(r *api.StartRequest) { r.CodeChallenge = "secret" }), status: 400, code: "invalid_request", field: "code_challenge"},
+		{name: "a purpose of later", body: with(func(r *api.StartRequest) { r.Purpose = "link" }), status: 400, code: "invalid_request", field: "purpose"},
+		{name: "a foreign origin", body: with(func(r *api.StartRequest) { r.Origin = "https://evil.example" }), status: 403, code: "origin_not_allowed", field: "origin"},
+		{name: "an origin with a path", body: with(func(r *api.StartRequest) { r.Origin = shop + "/x" }), status: 403, code: "origin_not_allowed", field: "origin"},
+		{name: "a foreign redirect", body: with(func(r *api.StartRequest) { r.RedirectURL = "https://evil.example/cb" }), status: 403, code: "redirect_not_allowed", field: "redirect_url"},
+		{name: "nowhere to go", body: with(func(r *api.StartRequest) { r.Origin = "" }), status: 403, code: "redirect_not_allowed", field: "redirect_url"},
+		{name: "another project in the header", body: good, header: map[string]string{"API_KEY_ID": h.next.ID}, status: 401, code: "unknown_project"},
+		{name: "no such project in the header", body: good, header: map[string]string{"API_KEY_ID": splitpin.NewUUID().String()}, status: 401, code: "unknown_project"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := h.refused(h.do(ask{method: "POST", path: "/v1/attempts", body: test.body, header: test.header}), test.status, test.code)
+			if p.Field != test.field {
+				t.Errorf("got field %q, want %q", p.Field, test.field)
+			}
+		})
+	}
+	h.refused(h.do(ask{method: "GET", path: "/p/" + splitpin.NewUUID().String() + "/v1/project"}), 401, "unknown_project")
+	h.refused(h.do(ask{method: "GET", path: "/v1/nothing-here"}), 404, "not_found")
+}
+
+func TestAttemptNeedsItsSecret(t *testing.T) {
+	h := newHouse(t)
+	s, other := h.start("", "ada@example.org"), h.start("", "bob@example.org")
+	right := h.read("ada@example.org")
+	for name, header := range map[string]map[string]string{
+		"no secret":    nil,
+		"wrong secret": {api.AttemptSecretHeader: "x"},
+		"another's":    {api.AttemptSecretHeader: other.Secret},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := "/v1/attempts/" + s.Attempt.ID
+			h.refused(h.do(ask{method: "GET", path: path, header: header}), 404, "attempt_unknown")
+			h.refused(h.do(ask{method: "POST", path: path + "/resend", header: header}), 404, "attempt_unknown")
+			h.refused(h.do(ask{method: "POST", path: path + "/answer", body: api.AnswerRequest{Code: right}, header: header}), 404, "attempt_unknown")
+		})
+	}
+	own := map[string]string{api.AttemptSecretHeader: s.Secret}
+	a := into[api.Attempt](t, h.do(ask{method: "GET", path: "/v1/attempts/" + s.Attempt.ID, header: own}), 200)
+	if a.TriesLeft != 5 || a.State != "open" {
+		t.Errorf("got %+v: strangers spent tries", a)
+	}
+	wrong := h.refused(h.do(ask{method: "POST", path: "/v1/attempts/" + s.Attempt.ID + "/answer", body: api.AnswerRequest{Code: "nothing"}, header: own}), 401, "wrong_code")
+	if wrong.TriesLeft == nil || *wrong.TriesLeft != 4 {
+		t.Errorf("got tries left %v, want 4", wrong.TriesLeft)
+	}
+	soon := h.do(ask{method: "POST", path: "/v1/attempts/" + s.Attempt.ID + "/resend", header: own})
+	if h.refused(soon, 429, "resend_too_soon").RetryAfter == 0 || soon.Header().Get("Retry-After") == "" {
+		t.Error("the refusal does not say when to come back")
+	}
+}
+
+func TestHosts(t *testing.T) {
+	h := newHouse(t)
+	tests := []struct {
+		host, path string
+		status     int
+	}{
+		{"login.example", "/v1/project", 200},
+		{"LOGIN.example:443", "/v1/project", 200},
+		{"evil.example", "/v1/project", 421},
+		{"login.example.evil.example", "/signin", 421},
+		{"localhost", "/inbox", 421},
+		{"10.0.0.7", "/healthz", 200}, // a prober asks by address
+		{"10.0.0.7", "/readyz", 200},
+	}
+	for _, test := range tests {
+		if w := h.do(ask{method: "GET", path: test.path, host: test.host}); w.Code != test.status {
+			t.Errorf("%s%s: got %d, want %d", test.host, test.path, w.Code, test.status)
+		}
+	}
+	h.server.Drain()
+	if w := h.do(ask{method: "GET", path: "/readyz"}); w.Code != 503 {
+		t.Errorf("a draining server is ready: %d", w.Code)
+	}
+}
+
+func TestLoopbackHosts(t *testing.T) {
+	e := &edge.Edge{PublicURL: &url.URL{Scheme: "http", Host: "localhost:8080"}, Loopback: true}
+	for host, want := range map[string]bool{"localhost:8080": true, "127.0.0.1:8080": true, "[::1]:8080": true,
+		"localhost": true, "rebound.evil.example:8080": false, "127.0.0.1.evil.example": false, "0.0.0.0:8080": false, "": false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = host
+		if got := e.Hosted(r); got != want {
+			t.Errorf("Host %q: got %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestForwardedAddresses(t *testing.T) {
+	e := &edge.Edge{Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")}}
+	tests := []struct {
+		name, peer, forwarded, want string
+	}{
+		{"no proxy", "198.51.100.4:1", "", "198.51.100.4"},
+		{"a stranger who claims", "198.51.100.4:1", "203.0.113.9", "198.51.100.4"},
+		{"a proxy", "192.0.2.1:1", "203.0.113.9", "203.0.113.9"},
+		{"a claim through a proxy", "192.0.2.1:1", "127.0.0.1, 203.0.113.9", "203.0.113.9"},
+		{"two proxies", "192.0.2.1:1", "203.0.113.9, 192.0.2.2", "203.0.113.9"},
+		{"garbage left of a proxy", "192.0.2.1:1", "x, 192.0.2.2", "192.0.2.2"},
+		{"garbage alone", "192.0.2.1:1", "x", "192.0.2.1"},
+		{"only proxies", "192.0.2.1:1", "192.0.2.3", "192.0.2.3"},
+		{"six", "[2001:db8::1]:1", "2001:db8:1::5", "2001:db8:1::5"},
+		{"four in six", "[::ffff:192.0.2.1]:1", "::ffff:203.0.113.9", "203.0.113.9"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = test.peer
+			if test.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", test.forwarded)
+			}
+			if got := e.Addr(r).String(); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestCORS(t *testing.T) {
+	h := newHouse(t)
+	tests := []struct {
+		name, base, origin string
+		allow, credentials bool
+	}{
+		{"listed", "", shop, true, true},
+		{"listed, under the base path", "/p/" + h.first.ID, shop, true, true},
+		{"another project's", "", "https://other.example", false, false},
+		{"a stranger", "", "https://evil.example", false, false},
+		{"null", "", "null", false, false},
+		{"a longer name", "", shop + ".evil.example", false, false},
+		{"another scheme", "", "http://shop.example", false, false},
+		{"matched by * while * is off", "/p/" + h.next.ID, "https://evil.example", false, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, method := range []string{"OPTIONS", "POST"} {
+				header := map[string]string{"Origin": test.origin}
+				if method == "OPTIONS" {
+					header["Access-Control-Request-Method"] = "POST"
+				}
+				w := h.do(ask{method: method, path: test.base + "/v1/token", body: "{}", header: header})
+				if got := w.Header().Get("Access-Control-Allow-Origin") == test.origin; got != test.allow {
+					t.Errorf("%s: allowed %v, want %v", method, got, test.allow)
+				}
+				if got := w.Header().Get("Access-Control-Allow-Credentials") == "true"; got != test.credentials {
+					t.Errorf("%s: credentials %v, want %v", method, got, test.credentials)
+				}
+				if !strings.Contains(w.Header().Get("Vary"), "Origin") {
+					t.Errorf("%s: the answer varies and does not say so", method)
+				}
+			}
+		})
+	}
+	h.server.AnyOrigin = true
+	w := h.do(ask{method: "POST", path: "/p/" + h.next.ID + "/v1/token", body: "{}", header: map[string]string{"Origin": "https://anyone.example"}})
+	if w.Header().Get("Access-Control-Allow-Origin") != "https://anyone.example" || w.Header().Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("an origin that only * matches: got %v, want allowed without credentials", w.Header())
+	}
+}
+
+func TestPages(t *testing.T) {
+	h := newHouse(t)
+	q := func(pairs ...string) string {
+		v := url.Values{}
+		for i := 0; i < len(pairs); i += 2 {
+			v.Set(pairs[i], pairs[i+1])
+		}
+		return "?" + v.Encode()
+	}
+	framed := map[string]string{"Sec-Fetch-Dest": "iframe", "Accept": "text/html"}
+	signup := func(change ...string) string {
+		return "/signup" + q(append([]string{"challenge", challenge(), "type", "EMAIL", "domain", shop, "api_key", h.first.ID,
+			"redirect_url", "undefined", "state", "s", "id", "abc"}, change...)...)
+	}
+	tests := []struct {
+		name, path string
+		header     map[string]string
+		status     int
+		form       bool   // the sign-in form, not an explanation
+		ancestors  string // who may frame it
+	}{
+		{"form", signup(), framed, 200, true, shop},
+		{"form on its own", signup(), map[string]string{"Sec-Fetch-Dest": "document"}, 403, false, "'none'"},
+		{"form of a stranger", signup("domain", "https://evil.example"), framed, 403, false, "*"},
+		{"form of nobody", signup("domain", ""), framed, 403, false, "*"},
+		{"form that leads elsewhere", signup("redirect_url", "https://evil.example"), framed, 403, false, "*"},
+		{"form of no project", signup("api_key", "nobody"), framed, 404, false, "*"},
+		{"app", "/app" + q("api_key", h.first.ID, "type", "EMAIL", "code_challenge", challenge(), "state", "s", "redirect_url", "shopapp://auth"), nil, 200, true, "'none'"},
+		{"app that leads elsewhere", "/app" + q("api_key", h.first.ID, "code_challenge", challenge(), "redirect_url", "evil://auth"), nil, 403, false, "'none'"},
+		{"app without a challenge", "/app" + q("api_key", h.first.ID, "redirect_url", "shopapp://auth"), nil, 400, false, "'none'"},
+		{"signin", "/signin" + q("project", h.first.ID, "code_challenge", challenge(), "redirect_url", shop+"/cb"), nil, 200, true, "'none'"},
+		{"signin to a script", "/signin" + q("code_challenge", challenge(), "redirect_url", "javascript:alert(1)"), nil, 403, false, "'none'"},
+		{"signin matched by * only", "/signin" + q("project", h.next.ID, "code_challenge", challenge(), "redirect_url", "https://anyone.example/"), nil, 403, false, "'none'"},
+		{"nothing here", "/nowhere", map[string]string{"Accept": "text/html"}, 404, false, "'none'"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := h.do(ask{method: "GET", path: test.path, header: test.header})
+			if w.Code != test.status {
+				t.Errorf("got status %d, want %d", w.Code, test.status)
+			}
+			if got := strings.Contains(w.Body.String(), `id="config"`); got != test.form {
+				t.Errorf("form shown: %v, want %v", got, test.form)
+			}
+			csp := w.Header().Get("Content-Security-Policy")
+			if !strings.Contains(csp, "frame-ancestors "+test.ancestors+";") || !strings.Contains(csp, "default-src 'none'") {
+				t.Errorf("got policy %s, want frame-ancestors %s", csp, test.ancestors)
+			}
+			if w.Header().Get("X-Frame-Options") != "" || w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("got headers %v", w.Header())
+			}
+		})
+	}
+}
+
+func TestInboxNeedsItsToken(t *testing.T) {
+	h := newHouse(t)
+	h.start("", "ada@example.org")
+	h.read("ada@example.org")
+	for _, path := range []string{"/inbox/api/messages", "/inbox/api/messages?token=wrong", "/inbox/api/wait?timeout=0s"} {
+		if w := h.do(ask{method: "GET", path: path}); w.Code != 401 || strings.Contains(w.Body.String(), "ada") {
+			t.Errorf("%s: got %d %s, want 401", path, w.Code, w.Body)
+		}
+	}
+	list := into[struct{ Messages []map[string]any }](t, h.do(ask{method: "GET", path: "/inbox/api/messages?to=ada@example.org", header: map[string]string{InboxTokenHeader: inboxTo}}), 200)
+	if len(list.Messages) != 1 {
+		t.Fatalf("got %d messages, want 1", len(list.Messages))
+	}
+	for _, key := range []string{"id", "to", "channel", "subject", "text", "html", "code", "link", "at"} {
+		if _, ok := list.Messages[0][key].(string); !ok {
+			t.Errorf("the message has no text %q: %v", key, list.Messages[0])
+		}
+	}
+	m := into[delivery.InboxMessage](t, h.do(ask{method: "GET", path: "/inbox/api/wait?to=ada@example.org&timeout=1s&token=" + inboxTo}), 200)
+	h.refused(h.do(ask{method: "GET", path: "/inbox/api/wait?to=ada@example.org&timeout=0s&after=" + m.ID + "&token=" + inboxTo}), 404, "no_message")
+	h.refused(h.do(ask{method: "GET", path: "/inbox/api/wait?timeout=2h&token=" + inboxTo}), 400, "invalid_request")
+	if w := h.do(ask{method: "GET", path: "/inbox"}); w.Code != 200 || strings.Contains(w.Body.String(), m.Code) {
+		t.Errorf("the page itself must hold no message: %d", w.Code)
+	}
+}
+
+// Nothing that identifies or admits anybody may reach the log.
+func TestLogHoldsNoSecrets(t *testing.T) {
+	h := newHouse(t)
+	tokens := h.signIn("", "ada@example.org")
+	h.do(ask{method: "GET", path: "/signin?redirect_url=https://evil.example&state=a-state&login_hint=ada@example.org&code_challenge=" + challenge()})
+	h.do(ask{method: "GET", path: "/v1/users?identifier=ada@example.org", header: bearer(h.secret)})
+	for _, secret := range []string{"ada@example.org", "ada%40", tokens.AccessToken, tokens.RefreshToken, h.secret, "a-state", h.inbox.Messages("")[0].Code, verifier} {
+		if strings.Contains(h.log.String(), secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+	if !strings.Contains(h.log.String(), "POST /v1/token") {
+		t.Errorf("the log does not name the routes:\n%s", h.log)
+	}
+}
