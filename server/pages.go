@@ -116,7 +116,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p
 
 func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
 	e := s.Refusal(r, err)
-	http.Error(w, e.Message, edge.Status(e))
+	http.Error(w, e.Message, status(e))
 }
 
 func (s *Server) noPage(w http.ResponseWriter, r *http.Request) {

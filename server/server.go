@@ -8,7 +8,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -17,11 +16,9 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
-	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/server/cotter"
 	"github.com/splitpin/splitpin/server/edge"
-	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/token"
 	"github.com/splitpin/splitpin/web"
 )
@@ -52,6 +49,7 @@ type Server struct {
 	secret   string // of the inbox
 	demo     string
 	assets   http.Handler
+	cotter   *cotter.Face
 	mux      *http.ServeMux
 	draining atomic.Bool
 }
@@ -63,7 +61,8 @@ func New(o Options) *Server {
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.pattern, r.handle)
 	}
-	cotter.New(cotter.Options{Edge: o.Edge, Engine: o.Edge.Engine, Tokens: o.Tokens, People: o.People}).Register(s.mux)
+	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Engine: o.Edge.Engine, Tokens: o.Tokens, People: o.People})
+	s.cotter.Register(s.mux)
 	return s
 }
 
@@ -90,29 +89,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			s.Log.ErrorContext(r.Context(), "handler panicked", "request_id", edge.RequestID(r), "panic", p, "stack", string(debug.Stack()))
 			if !rec.wrote {
-				s.problem(rec, r, errPanic)
+				s.refusal(rec, r, errPanic)
 			}
 		}
 		s.Log.DebugContext(r.Context(), "request", "request_id", edge.RequestID(r), "method", r.Method,
 			"route", r.Pattern, "status", rec.status, "took", time.Since(started))
 	}()
 	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
-		s.misdirected(rec, r)
+		s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
+			"request_id", edge.RequestID(r))
+		s.refusal(rec, r, errHost)
 		return
 	}
 	s.mux.ServeHTTP(rec, r)
-}
-
-var (
-	errPanic = errors.New("a handler panicked")
-	errRoute = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
-		Message: "There is nothing at this address. api/openapi.yaml describes what there is."}
-)
-
-func (s *Server) misdirected(w http.ResponseWriter, r *http.Request) {
-	s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
-		"request_id", edge.RequestID(r))
-	http.Error(w, "This server answers for "+s.PublicURL.Host+" only.", http.StatusMisdirectedRequest)
 }
 
 // A recorder notices the status for the log.
@@ -177,25 +166,6 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	p, _ := s.Project(r)
 	s.CORS(w, r, p)
 	s.problem(w, r, errRoute)
-}
-
-// problem answers with an error of /v1 (RFC 9457).
-func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
-	e := s.Refusal(r, err)
-	p := api.Problem{
-		Type: "urn:splitpin:error:" + e.Code, Title: strings.ReplaceAll(e.Code, "_", " "), Status: edge.Status(e),
-		Detail: e.Message, Code: e.Code, RequestID: edge.RequestID(r),
-		Field: e.Field, RetryAfter: edge.Seconds(e.RetryAfter), Challenge: e.Challenge,
-	}
-	if e.Code == signin.ErrWrong.Code {
-		p.TriesLeft = &e.TriesLeft
-	}
-	edge.SetRetryAfter(w, e)
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="splitpin"`)
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	edge.WriteJSON(w, p.Status, p)
 }
 
 func cut(pattern string) (method, path string) {

@@ -86,7 +86,7 @@ func newHouse(t *testing.T) *house {
 	h.next, _ = h.engine.Project(next.ID)
 	h.people = &account.Directory{Store: db, Ring: ring, Clock: time.Now}
 	h.server = New(Options{
-		Edge: &edge.Edge{Engine: h.engine, PublicURL: public, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Edge: &edge.Edge{Engine: h.engine, PublicURL: public, Clock: time.Now, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		Tokens: tokens, People: h.people,
 		Ready: func(ctx context.Context) error { _, err := db.Version(ctx); return err },
@@ -436,6 +436,12 @@ func TestHosts(t *testing.T) {
 	for _, test := range tests {
 		if w := h.do(ask{method: "GET", path: test.path, host: test.host}); w.Code != test.status {
 			t.Errorf("%s%s: got %d, want %d", test.host, test.path, w.Code, test.status)
+		}
+	}
+	for path, key := range map[string]string{"/api/v0/user": "msg", "/p/x/api/v0/user": "msg", "/v1/user": "code"} {
+		w := h.do(ask{method: "GET", path: path, host: "evil.example"})
+		if body := into[map[string]any](t, w, 421); body[key] == nil {
+			t.Errorf("%s: got %v, want the error in the shape of its face", path, body)
 		}
 	}
 	h.server.Drain()

@@ -28,7 +28,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		return nil, err
 	}
 	return &answer{http.StatusCreated, api.StartResponse{
-		Attempt: attempt(started), Secret: started.Secret.Reveal(),
+		Attempt: attempt(started, s.Clock()), Secret: started.Secret.Reveal(),
 	}}, nil
 }
 
@@ -41,7 +41,7 @@ func (s *Server) showAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin
 	if err != nil {
 		return nil, err
 	}
-	return ok(attempt(started))
+	return ok(attempt(started, s.Clock()))
 }
 
 func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
@@ -53,7 +53,7 @@ func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitp
 	if err != nil {
 		return nil, err
 	}
-	return ok(attempt(started))
+	return ok(attempt(started, s.Clock()))
 }
 
 func (s *Server) answerAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
@@ -104,8 +104,8 @@ func (s *Server) handle(r *http.Request, p *splitpin.Project) (signin.Handle, er
 	return signin.Handle{Project: p, ID: id, Secret: splitpin.Secret(r.Header.Get(api.AttemptSecretHeader)), By: s.Caller(r)}, nil
 }
 
-func attempt(s *signin.Started) api.Attempt {
-	a, now := s.Attempt, time.Now()
+func attempt(s *signin.Started, now time.Time) api.Attempt {
+	a := s.Attempt
 	out := api.Attempt{
 		ID: a.ID.String(), Method: a.Method, Purpose: string(a.Purpose), Identifier: a.Identifier,
 		State: state(a, now), TriesLeft: a.MaxTries - a.Tries,

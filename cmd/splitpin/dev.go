@@ -74,7 +74,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	log := logger(t, c)
 	inbox, token := &delivery.Inbox{}, perRunToken()
 	handler := server.New(server.Options{
-		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Log: log},
+		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready,
 		Inbox: inbox, InboxToken: token, DemoURL: demoURL.String(),
 	})

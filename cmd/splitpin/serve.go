@@ -68,7 +68,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	handler := server.New(server.Options{
 		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
-			AnyOrigin: c.InsecureAnyOrigin, Log: log},
+			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready,
 	})
 	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())

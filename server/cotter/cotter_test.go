@@ -102,10 +102,10 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		t.Fatal(err)
 	}
 	s.people = &account.Directory{Store: s.store, Ring: ring, Clock: s.clock}
-	s.edge = &edge.Edge{Engine: s.engine, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
+	s.edge = &edge.Edge{Engine: s.engine, Clock: s.clock, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
 		Log: slog.New(slog.DiscardHandler)}
 	s.mux = http.NewServeMux()
-	cotter.New(cotter.Options{Edge: s.edge, Engine: s.engine, Tokens: s.tokens, People: s.people, Clock: s.clock}).Register(s.mux)
+	cotter.New(cotter.Options{Edge: s.edge, Engine: s.engine, Tokens: s.tokens, People: s.people}).Register(s.mux)
 	return s
 }
 

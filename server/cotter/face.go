@@ -27,7 +27,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
@@ -43,8 +42,6 @@ type Options struct {
 	Engine *signin.Engine
 	Tokens *token.Service
 	People *account.Directory
-
-	Clock func() time.Time // nil: time.Now
 }
 
 // A Face serves Cotter's API. It is safe for concurrent use.
@@ -53,21 +50,26 @@ type Face struct {
 	engine *signin.Engine
 	tokens *token.Service
 	people *account.Directory
-	clock  func() time.Time
 }
 
 // New returns a Face.
 func New(o Options) *Face {
-	f := &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People, clock: o.Clock}
-	if f.clock == nil {
-		f.clock = time.Now
-	}
-	return f
+	return &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People}
 }
 
 // apiBase is where Cotter's API stands below a base path. iOS puts it there
 // whatever it is configured with.
 const apiBase = "/api/v0"
+
+// Owns reports whether a path is for this face, and so whether an error there
+// must have this face's shape.
+func Owns(path string) bool {
+	if rest, ok := strings.CutPrefix(path, "/p/"); ok {
+		_, below, _ := strings.Cut(rest, "/")
+		path = "/" + below
+	}
+	return strings.HasPrefix(path, apiBase+"/")
+}
 
 // A Route is one endpoint: a method and a path as http.ServeMux writes them.
 type Route struct {
@@ -181,10 +183,10 @@ func (f *Face) path(methods []endpoint) http.Handler {
 		i := slices.IndexFunc(methods, func(e endpoint) bool { return e.method == method })
 		switch {
 		case len(methods) == 0:
-			f.refuse(w, r, errPath)
+			f.Refuse(w, r, errPath)
 		case i < 0:
 			w.Header().Set("Allow", allow)
-			f.refuse(w, r, errMethod)
+			f.Refuse(w, r, errMethod)
 		default:
 			f.serve(methods[i], w, r)
 		}
@@ -209,7 +211,7 @@ func (f *Face) serve(e endpoint, w http.ResponseWriter, r *http.Request) {
 	answer, err := f.answer(e, c)
 	switch {
 	case err != nil:
-		f.refuse(w, r, err)
+		f.Refuse(w, r, err)
 	case answer != nil:
 		edge.WriteJSON(w, http.StatusOK, answer)
 	}

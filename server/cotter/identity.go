@@ -33,7 +33,7 @@ func (f *Face) collect(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.keepCookie(f.clock(), out.Session, out.Tokens.RefreshToken)
+	c.keepCookie(f.edge.Clock(), out.Session, out.Tokens.RefreshToken)
 	proved := out.Session.AuthAt
 	return identity{
 		Identifier: identifier{

@@ -29,7 +29,7 @@ var (
 	errGrantType = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
 		Message: "grant_type must be refresh_token."}
 	errExchange = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
-		Message: "This server does not exchange identity and event tokens for access tokens (yet). Use a sign-in that returns oauth_token."}
+		Message: "This server does not exchange identity and event tokens for access tokens. Use a sign-in that returns oauth_token."}
 	errPage = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "page",
 		Message: "page must be a number from 0."}
 	errCreateOff = &splitpin.Error{Kind: splitpin.Forbidden, Code: "forbidden",
@@ -43,6 +43,8 @@ var (
 // some versions of the web SDK would try it three times.
 func status(err *splitpin.Error) int {
 	switch err.Code {
+	case "misdirected":
+		return http.StatusMisdirectedRequest
 	case edge.ErrLarge.Code:
 		return http.StatusRequestEntityTooLarge
 	case edge.ErrMedia.Code:
@@ -67,7 +69,8 @@ func status(err *splitpin.Error) int {
 	return http.StatusInternalServerError
 }
 
-func (f *Face) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// Refuse answers with an error in the shape of this face.
+func (f *Face) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	known := f.edge.Refusal(r, err)
 	edge.SetRetryAfter(w, known)
 	edge.WriteJSON(w, status(known), refusal{Msg: known.Message})

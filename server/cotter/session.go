@@ -52,7 +52,7 @@ func (f *Face) refresh(c *call) (any, error) {
 		}
 		return nil, err
 	}
-	c.keepCookie(f.clock(), out.Session, out.Tokens.RefreshToken)
+	c.keepCookie(f.edge.Clock(), out.Session, out.Tokens.RefreshToken)
 	return tokensOf(out.Tokens), nil
 }
 

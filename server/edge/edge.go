@@ -48,6 +48,7 @@ type Edge struct {
 	Proxies   []netip.Prefix // whose forwarding headers are believed; empty: nobody's
 	AnyOrigin bool           // insecure_any_origin: "*" in a project's list counts
 	Loopback  bool           // development: every loopback name is our host
+	Clock     func() time.Time
 	Log       *slog.Logger
 }
 
@@ -260,7 +261,7 @@ var ErrSecretOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "forbidden
 // apps send secrets that are none (contract 0.3). A genuine one from a web page
 // is ErrSecretOrigin.
 func (e *Edge) Trusted(r *http.Request, p *splitpin.Project, secret splitpin.Secret) (bool, error) {
-	if secret == "" || !p.HasServerSecret(time.Now(), secret) {
+	if secret == "" || !p.HasServerSecret(e.Clock(), secret) {
 		return false, nil
 	}
 	if r.Header.Get("Origin") != "" {
@@ -270,33 +271,6 @@ func (e *Edge) Trusted(r *http.Request, p *splitpin.Project, secret splitpin.Sec
 		return false, ErrSecretOrigin
 	}
 	return true, nil
-}
-
-// Status is the one table from kinds of error to HTTP status.
-func Status(err *splitpin.Error) int {
-	switch err.Code {
-	case ErrLarge.Code:
-		return http.StatusRequestEntityTooLarge
-	case ErrMedia.Code:
-		return http.StatusUnsupportedMediaType
-	}
-	switch err.Kind {
-	case splitpin.Invalid:
-		return http.StatusBadRequest
-	case splitpin.Unauthenticated:
-		return http.StatusUnauthorized
-	case splitpin.Forbidden:
-		return http.StatusForbidden
-	case splitpin.NotFound:
-		return http.StatusNotFound
-	case splitpin.Conflict:
-		return http.StatusConflict
-	case splitpin.TooMany:
-		return http.StatusTooManyRequests
-	case splitpin.Unavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
 }
 
 var internal = &splitpin.Error{Kind: splitpin.Internal, Code: "internal",
