@@ -82,6 +82,10 @@ func (s *Server) topLevel(w http.ResponseWriter, r *http.Request, project string
 }
 
 func (s *Server) form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, ancestors []string) {
+	if f.Type != "" && f.Type != "EMAIL" {
+		s.refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
+		return
+	}
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
 	var page bytes.Buffer
 	if err := web.RenderForm(&page, f); err != nil {
@@ -100,7 +104,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p
 	}
 	status := map[web.Reason]int{
 		web.NotAllowed: http.StatusForbidden, web.NotFramed: http.StatusForbidden, web.UnknownProject: http.StatusNotFound,
-		web.Incomplete: http.StatusBadRequest, web.NotFound: http.StatusNotFound,
+		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound,
 	}[refusal.Reason]
 	if status == 0 {
 		status = http.StatusInternalServerError

@@ -561,6 +561,7 @@ func TestPages(t *testing.T) {
 		{"form of nobody", signup("domain", ""), framed, 403, false, "*"},
 		{"form that leads elsewhere", signup("redirect_url", "https://evil.example"), framed, 403, false, "*"},
 		{"form of no project", signup("api_key", "nobody"), framed, 404, false, "*"},
+		{"form for phones, which are not there", signup("type", "PHONE"), framed, 400, false, shop},
 		{"app", "/app" + q("api_key", h.first.ID, "type", "EMAIL", "code_challenge", challenge(), "state", "s", "redirect_url", "shopapp://auth"), nil, 200, true, "'none'"},
 		{"app that leads elsewhere", "/app" + q("api_key", h.first.ID, "code_challenge", challenge(), "redirect_url", "evil://auth"), nil, 403, false, "'none'"},
 		{"app without a challenge", "/app" + q("api_key", h.first.ID, "redirect_url", "shopapp://auth"), nil, 400, false, "'none'"},
