@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,6 +30,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run for production, from a configuration file and the environment."`
 	Project projectCommand `cmd:"" help:"Make and change projects: the apps that people sign in to."`
 	User    userCommand    `cmd:"" help:"Import, show, export and delete users."`
+	Message messageCommand `cmd:"" help:"See what became of messages."`
 	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Master  masterCommand  `cmd:"" name:"master-key" help:"Make and change the key that wraps all others."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -44,6 +46,7 @@ func (t terminal) printf(format string, args ...any) { fmt.Fprintf(t.out, format
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal asks to end, a second one ends
 	code := run(ctx, terminal{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -59,7 +62,6 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 		kong.Description("Passwordless sign-in that you host yourself."),
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(code int) { exited = code }),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t),
@@ -76,7 +78,11 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(t.err, "splitpin: %v\nRun 'splitpin --help' for the commands.\n", err)
+		help := "splitpin --help"
+		if wrong := (*kong.ParseError)(nil); errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
+			help = "splitpin " + wrong.Context.Selected().Path() + " --help"
+		}
+		fmt.Fprintf(t.err, "splitpin: %v\nRun '%s' to see what there is.\n", err, help)
 		return 2
 	}
 	if err := parsed.Run(); err != nil {
@@ -86,13 +92,34 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 	return 0
 }
 
-// explain prefers the words that were written for people.
+// explain prefers the words that were written for people, and puts several
+// complaints into a list.
 func explain(err error) string {
+	if all := parts(err); len(all) > 1 {
+		text := fmt.Sprintf("%d things are wrong:", len(all))
+		for _, e := range all {
+			text += "\n  - " + explain(e)
+		}
+		return text
+	}
 	var known *splitpin.Error
 	if errors.As(err, &known) && known.Kind != splitpin.Unavailable {
 		return known.Message
 	}
 	return err.Error()
+}
+
+// parts returns what errors.Join put together, at any depth.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() { // fmt.Errorf with several %w has words of its own
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, parts(e)...)
+	}
+	return all
 }
 
 type versionCommand struct{}
@@ -128,16 +155,28 @@ func (w where) config() (Config, []keyring.Master, error) {
 		c.Data = w.Data
 	}
 	c.standard()
+	c.checkMaster(&wrong)
 	if err := wrong.err(); err != nil {
 		return c, nil, err
 	}
+	configured := c.MasterKey != "" || c.MasterKeyFile != ""
 	if _, err := os.Stat(filepath.Join(c.Data, databaseFile)); err != nil {
-		return c, nil, fmt.Errorf("there is no database in %s: start 'splitpin dev' or 'splitpin serve' once, or name the folder with --data", c.Data)
+		if !configured {
+			return c, nil, fmt.Errorf("there is no database in %s. Name the configuration of the server with --config, or the folder with --data; "+
+				"'splitpin dev' makes a folder to try things in", c.Data)
+		}
+		// The first project of a server can be made before its first start.
+		if err := prepareFolder(c.Data, "serve"); err != nil {
+			return c, nil, err
+		}
 	}
 	masters, err := c.masters()
-	if err == nil && len(masters) == 0 { // a folder of development has its key beside the data
+	if err == nil && !configured { // a folder of development has its key beside the data
 		var m keyring.Master
 		m, err = keyring.ReadMasterFile(filepath.Join(c.Data, masterFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("the data folder %s has no master key beside it, so it belongs to a server: name its configuration with --config", c.Data)
+		}
 		masters = []keyring.Master{m}
 	}
 	return c, masters, err
