@@ -77,7 +77,7 @@ func TestCollect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := &opened{v, s, signin.Handle{Project: h.shop, ID: s.Attempt.ID, Secret: s.Secret, By: v.by}}
+			o := v.opened(s)
 			collect := o.collection(o.mustAnswer())
 			right := collect
 			if test.destination != nil {

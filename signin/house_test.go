@@ -210,6 +210,10 @@ func (v *visitor) start(identifier string) *opened {
 	if err != nil {
 		v.t.Fatalf("starting for %s: %v", identifier, err)
 	}
+	return v.opened(s)
+}
+
+func (v *visitor) opened(s *signin.Started) *opened {
 	return &opened{v, s, signin.Handle{Project: v.project, ID: s.Attempt.ID, Secret: s.Secret, By: v.by}}
 }
 

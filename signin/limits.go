@@ -118,9 +118,15 @@ func guard(cost int) splitpin.Charge {
 	return splitpin.Charge{Key: splitpin.LimitKey("guard", ""), Burst: guardBurst, Period: guardPeriod, Cost: cost}
 }
 
-// watchGuard asks whether one more wrong answer would exceed the guard.
+// watchGuard asks whether one more wrong answer would exceed the guard. Once it
+// was exceeded, half of it must be free again: otherwise it would open for a
+// moment every few seconds, and who waits for that would go on.
 func (e *Engine) watchGuard(ctx context.Context) error {
-	refused, _, err := e.store.Take(ctx, e.moment(), guard(1), guard(-1))
+	room := 1
+	if e.guarded.Load() {
+		room = guardBurst / 2
+	}
+	refused, _, err := e.store.Take(ctx, e.moment(), guard(room), guard(-room))
 	if err != nil {
 		return fmt.Errorf("asking the guard: %w", err)
 	}
@@ -142,9 +148,13 @@ func countGuess(now time.Time, g *splitpin.Guesses, key int64) (*splitpin.Guesse
 }
 
 // aged moves the counts of g so that Wrong[0] is today's. A clock that went back
-// keeps counting on the newest day.
+// keeps counting on the newest day; where it was far ahead, that day becomes
+// today, or the counts would not age until it comes.
 func aged(now time.Time, g splitpin.Guesses) splitpin.Guesses {
 	today := now.Unix() / 86400
+	if g.Day > today+1 {
+		g.Day = today
+	}
 	shift := today - g.Day
 	if shift <= 0 {
 		return g
@@ -178,6 +188,11 @@ const MaxGuessProbability = 1e-4
 // guesses a code of one address on one day: the budget, and the tries of the
 // attempts that were open when it ran out, over all codes there are.
 func GuessProbability(s splitpin.Settings, codes float64, tries int) float64 {
-	open := or(s.Limits.MessagesPerAddress, DefaultMessagesPerAddress)
-	return (guessesPerDay + float64(open*tries)) / codes
+	// A lane that is full refills while the first codes still live, at most
+	// addressPeriod: nearly as many again. The lane of the day bounds that.
+	short := 2*or(s.Limits.MessagesPerAddress, DefaultMessagesPerAddress) - 1
+	perDay := or(s.Limits.MessagesPerDay, DefaultMessagesPerDay)
+	refill := int(math.Ceil(float64(perDay) * addressPeriod.Minutes() / day.Minutes()))
+	open := min(short, perDay+refill)
+	return (guessesPerDay + float64(open)*float64(tries)) / codes
 }

@@ -60,7 +60,10 @@ func (e *Engine) solved(now time.Time, p *splitpin.Project, by Caller, solution 
 	challenge, n, ok := strings.Cut(solution, ":")
 	text, isOurs := strings.CutPrefix(challenge, strconv.Itoa(puzzleBits)+".")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if !ok || !isOurs || err != nil || len(b) != puzzleLength || n == "" || len(n) > 20 {
+	// The decoder skips line ends, so the length of the text counts too: one
+	// puzzle has one spelling, which the limit below remembers.
+	if !ok || !isOurs || err != nil || len(b) != puzzleLength || len(text) != base64.RawURLEncoding.EncodedLen(puzzleLength) ||
+		n == "" || len(n) > 20 {
 		return refuse("malformed")
 	}
 	mac, err := e.puzzleMAC(p, by, b[:16])

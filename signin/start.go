@@ -24,6 +24,8 @@ var (
 		Message: "The redirect URL is not in the list of allowed URLs. Please contact the site owner."}
 	ErrNotAdmitted = &splitpin.Error{Kind: splitpin.Forbidden, Code: "not_admitted", Field: "identifier",
 		Message: "This address is not on the list of people who may sign in here. Please ask the site owner for access."}
+	ErrForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id",
+		Message: "The name of the form is too long."}
 	ErrPurpose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "purpose",
 		Message: "This purpose cannot be started this way."}
 
@@ -45,6 +47,7 @@ const (
 	resendPause = 30 * time.Second // between two messages of one attempt
 	maxSends    = 4                // messages of one attempt
 	maxURL      = 2048             // bytes of a redirect URL or an origin
+	maxForm     = 128              // bytes of the name of a form
 )
 
 // A StartRequest asks to begin an attempt.
@@ -87,6 +90,9 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	if err := checkDestinations(req); err != nil {
 		return nil, err
+	}
+	if len(req.FormID) > maxForm {
+		return nil, ErrForm
 	}
 	identifier, kind, err := account.ParseIdentifier(req.Identifier)
 	if err != nil {
@@ -166,7 +172,8 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 	if err := mayResend(now, a); err != nil {
 		return nil, err
 	}
-	refused, wait, err := e.store.Take(ctx, now, e.lane(h.Project, a.Identifier, h.By)...)
+	lane := e.lane(h.Project, a.Identifier, h.By)
+	refused, wait, err := e.store.Take(ctx, now, lane...)
 	if err != nil {
 		return nil, fmt.Errorf("charging the limits: %w", err)
 	}
@@ -198,7 +205,13 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 		}, nil
 	})
 	if err != nil {
-		return nil, err
+		// Nothing was queued, so the lane gets back what it gave. Where that fails
+		// too, somebody waits a little longer.
+		for i := range lane {
+			lane[i].Cost = -lane[i].Cost
+		}
+		e.store.Take(ctx, now, lane...)
+		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
 	e.wake()
 	return &Started{Attempt: a, Form: method.Describe(a)}, nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
 	"strings"
@@ -77,12 +78,8 @@ func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 	}
 	s := req.Project.Settings
 	length, alphabet := Shape(s)
-	longer := length
-	for math.Pow(float64(len(alphabet)), float64(longer)) < hardened {
-		longer++
-	}
 	begun := signin.Begun{
-		Data: encode(length, alphabet), Hardened: encode(longer, alphabet),
+		Data: encode(length, alphabet), Hardened: encode(harden(length, alphabet)),
 		Lifetime: s.CodeLifetime, Tries: s.CodeTries,
 		Channel: splitpin.EmailChannel, Template: "code",
 	}
@@ -93,6 +90,19 @@ func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 		begun.Tries = DefaultTries
 	}
 	return begun, nil
+}
+
+// harden returns the shape of the codes that replace those of the given shape
+// where the guessing budget is spent. An alphabet of so few characters that
+// nobody would type the length it takes makes way for ten digits.
+func harden(length int, alphabet string) (int, string) {
+	for length <= MaxLength && math.Pow(float64(len(alphabet)), float64(length)) < hardened {
+		length++
+	}
+	if length > MaxLength {
+		return 10, DefaultAlphabet
+	}
+	return length, alphabet
 }
 
 func encode(length int, alphabet string) []byte {
@@ -117,7 +127,10 @@ func (Email) Describe(a *splitpin.Attempt) signin.Form {
 func (Email) Secret(a *splitpin.Attempt, derive signin.Derive) (splitpin.Secret, error) {
 	var d data
 	if err := json.Unmarshal(a.Data, &d); err != nil {
-		return "", err
+		return "", fmt.Errorf("reading the shape of a code: %w", err)
+	}
+	if d.Length < 1 || d.Length > MaxLength || len(d.alphabet()) < 2 {
+		return "", fmt.Errorf("a code of %d characters out of %d", d.Length, len(d.alphabet()))
 	}
 	key, err := derive("code")
 	if err != nil {
