@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type gate struct {
 	mu      sync.Mutex
 	refused []string // URL, or host:port of a tunnel
 	passed  []string // method and URL
+	wrong   []error  // answers of /v1 that are not as described
 	held    map[string]chan struct{}
 }
 
@@ -75,7 +77,15 @@ func startGate(t *testing.T) *gate {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(answer.StatusCode)
-		io.Copy(w, answer.Body)
+		var copied bytes.Buffer
+		if _, err := io.Copy(io.MultiWriter(w, &copied), answer.Body); err != nil {
+			return // one of the two ends is gone
+		}
+		if err := described(answer, copied.Bytes()); err != nil {
+			g.mu.Lock()
+			g.wrong = append(g.wrong, err)
+			g.mu.Unlock()
+		}
 	}))
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
@@ -89,12 +99,16 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// check fails the test for every request that left the machine. The web SDK
+// check fails the test for every answer of /v1 that was not as described, and
+// for every request that left the machine. The web SDK
 // asks for one web font of its own accord; that is not ours to stop, only to
 // name.
 func (g *gate) check(t *testing.T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for _, err := range g.wrong {
+		t.Error(err)
+	}
 	for _, target := range g.refused {
 		switch {
 		case strings.Contains(target, "cotter.app"):

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -155,6 +156,10 @@ func newPerson(p *project, post *post, round int) *person {
 func (who *person) ask(ctx context.Context, f *fact, want int, path string, header http.Header, body, into any) bool {
 	*f = asked
 	status, text, err := who.request(ctx, "POST", path, header, body)
+	if errors.Is(err, errUndescribed) {
+		who.trouble = err
+		return false
+	}
 	if err != nil {
 		return false // the server died
 	}

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/splitpin/splitpin/api/apitest"
 )
 
 // A program is a running process whose output is kept for the report of a
@@ -376,7 +378,31 @@ func try(ctx context.Context, client *http.Client, method, target string, header
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	return answer, text, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return answer, text, described(answer, text)
+}
+
+// errUndescribed is wrapped by what try returns for an answer of /v1 that
+// api/openapi.yaml does not describe.
+var errUndescribed = errors.New("the OpenAPI description says otherwise")
+
+// described holds an answer of /v1 against the OpenAPI description. Every answer
+// that any test here sees goes through it, the browser's too.
+func described(answer *http.Response, body []byte) error {
+	request := answer.Request
+	if !strings.Contains(request.URL.Path, "/v1/") || request.Method == http.MethodOptions {
+		return nil
+	}
+	description, err := apitest.Load()
+	if err != nil {
+		return err
+	}
+	if err := description.Check(request.Method, request.URL.Path, answer.StatusCode, answer.Header, body); err != nil {
+		return fmt.Errorf("%w: %w", errUndescribed, err)
+	}
+	return nil
 }
 
 // decode reads JSON into a value of type T, or fails.
