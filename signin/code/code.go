@@ -57,10 +57,10 @@ func (d data) alphabet() string {
 // Shape returns length and alphabet of a project's codes.
 func Shape(s splitpin.Settings) (length int, alphabet string) {
 	length, alphabet = s.CodeLength, s.CodeAlphabet
-	if length == 0 {
+	if length <= 0 {
 		length = DefaultLength
 	}
-	if alphabet == "" {
+	if len(alphabet) < 2 { // one character makes one code
 		alphabet = DefaultAlphabet
 	}
 	return length, alphabet

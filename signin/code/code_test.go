@@ -1,0 +1,139 @@
+package code_test
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/signintest"
+)
+
+func answer(text string) json.RawMessage {
+	b, _ := json.Marshal(map[string]string{"code": text})
+	return b
+}
+
+func TestMethod(t *testing.T) {
+	mk := func(name string, s splitpin.Settings) signintest.Case {
+		return signintest.Case{Name: name, Settings: s, Identifier: "ada@example.org", Kind: splitpin.Email, Answer: answer,
+			Wrong:   []json.RawMessage{json.RawMessage(`{"code":0}`), json.RawMessage(`{"code":["0"]}`), json.RawMessage(`{"Kode":"000000"}`)},
+			Refused: []splitpin.IdentifierKind{splitpin.Phone, splitpin.OtherName}}
+	}
+	signintest.Run(t, func() signin.Method { return code.Email{} },
+		mk("defaults", splitpin.Settings{}),
+		mk("eight digits", splitpin.Settings{CodeLength: 8}),
+		mk("letters", splitpin.Settings{CodeLength: 6, CodeAlphabet: "BCDFGHJKLMNPQRSTVWXZ"}),
+		mk("lower case", splitpin.Settings{CodeLength: 6, CodeAlphabet: "bcdfghjkmnpqrstvwxyz23456789"}),
+		mk("three characters", splitpin.Settings{CodeLength: 16, CodeAlphabet: "ABC"}),
+		mk("the longest", splitpin.Settings{CodeLength: code.MaxLength}),
+	)
+}
+
+func TestHardenedShape(t *testing.T) {
+	tests := []struct {
+		name     string
+		settings splitpin.Settings
+		length   int
+		alphabet string
+	}{
+		{"six digits", splitpin.Settings{}, 10, code.DefaultAlphabet},
+		{"twelve digits stay", splitpin.Settings{CodeLength: 12}, 12, code.DefaultAlphabet},
+		{"letters", splitpin.Settings{CodeAlphabet: "BCDFGHJKLMNPQRSTVWXZ"}, 8, "BCDFGHJKLMNPQRSTVWXZ"},
+		{"too few characters for a length one types", splitpin.Settings{CodeLength: 16, CodeAlphabet: "ABC"}, 10, code.DefaultAlphabet},
+		{"an alphabet that is none", splitpin.Settings{CodeAlphabet: "A"}, 10, code.DefaultAlphabet},
+	}
+	for _, test := range tests {
+		begun, err := code.Email{}.Begin(t.Context(), signin.BeginRequest{
+			Project: &splitpin.Project{Settings: test.settings}, Identifier: "ada@example.org", Kind: splitpin.Email})
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		form := code.Email{}.Describe(&splitpin.Attempt{Data: begun.Hardened})
+		if form.CodeLength != test.length || form.CodeAlphabet != test.alphabet {
+			t.Errorf("%s: got %d of %q, want %d of %q", test.name, form.CodeLength, form.CodeAlphabet, test.length, test.alphabet)
+		}
+	}
+}
+
+// What people make of a code on its way from the message to the form.
+func TestLenience(t *testing.T) {
+	attempt := func(data string) *splitpin.Attempt { return &splitpin.Attempt{Data: []byte(data)} }
+	derive := func(string) ([32]byte, error) { return [32]byte{31: 137}, nil } // 000137; in letters BBBBJX
+	digits, letters, both := attempt(`{"l":6}`), attempt(`{"l":6,"a":"BCDFGHJKLMNPQRSTVWXZ"}`), attempt(`{"l":6,"a":"aAbB"}`)
+	tests := []struct {
+		name    string
+		attempt *splitpin.Attempt
+		given   string
+		passes  bool
+	}{
+		{"as it is", digits, "000137", true},
+		{"in two groups", digits, "000 137", true},
+		{"with a hyphen", digits, "000-137", true},
+		{"pasted with white space around", digits, "\t 000137\u00a0\n", true},
+		{"without leading zeros", digits, "137", false},
+		{"as a sum", digits, "+000137", false},
+		{"letters", letters, spelled(letters, derive), true},
+		{"letters in lower case", letters, strings.ToLower(spelled(letters, derive)), true},
+		{"an alphabet with both cases, as it is", both, spelled(both, derive), true},
+		{"an alphabet with both cases, in capitals", both, strings.ToUpper(spelled(both, derive)), false},
+	}
+	for _, test := range tests {
+		got := code.Email{}.Check(signin.Check{Attempt: test.attempt, Answer: answer(test.given), Derive: derive})
+		if got != test.passes {
+			t.Errorf("%s (%q): passes is %v, want %v", test.name, test.given, got, test.passes)
+		}
+	}
+}
+
+func spelled(a *splitpin.Attempt, derive signin.Derive) string {
+	s, _ := code.Email{}.Secret(a, derive)
+	return s.Reveal()
+}
+
+// Each digit is about as frequent as the others, at each place.
+func TestCodesAreEven(t *testing.T) {
+	const n = 20000
+	var seen [6][10]int
+	for i := range n {
+		derive := func(string) ([32]byte, error) {
+			var key [32]byte
+			x := uint64(i)*0x9e3779b97f4a7c15 + 1
+			for j := range key {
+				x ^= x << 13
+				x ^= x >> 7
+				x ^= x << 17
+				key[j] = byte(x >> 24)
+			}
+			return key, nil
+		}
+		for place, digit := range spelled(&splitpin.Attempt{Data: []byte(`{"l":6}`)}, derive) {
+			seen[place][digit-'0']++
+		}
+	}
+	for place, digits := range seen {
+		for digit, count := range digits {
+			if math.Abs(float64(count)-n/10) > 6*math.Sqrt(n/10) {
+				t.Errorf("digit %d at place %d: %d of %d", digit, place, count, n)
+			}
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add([]byte(`{"code":"000137"}`), []byte(`{"l":6}`))
+	f.Add([]byte(`{"code":""}`), []byte(`{}`))
+	f.Add([]byte(`{`), []byte(`{"l":3,"a":"é"}`))
+	f.Fuzz(func(t *testing.T, given, data []byte) {
+		a := &splitpin.Attempt{Data: data}
+		derive := func(string) ([32]byte, error) { return [32]byte{31: 137}, nil }
+		passes := code.Email{}.Check(signin.Check{Attempt: a, Answer: given, Derive: derive})
+		secret, err := code.Email{}.Secret(a, derive)
+		if passes && (err != nil || secret.Reveal() == "") {
+			t.Fatalf("%q passes where there is no code (data %q)", given, data)
+		}
+	})
+}
