@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ROUNDS   ?= 2000
 FUZZTIME ?= 10m
 
-.PHONY: help run build test check prove bench generate clean needs vet types unit e2e
+.PHONY: help run build test check prove bench screenshots generate clean needs vet types unit e2e
 
 help:
 	@echo 'make run       build, and serve on localhost with an inbox and a demo app'
@@ -18,6 +18,7 @@ help:
 	@echo 'make check     the same, and static analysis'
 	@echo 'make prove     hours: long fuzzing and kill rounds'
 	@echo 'make bench     the benchmarks of bench/README.md'
+	@echo 'make screenshots  take the pictures of README.md again (needs Chromium)'
 	@echo 'make generate  rebuild what is generated and committed'
 	@echo 'make clean     remove what these made'
 
@@ -70,6 +71,9 @@ prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+screenshots: build
+	$(GO) run ./docs/internal/screenshots $(BIN) docs/images
 
 generate:
 	$(GO) generate ./...
