@@ -70,7 +70,9 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 			var wrong *json.UnmarshalTypeError
 			var badTime *time.ParseError
 			if !errors.As(err, &wrong) && !errors.As(err, &badTime) {
-				return report, fmt.Errorf("reading user %d of the list: %w", seen, err)
+				// What came before is sound: an import that is repeated has less to do.
+				err = errors.Join(fmt.Errorf("reading user %d of the list: %w", seen, err), flush())
+				return report, err
 			}
 			report.Refused = append(report.Refused, Refused{seen, "a field has the wrong type: " + err.Error()})
 			continue
@@ -96,9 +98,11 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return report, fmt.Errorf("reading the end of the list: %w", err)
+		err = errors.Join(fmt.Errorf("reading the end of the list: %w", err), flush())
+		return report, err
 	}
-	return report, flush()
+	err := flush() // before the report is looked at
+	return report, err
 }
 
 type refusal string

@@ -265,7 +265,7 @@ func checkCode(s splitpin.Settings) error {
 	}
 	if p := GuessProbability(s); p > signin.MaxGuessProbability {
 		need := int(math.Ceil(math.Log(code.Space(s)*p/signin.MaxGuessProbability) / math.Log(float64(len(alphabet)))))
-		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account of %.0f a day; at most one of %.0f is allowed. Use a length of %d, or fewer tries",
+		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account out of %.0f a day; it must be at least %.0f. Use a length of %d, or fewer tries",
 			1/p, 1/signin.MaxGuessProbability, need)
 	}
 	return nil

@@ -22,7 +22,7 @@ import (
 // A Config is everything that an operator can say about one server. Each setting
 // stands in the configuration file under its key, or in the environment under
 // SPLITPIN_ and the key in capitals with _ for a point: smtp.host is
-// SPLITPIN_SMTP_HOST. The environment wins.
+// SPLITPIN_SMTP_HOST. The environment wins; an empty variable counts as absent.
 type Config struct {
 	PublicURL string // what people and tokens see: https://login.example.com; required by serve
 	Listen    string // empty: 127.0.0.1:8080
@@ -47,10 +47,9 @@ const envPrefix = "SPLITPIN_"
 
 // A setting is one key of the configuration.
 type setting struct {
-	key     string
-	secret  bool // must not stand in the file
-	apply   func(c *Config, value string) error
-	example string
+	key    string
+	secret bool // must not stand in the file
+	apply  func(c *Config, value string) error
 }
 
 func text(at func(*Config) *string) func(*Config, string) error {
@@ -174,9 +173,9 @@ func loadConfig(file string, environ []string) (Config, problems) {
 			s := find(key)
 			switch {
 			case s == nil:
-				wrong.add("%s: there is no setting %q%s", file, key, nearest(key))
+				wrong.add("%s: there is no setting %q%s", file, key, didYouMean(nearest(key), func(key string) string { return key }))
 			case s.secret:
-				wrong.add("%s: %s is a secret: give it by the environment as %s, or by %s_file", file, key, envName(key), key)
+				wrong.add("%s: %s is a secret: give it in the environment as %s, or name a file that holds it as %s_file", file, key, envName(key), key)
 			default:
 				given[key] = value
 			}
@@ -184,13 +183,13 @@ func loadConfig(file string, environ []string) (Config, problems) {
 	}
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) {
+		if !strings.HasPrefix(name, envPrefix) || value == "" { // tools pass on as empty what they were not given
 			continue
 		}
 		i := slices.IndexFunc(settings, func(s setting) bool { return envName(s.key) == name })
 		if i < 0 {
 			key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
-			wrong.add("environment: there is no setting %s%s", name, nearest(key))
+			wrong.add("environment: there is no setting %s%s", name, didYouMean(nearest(key), envName))
 			continue
 		}
 		given[settings[i].key] = value
@@ -242,7 +241,14 @@ func envName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// nearest suggests the key that was probably meant.
+func didYouMean(key string, spelt func(key string) string) string {
+	if key == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", spelt(key))
+}
+
+// nearest returns the key that was probably meant, empty where none comes near.
 func nearest(key string) string {
 	best, distance := "", len(key)/2+1
 	for _, s := range settings {
@@ -250,10 +256,7 @@ func nearest(key string) string {
 			best, distance = s.key, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
+	return best
 }
 
 func editDistance(a, b string) int {
@@ -312,9 +315,7 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 	if c.MasterKey == "" && c.MasterKeyFile == "" {
 		wrong.add("master_key_file is missing: make a key with 'splitpin master-key new FILE', outside the data folder")
 	}
-	if c.MasterKeyFile != "" && inside(c.MasterKeyFile, c.Data) {
-		wrong.add("master_key_file: lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere")
-	}
+	c.checkMaster(wrong)
 	if c.SMTP.Host == "" {
 		wrong.add("smtp.host is missing: without it no code reaches anybody")
 	}
@@ -325,6 +326,17 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 		wrong.add("log.format: must be text or json")
 	}
 	return public
+}
+
+// checkMaster refuses a master key that every copy of the data would take along.
+func (c *Config) checkMaster(wrong *problems) {
+	for _, f := range []struct{ key, file string }{
+		{"master_key_file", c.MasterKeyFile}, {"previous_master_key_file", c.PreviousKeyFile},
+	} {
+		if f.file != "" && inside(f.file, c.Data) {
+			wrong.add("%s: lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere", f.key)
+		}
+	}
 }
 
 func isLoopbackHost(host string) bool {

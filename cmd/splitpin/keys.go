@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"time"
 
 	"github.com/splitpin/splitpin/token"
@@ -71,7 +70,11 @@ func (c *keysRotate) Run(ctx context.Context, t terminal) error {
 		}
 		return err
 	}
-	t.printf("Key %s was announced and signs from %s.\n", rotation.KID, rotation.ActiveAt.Format(time.RFC3339))
+	if c.Compromised {
+		t.printf("Key %s signs from now on. The keys before it are good for nothing.\n", rotation.KID)
+	} else {
+		t.printf("Key %s was announced and signs from %s.\n", rotation.KID, rotation.ActiveAt.Format(time.RFC3339))
+	}
 	if rotation.Breakage != "" {
 		t.printf("\n%s\n", rotation.Breakage)
 	}

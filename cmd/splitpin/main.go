@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -184,13 +186,9 @@ func (w where) config() (Config, []keyring.Master, error) {
 
 // environ is the environment less what is for the command line itself.
 func environ() []string {
-	var out []string
-	for _, pair := range os.Environ() {
-		if len(pair) < len("SPLITPIN_CONFIG_FILE") || pair[:len("SPLITPIN_CONFIG_FILE")] != "SPLITPIN_CONFIG_FILE" {
-			out = append(out, pair)
-		}
-	}
-	return out
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "SPLITPIN_CONFIG_FILE=") || strings.HasPrefix(pair, "SPLITPIN_PROJECT_SECRET=")
+	})
 }
 
 // colour reports whether somebody looks at the output who wants colours.

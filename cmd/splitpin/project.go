@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -139,10 +140,24 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
+// project returns a project by its API key id; the empty id is the default one.
+func (in *installation) project(id string) (*splitpin.Project, error) {
+	p, err := in.engine.Project(id)
+	switch {
+	case err == nil:
+		return p, nil
+	case len(in.engine.Projects()) == 0:
+		return nil, errors.New("there is no project yet: make one with 'splitpin project create'")
+	case id == "":
+		return nil, errors.New("no project is the default here: name one by its API key id")
+	}
+	return nil, fmt.Errorf("there is no project with the API key id %s: 'splitpin project list' shows them", id)
+}
+
 // risk says in words what the settings of codes mean.
 func risk(s splitpin.Settings) string {
 	length, alphabet := code.Shape(s)
-	return fmt.Sprintf("Codes of %d characters out of %d: who only guesses gets into one address of %.0f a day (the limit is one of 10000).",
+	return fmt.Sprintf("Codes of %d characters out of %d: who only guesses gets into one address out of %.0f a day (at least 10000 is required).",
 		length, len(alphabet), 1/project.GuessProbability(s))
 }
 
@@ -179,7 +194,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer in.Close()
-	p, err := in.engine.Project(c.ID)
+	p, err := in.project(c.ID)
 	if err != nil {
 		return err
 	}
@@ -238,7 +253,7 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer in.Close()
-	p, err := in.engine.Project(c.ID)
+	p, err := in.project(c.ID)
 	if err != nil {
 		return err
 	}
@@ -270,7 +285,7 @@ func (c *projectRotate) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer in.Close()
-	p, err := in.engine.Project(c.ID)
+	p, err := in.project(c.ID)
 	if err != nil {
 		return err
 	}

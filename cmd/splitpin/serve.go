@@ -62,7 +62,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		t.printf("The configuration is fine.\n")
 		return nil
 	}
-	listener, err := listen(c.Listen, "listen")
+	listener, err := listen(c.Listen, "listen in the configuration")
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +34,7 @@ func (w whose) open(ctx context.Context) (*installation, *splitpin.Project, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := in.engine.Project(w.Project)
+	p, err := in.project(w.Project)
 	if err != nil {
 		in.Close()
 		return nil, nil, err
@@ -79,8 +81,9 @@ func (c *userImport) Run(ctx context.Context, t terminal) error {
 			fmt.Fprintf(t.err, "%d users looked at\n", seen)
 		}
 	})
-	t.printf("%d users moved in, %d were here already, %d were deleted in the list, %d refused.\n",
+	t.printf("Moved in: %d. Here already: %d. Deleted in the list, so left out: %d. Refused: %d.\n",
 		report.Created, report.Known, report.Deleted, len(report.Refused))
+	slices.SortFunc(report.Refused, func(a, b account.Refused) int { return a.Index - b.Index })
 	for i, r := range report.Refused {
 		if i == 20 {
 			t.printf("  and %d more\n", len(report.Refused)-i)
@@ -89,10 +92,10 @@ func (c *userImport) Run(ctx context.Context, t terminal) error {
 		t.printf("  user %d of the list: %s\n", r.Index, r.Why)
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nWhat was moved in stays. Mend the list and import it again: nobody is made twice", err)
+		return fmt.Errorf("%w\nMend the list and import it again: who was moved in stays, and nobody is made twice", err)
 	}
 	if len(report.Refused) > 0 {
-		return fmt.Errorf("%d users were refused; mend the list and import it again: nobody is made twice", len(report.Refused))
+		return errors.New("not everybody could be moved in. Mend the list and import it again: nobody is made twice")
 	}
 	return nil
 }
@@ -214,7 +217,7 @@ func (c *userDelete) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if !c.Yes && !confirmed(t, fmt.Sprintf("Erase %s (%s) of %s and end every session?", u.Identifier, u.ID, p.Name())) {
-		return fmt.Errorf("nothing was erased")
+		return errors.New("nothing was erased")
 	}
 	if err := in.people.Delete(ctx, u); err != nil {
 		return err

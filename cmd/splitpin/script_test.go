@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/splitpin/splitpin/keyring"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"splitpin": main})
+}
+
+// The sessions in testdata, as somebody would type them. Besides the commands of
+// testscript they know:
+//
+//	devfolder DIR    makes the data folder that 'splitpin dev' makes on its first run
+//	occupy NAME      listens on a free port and puts its address into $NAME
+//	capture NAME RE  puts what the group of RE finds in the last output into $NAME
+func TestSessions(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			var clean []string
+			for _, pair := range e.Vars { // nobody's own settings reach a session
+				if !strings.HasPrefix(pair, envPrefix) {
+					clean = append(clean, pair)
+				}
+			}
+			e.Vars = append(clean, "NO_COLOR=1")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"devfolder": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(devFolder(context.Background(), ts.MkAbs(args[0])))
+			},
+			"occupy": func(ts *testscript.TestScript, _ bool, args []string) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				ts.Check(err)
+				ts.Defer(func() { l.Close() })
+				ts.Setenv(args[0], l.Addr().String())
+			},
+			"capture": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], found(ts, ts.ReadFile("stdout"), args[1]))
+			},
+		},
+	})
+}
+
+// devFolder does what the first run of 'splitpin dev' does before it listens.
+func devFolder(ctx context.Context, folder string) error {
+	if err := prepareFolder(folder, "dev"); err != nil {
+		return err
+	}
+	master, err := developmentKey(folder + string(os.PathSeparator) + masterFile)
+	if err != nil {
+		return err
+	}
+	in, err := open(ctx, folder, "http://localhost:8080", []keyring.Master{master})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	_, err = developmentProject(ctx, in, "http://localhost:8081")
+	return err
+}
+
+func found(ts *testscript.TestScript, text, pattern string) string {
+	re, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	m := re.FindStringSubmatch(text)
+	if len(m) < 2 {
+		ts.Fatalf("nothing in the output matches %s:\n%s", pattern, text)
+	}
+	return m[1]
+}
