@@ -103,16 +103,25 @@ func (d *Directory) Create(ctx context.Context, project int64, raw, clientUserID
 	if p.Number, err = d.Store.NextNumber(ctx); err != nil {
 		return nil, fmt.Errorf("asking for a number: %w", err)
 	}
-	event, err := d.event(ctx, project, p.Identifier, "user_registered")
-	if err != nil {
-		return nil, err
-	}
 	u, err := Register(d.moment(), p, clientUserID, trusted)
 	if err != nil {
 		return nil, err
 	}
+	event, err := d.event(ctx, project, u.Identifier, "user_registered")
+	if err != nil {
+		return nil, err
+	}
 	event.User = u.Number
-	err = d.Store.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+	// Backends of old apps find people by client_user_id, which is the ID of those
+	// who have none of their own: nobody may take the ID of another for it.
+	reads := splitpin.Reads{}
+	if other, err := splitpin.ParseUUID(u.ClientUserID); err == nil {
+		reads.UserID = splitpin.UserKey{Project: project, ID: other}
+	}
+	err = d.Store.Change(ctx, reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+		if r.User != nil {
+			return splitpin.Writes{}, ErrExists
+		}
 		return splitpin.Writes{Create: []splitpin.Record{u, event}}, nil
 	})
 	if errors.Is(err, splitpin.ErrConflict) {

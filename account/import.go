@@ -54,7 +54,7 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 	var batch []*splitpin.User
 	var places []int
 	seen := 0
-	flush := func() error {
+	flush := func(seen int) error {
 		if err := d.importBatch(ctx, batch, places, &report); err != nil {
 			return err
 		}
@@ -65,15 +65,14 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 		return nil
 	}
 	for ; dec.More(); seen++ {
+		var one json.RawMessage
+		if err := dec.Decode(&one); err != nil {
+			// What came before is sound: an import that is repeated has less to do.
+			err = errors.Join(fmt.Errorf("reading user %d of the list: %w", seen, err), flush(seen))
+			return report, err
+		}
 		var in Imported
-		if err := dec.Decode(&in); err != nil {
-			var wrong *json.UnmarshalTypeError
-			var badTime *time.ParseError
-			if !errors.As(err, &wrong) && !errors.As(err, &badTime) {
-				// What came before is sound: an import that is repeated has less to do.
-				err = errors.Join(fmt.Errorf("reading user %d of the list: %w", seen, err), flush())
-				return report, err
-			}
+		if err := json.Unmarshal(one, &in); err != nil {
 			report.Refused = append(report.Refused, Refused{seen, "a field has the wrong type: " + err.Error()})
 			continue
 		}
@@ -92,16 +91,18 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 		}
 		batch, places = append(batch, u), append(places, seen)
 		if len(batch) == importBatch {
-			if err := flush(); err != nil {
+			if err := flush(seen + 1); err != nil {
 				return report, err
 			}
 		}
 	}
-	if _, err := dec.Token(); err != nil {
-		err = errors.Join(fmt.Errorf("reading the end of the list: %w", err), flush())
-		return report, err
+	err := flush(seen) // before the report is looked at
+	if _, end := dec.Token(); end != nil {
+		return report, errors.Join(fmt.Errorf("reading the end of the list: %w", end), err)
 	}
-	err := flush() // before the report is looked at
+	if _, more := dec.Token(); more != io.EOF {
+		return report, errors.Join(errors.New("reading the list: there is something after the end of it"), err)
+	}
 	return report, err
 }
 
