@@ -36,7 +36,7 @@ type Granted struct {
 // same authorization code again: a lost response costs nobody a sign-in.
 func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (*Granted, error) {
 	now := e.moment()
-	numbers, err := e.numbers(ctx, 3)
+	numbers, err := e.numbers(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,10 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			} else {
 				w.Put = append(w.Put, g)
 			}
-			return e.audited(w, numbers[2], now, a, h.By, verdict.audit())
+			return e.audited(w, numbers[1], now, a, h.By, verdict.audit())
 		case answerRight:
 			u, created, changed := account.Prove(now, r.User, account.Person{
-				Number: numbers[1], ID: splitpin.UUIDFrom(id), Project: a.Project,
+				Number: numbers[0], ID: splitpin.UUIDFrom(id), Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale,
 			})
 			a.User = u.Number
@@ -91,7 +91,7 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			} else if changed {
 				w.Put = append(w.Put, u)
 			}
-			return e.audited(w, numbers[2], now, a, h.By, verdict.audit())
+			return e.audited(w, numbers[1], now, a, h.By, verdict.audit())
 		}
 		return splitpin.Writes{}, nil
 	})
