@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -140,13 +141,17 @@ func (e *Engine) fill(b []byte) error {
 	return nil
 }
 
-// derive returns the Derive of one attempt. Its error wraps
+// derive returns the Derive of one attempt. Its error is ErrOver when the data key
+// was destroyed with a compromised master key. Otherwise it wraps
 // splitpin.ErrUnavailable: the data key was made by another node a moment ago and
 // comes with the next Step.
 func (e *Engine) derive(a *splitpin.Attempt) Derive {
 	return func(label string) ([32]byte, error) {
 		id := a.ID.Bytes()
-		mac, err := e.ring.MAC("codes", a.KeyGeneration, []byte(label), id[:])
+		mac, err := e.ring.MAC(keyring.Codes, a.KeyGeneration, []byte(label), id[:])
+		if errors.Is(err, keyring.ErrDestroyed) {
+			return mac, ErrOver.Because(err)
+		}
 		if err != nil {
 			return mac, splitpin.ErrUnavailable.Because(fmt.Errorf("deriving for an attempt: %w", err))
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/keyring"
 )
 
 // knownFor is how long a browser that signed in to an address keeps a lane of
@@ -28,7 +29,7 @@ func (e *Engine) KnownBrowser(p *splitpin.Project, identifier string) (string, e
 }
 
 func (e *Engine) knownMAC(p *splitpin.Project, identifier string, until []byte) ([32]byte, error) {
-	return e.ring.MAC("browser", e.ring.Current("browser"), []byte(p.ID), []byte(identifier), until)
+	return e.ring.MAC(keyring.Browser, e.ring.Current(keyring.Browser), []byte(p.ID), []byte(identifier), until)
 }
 
 func (e *Engine) knows(p *splitpin.Project, identifier, known string) bool {

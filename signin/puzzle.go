@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/keyring"
 )
 
 // A puzzle is what a network has to solve that starts many sign-ins: an office
@@ -49,7 +50,7 @@ func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait t
 }
 
 func (e *Engine) puzzleMAC(p *splitpin.Project, by Caller, b []byte) ([32]byte, error) {
-	return e.ring.MAC("puzzle", e.ring.Current("puzzle"), []byte(p.ID), []byte(by.Network()), []byte{puzzleBits}, b)
+	return e.ring.MAC(keyring.Puzzle, e.ring.Current(keyring.Puzzle), []byte(p.ID), []byte(by.Network()), []byte{puzzleBits}, b)
 }
 
 // solved checks a solution and returns the charge that makes it good once.

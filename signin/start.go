@@ -11,6 +11,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/keyring"
 )
 
 var (
@@ -124,7 +125,7 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 		Identifier: identifier, Kind: kind,
 		Starter: starterHash(secret), Challenge: challenge,
 		Destination: req.Destination, Origin: req.Origin, FormID: req.FormID,
-		Data: begun.Data, KeyGeneration: e.ring.Current("codes"), MaxTries: begun.Tries,
+		Data: begun.Data, KeyGeneration: e.ring.Current(keyring.Codes), MaxTries: begun.Tries,
 		Device: req.By.Device, Network: req.By.Network(), Locale: req.Locale,
 		CreatedAt: now, ExpiresAt: now.Add(begun.Lifetime),
 	}
