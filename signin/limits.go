@@ -71,7 +71,7 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 		{Key: splitpin.LimitKey("start/hard", p.ID+"\x00"+by.Network()), Burst: refuse, Period: networkPeriod, Cost: 1},
 		{Key: splitpin.LimitKey("start/wide", p.ID+"\x00"+by.wider()), Burst: refuse * widerNetwork, Period: networkPeriod, Cost: 1},
 	}
-	charges = append(charges, e.lane(p, identifier, by)...)
+	charges = append(charges, e.lane(now, p, identifier, by)...)
 
 	if puzzle != "" {
 		once, err := e.solved(now, p, by, puzzle)
@@ -97,9 +97,9 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 // lane returns what one message to an address costs. Strangers share one lane
 // over the whole installation; a browser that signed in to the address before
 // has its own, so that nobody can be kept out by strangers (security 9).
-func (e *Engine) lane(p *splitpin.Project, identifier string, by Caller) []splitpin.Charge {
+func (e *Engine) lane(now time.Time, p *splitpin.Project, identifier string, by Caller) []splitpin.Charge {
 	who := account.Fold(identifier)
-	if e.knows(p, identifier, by.Known) {
+	if e.knows(now, p, identifier, by.Known) {
 		return []splitpin.Charge{
 			{Key: splitpin.LimitKey("known/short", who), Burst: knownPerPeriod, Period: addressPeriod, Cost: 1},
 			{Key: splitpin.LimitKey("known/day", who), Burst: knownPerDay, Period: day, Cost: 1},

@@ -173,7 +173,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 	if err := mayResend(now, a); err != nil {
 		return nil, err
 	}
-	lane := e.lane(h.Project, a.Identifier, h.By)
+	lane := e.lane(now, h.Project, a.Identifier, h.By)
 	refused, wait, err := e.store.Take(ctx, now, lane...)
 	if err != nil {
 		return nil, fmt.Errorf("charging the limits: %w", err)
