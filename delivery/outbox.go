@@ -170,9 +170,9 @@ func (b *batch) handle(claimed *splitpin.Message) *outcome {
 	switch {
 	case b.ctx.Err() != nil:
 		return b.release(claimed)
-	case err != nil && !errors.Is(err, splitpin.ErrNotFound):
+	case err != nil:
 		return b.retry(claimed, nil, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("reading the attempt: "+err.Error(), nil)})
-	case err != nil || records.Message == nil:
+	case records.Message == nil:
 		return new(outcome) // erased: there is nothing to send and nothing to save
 	}
 	m, a := records.Message, records.Attempt

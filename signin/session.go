@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -167,10 +166,10 @@ func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access s
 		return nil, nil, ErrToken.Because(err)
 	}
 	r, err := e.store.Load(ctx, splitpin.Reads{Session: claims.Session})
-	if err != nil && !errors.Is(err, splitpin.ErrNotFound) {
+	if err != nil {
 		return nil, nil, fmt.Errorf("loading a session: %w", err)
 	}
-	if err != nil || r.Session == nil || r.User == nil || !r.Session.Live(e.moment()) ||
+	if r.Session == nil || r.User == nil || !e.tokens.Live(r.Session, e.moment()) ||
 		r.Session.Project != p.Number || r.User.ID != claims.Subject {
 		return nil, nil, ErrToken
 	}
@@ -185,7 +184,7 @@ func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) ([]*splitpin.Se
 	}
 	now, live := e.moment(), all[:0]
 	for _, s := range all {
-		if s.Live(now) {
+		if e.tokens.Live(s, now) {
 			live = append(live, s)
 		}
 	}
@@ -202,7 +201,7 @@ func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64
 	}
 	err = e.store.Change(ctx, splitpin.Reads{Session: session}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		s := r.Session
-		if s == nil || r.User == nil || s.User != u.Number || !s.Live(now) {
+		if s == nil || r.User == nil || s.User != u.Number || !e.tokens.Live(s, now) {
 			return splitpin.Writes{}, ErrNoSession
 		}
 		return e.end(number, now, s, r.User, "session_ended")
@@ -226,7 +225,7 @@ func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) 
 		ended = 0
 		w := splitpin.Writes{}
 		for _, s := range r.Sessions {
-			if s.Number == keep || !s.Live(now) {
+			if s.Number == keep || !e.tokens.Live(s, now) {
 				continue
 			}
 			s.RevokedAt = now

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"time"
 
@@ -78,6 +77,9 @@ type Started struct {
 // depend on whether the identifier belongs to a user.
 func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) {
 	now := e.moment()
+	if err := e.ring.Usable(); err != nil { // no code could be derived
+		return nil, splitpin.ErrUnavailable.Because(err)
+	}
 	method := e.methods[req.Method]
 	if method == nil {
 		return nil, ErrMethod
@@ -249,14 +251,18 @@ type Handle struct {
 }
 
 // held loads the attempt that h holds. Its error is ErrUnknown for whoever lacks
-// the id, the secret or the project: they learn nothing and spend nothing.
+// the id, the secret or the project: they learn nothing and spend nothing. It is
+// ErrOver when the attempt's data key was destroyed.
 func (e *Engine) held(ctx context.Context, h Handle) (*splitpin.Attempt, error) {
 	r, err := e.store.Load(ctx, splitpin.Reads{Attempt: h.ID.Number})
-	if err != nil && !errors.Is(err, splitpin.ErrNotFound) {
+	if err != nil {
 		return nil, fmt.Errorf("loading an attempt: %w", err)
 	}
-	if err != nil || !h.holds(r.Attempt) {
+	if !h.holds(r.Attempt) {
 		return nil, ErrUnknown
+	}
+	if e.ring.Destroyed(keyring.Codes, r.Attempt.KeyGeneration) {
+		return nil, ErrOver
 	}
 	return r.Attempt, nil
 }
