@@ -11,9 +11,6 @@ import (
 // A Method is one way to prove something: it knows how to ask and how to check.
 // The engine owns everything that must hold for every attempt, so a method has
 // no route, no limit, no database and no token code.
-//
-// A method that must ask a stranger (a provider's answer) also implements
-// Fetcher.
 type Method interface {
 	// Name is what attempts and requests call the method: "email_code".
 	Name() string
@@ -35,13 +32,6 @@ type Method interface {
 	// Secret returns what the message of an attempt carries: the code or the link.
 	// It is called when the message is sent, and by Check; nobody stores it.
 	Secret(a *splitpin.Attempt, derive Derive) (splitpin.Secret, error)
-}
-
-// A Fetcher is a Method that must ask a stranger before it can check an answer.
-// The engine charges the try in a commit of its own before it calls Fetch.
-type Fetcher interface {
-	Method
-	Fetch(ctx context.Context, c Check) (json.RawMessage, error)
 }
 
 // A BeginRequest is what a method may know when an attempt begins.
