@@ -72,16 +72,8 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (*Refreshed, e
 		if *s != before {
 			w.Put = append(w.Put, s)
 		}
-		switch verdict {
-		case token.Reused:
-			event, err := e.sessionEvent(number, now, s, r.User, "refresh_reused")
-			if err != nil {
-				return splitpin.Writes{}, err
-			}
-			event.Network = req.By.Network()
-			w.Create = append(w.Create, event)
-		case token.Ahead:
-			event, err := e.sessionEvent(number, now, s, r.User, "refresh_ahead")
+		if verdict == token.Reused || verdict == token.Ahead {
+			event, err := e.sessionEvent(number, now, s, r.User, "refresh_"+verdict.String())
 			if err != nil {
 				return splitpin.Writes{}, err
 			}
