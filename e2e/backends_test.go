@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A site is one of the example backends, running, with a database of its own.
@@ -205,6 +206,25 @@ func TestBackends(t *testing.T) {
 				t.Error("a copy of the cookie is good after the logout")
 			}
 		})
+	}
+}
+
+// The two that sign their own cookies do not start without a secret, and say
+// which setting is missing.
+func TestBackendsNeedASecret(t *testing.T) {
+	for name, command := range map[string][]string{
+		"Express": {filepath.Join(root, "examples/express"), node, "server.js"},
+		"Flask":   {filepath.Join(root, "examples/flask"), python, "app.py"},
+	} {
+		p := launch(t, command[0], []string{"API_KEY_ID=" + newUUID(), "SESSION_SECRET=", "DATABASE=" + filepath.Join(t.TempDir(), "users.db")}, command[1], command[2:]...)
+		select {
+		case <-p.exited:
+		case <-time.After(deadlines.start):
+			t.Fatalf("%s starts without a secret", name)
+		}
+		if code := p.cmd.ProcessState.ExitCode(); code == 0 || !strings.Contains(p.out.String(), "SESSION_SECRET") {
+			t.Errorf("%s without a secret: exit status %d, %s", name, code, p.out.String())
+		}
 	}
 }
 

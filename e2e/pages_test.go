@@ -163,13 +163,39 @@ func TestAppPageUnlistedDestination(t *testing.T) {
 const violations = `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(
 	v => v.id + ": " + v.help + " in " + v.nodes.map(n => n.html + " (" + n.failureSummary + ")").join(", ")))`
 
-// axe-core finds nothing to complain about, in any state of the form, light and
-// dark, in a frame of 300 pixels and on a wide page.
-func TestAccessibility(t *testing.T) {
+// checkAccessible lets axe-core look at a page or frame, in light and dark
+// colours, and looks itself that nothing sticks out at the side.
+func checkAccessible(f *tab, state string) {
+	t := f.t
+	t.Helper()
 	axe, err := os.ReadFile(filepath.Join(root, "e2e/node_modules/axe-core/axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, scheme := range []string{"light", "dark"} {
+		f.scheme(scheme)
+		f.page().scheme(scheme)
+		if dark := eval[bool](f, `matchMedia("(prefers-color-scheme: dark)").matches`); dark != (scheme == "dark") {
+			t.Fatalf("the colours are not %s", scheme)
+		}
+		if _, err := tryEval[any](f, "window.axe ? 1 : (() => { "+string(axe)+"\n})()"); err != nil {
+			t.Fatalf("loading axe-core: %v", err)
+		}
+		for _, v := range eval[[]string](f, violations) {
+			t.Errorf("%s, %s: %s", state, scheme, v)
+		}
+		if eval[bool](f, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
+			t.Errorf("%s, %s: the page is wider than its window", state, scheme)
+		}
+	}
+	if dir := os.Getenv("E2E_PICTURES"); dir != "" {
+		f.page().picture(filepath.Join(dir, strings.NewReplacer(" ", "-", "/", "-").Replace(t.Name()+" "+state)+".png"))
+	}
+}
+
+// axe-core finds nothing to complain about, in any state of the form, light and
+// dark, in a frame of 300 pixels and on a wide page.
+func TestAccessibility(t *testing.T) {
 	for name, width := range map[string]int64{"narrow": 300, "wide": 1280} {
 		t.Run(name, func(t *testing.T) {
 			d, c, b := startDev(t), startCustomer(t), startBrowser(t)
@@ -177,53 +203,25 @@ func TestAccessibility(t *testing.T) {
 			page := b.open(t, c.page(p, "100%"))
 			page.resize(width+16, 900) // the body's margin
 
-			checked := 0
-			look := func(f *tab, state string) {
-				t.Helper()
-				for _, scheme := range []string{"light", "dark"} {
-					f.scheme(scheme)
-					if f.top != nil {
-						f.top.scheme(scheme)
-					}
-					if dark := eval[bool](f, `matchMedia("(prefers-color-scheme: dark)").matches`); dark != (scheme == "dark") {
-						t.Fatalf("the colours are not %s", scheme)
-					}
-					if _, err := tryEval[any](f, "window.axe ? 1 : (() => { "+string(axe)+"\n})()"); err != nil {
-						t.Fatalf("loading axe-core: %v", err)
-					}
-					found := eval[[]string](f, violations)
-					for _, v := range found {
-						t.Errorf("%s, %s: %s", state, scheme, v)
-					}
-					if eval[bool](f, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
-						t.Errorf("%s, %s: the page is wider than its window", state, scheme)
-					}
-					checked++
-				}
-				if dir := os.Getenv("E2E_PICTURES"); dir != "" {
-					f.page().picture(filepath.Join(dir, name+"-"+strings.ReplaceAll(state, " ", "-")+".png"))
-				}
-			}
-
 			form := page.signIn(p, `({identifier}) => identifier.startsWith("slow") ? new Promise(go => { window.answer = go }) : null`)
 			form.await("the form is there", `document.querySelector("#address").checkVisibility()`)
-			look(form, "address")
+			checkAccessible(form, "address")
 			form.giveAddress("not an address")
 			form.awaitText("#address-error", says(t, "address.invalid"))
-			look(form, "address with an error")
+			checkAccessible(form, "address with an error")
 
 			form.giveAddress("slow@example.org")
 			form.awaitText("#address-submit", says(t, "address.asking"))
-			look(form, "asking the site")
+			checkAccessible(form, "asking the site")
 			release := b.hold("POST", "/p/"+p.id+"/v1/attempts")
 			defer release()
 			eval[any](page, "void answer(null)")
 			form.awaitText("#address-submit", says(t, "address.busy"))
-			look(form, "sending")
+			checkAccessible(form, "sending")
 			release()
 			code := d.code(t, "slow@example.org")
 			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
-			look(form, "code")
+			checkAccessible(form, "code")
 			for try := 1; try <= 4; try++ {
 				form.giveCode(wrongCode(code, try))
 				left := 5 - try
@@ -233,12 +231,12 @@ func TestAccessibility(t *testing.T) {
 					form.awaitText("#code-error", says(t, "code.wrong.tries.one"))
 				}
 				if try == 1 {
-					look(form, "wrong code")
+					checkAccessible(form, "wrong code")
 				}
 			}
 			form.giveCode(wrongCode(code, 5))
 			form.awaitText("#status-title", says(t, "tries.title"))
-			look(form, "too many wrong codes")
+			checkAccessible(form, "too many wrong codes")
 
 			form.click("#status-action")
 			form.giveAddress("ada@example.org")
@@ -246,7 +244,7 @@ func TestAccessibility(t *testing.T) {
 			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
 			form.passTime(11 * time.Minute)
 			form.awaitText("#status-title", says(t, "expired.title"))
-			look(form, "expired code")
+			checkAccessible(form, "expired code")
 			form.click("#status-action")
 			code = d.code(t, "ada@example.org")
 			form.await("the code is asked for", `!document.querySelector("#code-screen").hidden`)
@@ -254,23 +252,57 @@ func TestAccessibility(t *testing.T) {
 			defer release()
 			form.giveCode(code)
 			form.awaitText("#status-title", says(t, "finishing.title"))
-			look(form, "finishing")
+			checkAccessible(form, "finishing")
 			release()
 			form.awaitText("#status-title", says(t, "success.title"))
-			look(form, "success")
+			checkAccessible(form, "success")
 
 			stranger := startCustomer(t)
 			other := b.open(t, stranger.page(p, "100%"))
 			other.resize(width+16, 900)
 			refusal := other.signIn(p)
 			refusal.awaitText("main", "is not in the list of allowed URLs")
-			look(refusal, "refused")
+			checkAccessible(refusal, "refused")
 			// What looks must be able to see.
 			if eval[any](form, `void document.documentElement.removeAttribute("lang")`); len(eval[[]string](form, violations)) == 0 {
 				t.Error("axe-core does not notice that the language is gone")
 			}
-			if checked != 22 {
-				t.Errorf("looked %d times, want 11 states in two colour schemes", checked)
+		})
+	}
+}
+
+// The same for the pages that are no form: sign-in without a frame, the demo,
+// the inbox, and what explains.
+func TestAccessibilityOfOtherPages(t *testing.T) {
+	for name, width := range map[string]int64{"narrow": 320, "wide": 1280} {
+		t.Run(name, func(t *testing.T) {
+			d, b := startDev(t), startBrowser(t)
+			page := b.open(t, d.demo)
+			page.resize(width, 900)
+			page.await("the way in is offered", `document.querySelector("#sign-in").checkVisibility()`)
+			checkAccessible(page, "demo signed out")
+			page.click("#sign-in")
+			page.await("the sign-in page is there", `location.pathname === "/signin"`)
+			checkAccessible(page, "signin address")
+			page.giveAddress("ada@example.org")
+			page.giveCode(d.code(t, "ada@example.org"))
+			checkAccessible(page, "signin code")
+			page.click("#code-submit")
+			page.awaitText("#contact", "ada@example.org")
+			checkAccessible(page, "demo signed in")
+
+			inbox := b.open(t, d.url+"/inbox?token="+d.inboxToken)
+			inbox.resize(width, 900)
+			inbox.awaitText("main", "ada@example.org")
+			checkAccessible(inbox, "inbox")
+
+			for state, path := range map[string]string{
+				"not found": "/nowhere", "unknown project": "/app?api_key=" + newUUID(), "form without its frame": "/signup?api_key=" + d.defaultProject(t).id + "&domain=" + d.demo,
+			} {
+				refusal := b.open(t, d.url+path)
+				refusal.resize(width, 900)
+				refusal.await("something is explained", `document.querySelector("main h1") !== null`)
+				checkAccessible(refusal, state)
 			}
 		})
 	}
