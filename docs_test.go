@@ -1,0 +1,255 @@
+package splitpin_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// These tests hold the documents against the tree, so that nobody has to
+// remember to.
+
+// files lists the files of the tree with a suffix, without what is fetched or
+// built.
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == "bin" || d.Name() == "testdata" || len(path) > 1 && d.Name()[0] == '.'):
+			return filepath.SkipDir
+		case !d.IsDir() && strings.HasSuffix(path, suffix):
+			list = append(list, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// firstColumn returns what stands between backquotes in the first cell of each
+// row of a document's tables, with the cells after it.
+func firstColumn(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	rows := map[string][]string{}
+	for line := range strings.Lines(read(t, path)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 || strings.TrimSpace(cells[0]) != "" {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+			if rows[name[1]] != nil {
+				t.Errorf("%s lists %s twice", path, name[1])
+			}
+			rows[name[1]] = cells[2:]
+		}
+	}
+	return rows
+}
+
+// differ reports what one side has and the other lacks.
+func differ[A, B any](t *testing.T, what string, inTree map[string]A, document string, listed map[string]B) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(inTree)) {
+		if _, ok := listed[name]; !ok {
+			t.Errorf("%s %s is missing in %s", what, name, document)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(listed)) {
+		if _, ok := inTree[name]; !ok {
+			t.Errorf("%s names the %s %s, which is not there", document, what, name)
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"`)
+	fence := regexp.MustCompile("(?ms)^\\s*```.*?^\\s*```")
+	checked := 0
+	for _, path := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(read(t, path), ""), -1) {
+			target, err := url.Parse(m[1] + m[2])
+			if err != nil {
+				t.Errorf("%s: %v", path, err)
+				continue
+			}
+			if target.Scheme != "" || target.Path == "" {
+				continue
+			}
+			checked++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(target.Path))); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, target.Path)
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d links found: does this test still see them?", checked)
+	}
+}
+
+// TestErrorCodes holds docs/errors.md against every Error that the program
+// declares: its code, and the status that its kind becomes.
+func TestErrorCodes(t *testing.T) {
+	statuses := map[string]int{"Internal": 500, "Invalid": 400, "Unauthenticated": 401, "Forbidden": 403,
+		"NotFound": 404, "Conflict": 409, "TooMany": 429, "Unavailable": 503}
+	special := map[string]int{"too_large": 413, "unsupported_media_type": 415, "misdirected": 421, "http_method": 405}
+
+	declared := map[string]int{}
+	for _, path := range files(t, ".go") {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			literal, ok := n.(*ast.CompositeLit)
+			if !ok || !isError(file.Name.Name, literal.Type) {
+				return true
+			}
+			var code, kind string
+			for _, element := range literal.Elts {
+				pair, ok := element.(*ast.KeyValueExpr)
+				if !ok {
+					t.Errorf("%s: an Error without field names", path)
+					continue
+				}
+				switch fmt.Sprint(pair.Key) {
+				case "Code":
+					text, ok := pair.Value.(*ast.BasicLit)
+					if !ok {
+						t.Errorf("%s: a code that is not written out", path)
+						continue
+					}
+					code, _ = strconv.Unquote(text.Value)
+				case "Kind":
+					switch v := pair.Value.(type) {
+					case *ast.SelectorExpr:
+						kind = v.Sel.Name
+					case *ast.Ident:
+						kind = v.Name
+					}
+				}
+			}
+			status := statuses[kind]
+			if special[code] != 0 {
+				status = special[code]
+			}
+			if code == "" || status == 0 {
+				t.Errorf("%s: an Error with code %q and kind %q", path, code, kind)
+			}
+			if other := declared[code]; other != 0 && other != status {
+				t.Errorf("the code %s stands for both %d and %d", code, other, status)
+			}
+			declared[code] = status
+			return true
+		})
+	}
+	if len(declared) < 25 {
+		t.Fatalf("only %d codes found: does this test still see them?", len(declared))
+	}
+	listed := firstColumn(t, "docs/errors.md")
+	differ(t, "error code", declared, "docs/errors.md", listed)
+	for code, cells := range listed {
+		if got, want := strings.TrimSpace(cells[0]), strconv.Itoa(declared[code]); declared[code] != 0 && got != want {
+			t.Errorf("docs/errors.md gives %s the status %s; it is %s", code, got, want)
+		}
+	}
+}
+
+func isError(pkg string, expr ast.Expr) bool {
+	switch e := expr.(type) {
+	case *ast.SelectorExpr:
+		return fmt.Sprint(e.X) == "splitpin" && e.Sel.Name == "Error"
+	case *ast.Ident:
+		return pkg == "splitpin" && e.Name == "Error"
+	}
+	return false
+}
+
+// TestMap holds the map of the tree in README.md against the tree.
+func TestMap(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string]bool{".": true}
+	for _, e := range entries {
+		if inside, _ := filepath.Glob(e.Name() + "/*"); e.IsDir() && e.Name()[0] != '.' && e.Name() != "bin" && e.Name() != "splitpin-data" && len(inside) > 0 {
+			folders[e.Name()+"/"] = true
+		}
+	}
+	_, after, found := strings.Cut(read(t, "README.md"), "## The map of the tree")
+	if !found {
+		t.Fatal("README.md has no map")
+	}
+	table, _, _ := strings.Cut(after, "\n## ")
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(table, -1) {
+		listed[m[1]] = true
+	}
+	differ(t, "folder", folders, "README.md", listed)
+}
+
+// TestDecisions holds the index of the decisions against the decisions, and its
+// list of dependencies against what the code imports.
+func TestDecisions(t *testing.T) {
+	const index = "docs/decisions/README.md"
+	text := read(t, index)
+	for _, path := range files(t, ".md") {
+		if dir, name := filepath.Split(path); dir == "docs/decisions/" && name != "README.md" && !strings.Contains(text, "("+name+")") {
+			t.Errorf("%s does not list %s", index, name)
+		}
+	}
+
+	var modules []string
+	for _, m := range regexp.MustCompile(`(?m)^(?:require)?\s+(\S+\.\S+/\S+) v\S+`).FindAllStringSubmatch(read(t, "go.mod"), -1) {
+		modules = append(modules, m[1])
+	}
+	// The longest path wins: a module may lie below another.
+	slices.SortFunc(modules, func(a, b string) int { return len(b) - len(a) })
+	imported := map[string]bool{}
+	for _, path := range files(t, ".go") {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			for _, m := range modules {
+				if name == m || strings.HasPrefix(name, m+"/") {
+					imported[m] = true
+					break
+				}
+			}
+		}
+	}
+	listed := firstColumn(t, index)
+	maps.DeleteFunc(listed, func(name string, _ []string) bool { return !strings.Contains(name, "/") }) // npm and Python packages
+	differ(t, "dependency", imported, index, listed)
+}
