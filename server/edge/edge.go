@@ -22,6 +22,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
 )
 
 // MaxBody is how much of a request body is read.
@@ -324,10 +325,10 @@ func SetRetryAfter(w http.ResponseWriter, err *splitpin.Error) {
 }
 
 // WriteKeySet answers with a key set, or with the news that the caller's copy is
-// still good. Five minutes in a cache is what key rotation counts with.
+// still good. Key rotation counts with how long it may be kept.
 func WriteKeySet(w http.ResponseWriter, r *http.Request, body []byte, etag string) {
 	h := w.Header()
-	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(Seconds(token.KeySetMaxAge)))
 	h.Set("ETag", etag)
 	if matches(r.Header.Values("If-None-Match"), etag) {
 		w.WriteHeader(http.StatusNotModified)
