@@ -12,6 +12,12 @@
 // hold the data keys themselves; nodes that start are given both masters:
 //
 //	Open(ctx, store, now, newMaster, oldMaster)
+//
+// A master key that strangers may know takes its data keys with it: [Succeed]
+// makes new generations and destroys the old ones. Of a destroyed generation the
+// row stays, without the key, so that what was made with it is known to be over
+// for good, and can be told from what a newer generation made that this node has
+// not seen yet.
 package keyring
 
 import (
@@ -66,6 +72,10 @@ var (
 	// ErrNoKey is returned where a purpose or a generation is not on the ring. A
 	// generation that another node made a moment ago arrives with Reload.
 	ErrNoKey = errors.New("no such data key")
+
+	// ErrDestroyed is returned where a generation was destroyed because strangers
+	// may know it. Nothing that was made with it is good any more, ever.
+	ErrDestroyed = errors.New("data key destroyed")
 )
 
 // A Ring holds the data keys, unwrapped.
@@ -136,8 +146,9 @@ func (r *Ring) missing(stored []*splitpin.DataKey, now time.Time) ([]splitpin.Re
 
 // Reload reads the data keys again, for generations that other nodes made. Keys
 // that the ring holds already are kept as they are, so a ring goes on when the
-// master key was changed while it was open. It refuses with ErrWrongMaster, and
-// keeps what it has, when there are new generations and no master to unwrap them.
+// master key was changed while it was open; those destroyed meanwhile are
+// forgotten in any case. When there are new generations and no master to unwrap
+// them, the error is ErrWrongMaster: see Usable and Offer.
 func (r *Ring) Reload(ctx context.Context) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
@@ -151,14 +162,19 @@ func (r *Ring) Reload(ctx context.Context) error {
 	}
 	keys := make(map[string][]*dataKey)
 	master, wrong := fitting(stored, r.masters)
+	var closed error // of keys that no master here opens
 	for _, k := range stored {
 		if k.Purpose == check {
 			continue
 		}
 		key := find(held[k.Purpose], k.Generation)
+		if destroyed(k) {
+			key = &dataKey{generation: k.Generation}
+		}
 		if key == nil {
 			if wrong != nil {
-				return fmt.Errorf("reading the data keys: %w", wrong)
+				closed = fmt.Errorf("reading the data keys: %w", wrong)
+				continue
 			}
 			raw, err := unwrap(master, k)
 			if err != nil {
@@ -174,7 +190,35 @@ func (r *Ring) Reload(ctx context.Context) error {
 		slices.SortFunc(list, func(a, b *dataKey) int { return a.generation - b.generation })
 	}
 	r.keys.Store(&keys)
+	return closed
+}
+
+// Offer gives the ring further masters, for the next Reload to try: those of an
+// operator who put a new key in the place of the old one while this node ran.
+func (r *Ring) Offer(masters ...Master) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	r.masters = slices.DeleteFunc(slices.Clone(masters), Master.IsZero)
+}
+
+// Usable reports why nothing can be made with this ring: a purpose has no key
+// that was not destroyed, because the master key was changed and the new one is
+// not known here. The error is ErrWrongMaster then.
+func (r *Ring) Usable() error {
+	keys := *r.keys.Load()
+	for _, purpose := range purposes {
+		if list := keys[purpose]; len(list) == 0 || list[len(list)-1].destroyed() {
+			return ErrWrongMaster
+		}
+	}
 	return nil
+}
+
+// Destroyed reports whether that generation of purpose was destroyed. It does not
+// call a generation destroyed that it never heard of.
+func (r *Ring) Destroyed(purpose string, generation int) bool {
+	k := find((*r.keys.Load())[purpose], generation)
+	return k != nil && k.destroyed()
 }
 
 // Advance makes a new generation of each purpose, in one transaction, and uses
@@ -212,7 +256,11 @@ func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now tim
 	if old.IsZero() || next.IsZero() {
 		return errors.New("changing the master key: there is none")
 	}
-	err := store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+	number, err := store.NextNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("changing the master key: %w", err)
+	}
+	err = store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
 		var writes splitpin.Writes
 		if len(records.DataKeys) == 0 {
 			return writes, errors.New("this database has no data keys yet; start with the new master key right away")
@@ -225,6 +273,9 @@ func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now tim
 		}
 		for _, k := range records.DataKeys {
 			var changed *splitpin.DataKey
+			if destroyed(k) {
+				continue
+			}
 			if k.Purpose == check {
 				changed = checkRecord(next, now)
 			} else {
@@ -236,6 +287,7 @@ func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now tim
 			}
 			writes.Put = append(writes.Put, changed)
 		}
+		writes.Create = append(writes.Create, &splitpin.AuditEvent{Number: number, At: now, Kind: "master_key_changed"})
 		return writes, nil
 	})
 	if err != nil {
@@ -243,6 +295,80 @@ func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now tim
 	}
 	return nil
 }
+
+// ErrSameMaster is returned by Succeed where the new master key is the one in use.
+var ErrSameMaster = &splitpin.Error{Kind: splitpin.Conflict, Code: "master_key_same",
+	Message: "The data is wrapped with this master key already. In the place of one that strangers may know " +
+		"a new one is needed: make it with 'splitpin master-key new FILE'."}
+
+// Succeed prepares the end of a master key that strangers may know. It returns
+// what to save of the data keys: a new generation of each, wrapped with next, and
+// the old ones destroyed; and a ring that has the new generations, with which the
+// rest of the same step can seal. The ring is good for that only.
+//
+// The key of the audit log alone stays as it is, wrapped anew: without it nobody
+// could ask the log about a person any more. Who knows it can tell whose lines
+// are in a log that they also have, and nothing else.
+//
+// Where this was done with the same next before, as by a command that was cut off
+// after its commit, there is nothing to save and done is true.
+func Succeed(stored []*splitpin.DataKey, olds []Master, next Master, now time.Time) (writes splitpin.Writes, successor *Ring, done bool, err error) {
+	if _, err := fitting(stored, []Master{next}); err == nil {
+		// A succession gives the check value and the new keys one moment; a mere
+		// change of the master key leaves the keys their own.
+		if succeeded(stored) {
+			return writes, nil, true, nil
+		}
+		return writes, nil, false, ErrSameMaster
+	}
+	old, err := fitting(stored, olds)
+	if err != nil {
+		return writes, nil, false, err
+	}
+	keys := make(map[string][]*dataKey)
+	writes.Put = append(writes.Put, checkRecord(next, now))
+	for _, k := range stored {
+		switch {
+		case k.Purpose == check || destroyed(k):
+			continue
+		case k.Purpose == Audit:
+			raw, err := unwrap(old, k)
+			if err != nil {
+				return splitpin.Writes{}, nil, false, err
+			}
+			writes.Put = append(writes.Put, wrap(next, k.Purpose, k.Generation, raw, k.CreatedAt))
+		default:
+			writes.Put = append(writes.Put, &splitpin.DataKey{Purpose: k.Purpose, Generation: k.Generation, CreatedAt: k.CreatedAt})
+		}
+	}
+	for _, purpose := range purposes {
+		if purpose == Audit {
+			continue
+		}
+		raw, generation := newKey(), newest(stored, purpose)+1
+		key, err := newDataKey(generation, raw)
+		if err != nil {
+			return splitpin.Writes{}, nil, false, err
+		}
+		keys[purpose] = []*dataKey{key}
+		writes.Create = append(writes.Create, wrap(next, purpose, generation, raw, now))
+	}
+	successor = &Ring{}
+	successor.keys.Store(&keys)
+	return writes, successor, false, nil
+}
+
+// succeeded reports whether the keys in use are as old as the check value, and
+// none of before is left.
+func succeeded(stored []*splitpin.DataKey) bool {
+	i := slices.IndexFunc(stored, func(k *splitpin.DataKey) bool { return k.Purpose == check })
+	return i >= 0 && slices.ContainsFunc(stored, destroyed) && !slices.ContainsFunc(stored, func(k *splitpin.DataKey) bool {
+		return k.Purpose != Audit && !destroyed(k) && k.CreatedAt.Before(stored[i].CreatedAt)
+	})
+}
+
+// destroyed reports whether a stored key is what Succeed left of one.
+func destroyed(k *splitpin.DataKey) bool { return len(k.Wrapped) == 0 }
 
 // Current returns the generation that is used now. It panics for a purpose that
 // is none: that is a mistake in the program.
@@ -256,12 +382,12 @@ func (r *Ring) Current(purpose string) int {
 
 // MAC returns HMAC-SHA256 over parts, each preceded by its length, under the key
 // of that purpose and generation. The error is ErrNoKey where there is no such
-// generation.
+// generation, ErrDestroyed where there was.
 func (r *Ring) MAC(purpose string, generation int, parts ...[]byte) ([32]byte, error) {
 	var sum [32]byte
-	k := find((*r.keys.Load())[purpose], generation)
-	if k == nil {
-		return sum, fmt.Errorf("%w: %s %d", ErrNoKey, purpose, generation)
+	k, err := r.key(purpose, generation)
+	if err != nil {
+		return sum, err
 	}
 	// The parts are copied, because what is handed to a hash.Hash would have to be
 	// allocated by the caller.
@@ -286,16 +412,19 @@ func (r *Ring) Seal(purpose string, plaintext, aad []byte) (generation int, seal
 	if len(list) == 0 {
 		return 0, nil, fmt.Errorf("%w: %s", ErrNoKey, purpose)
 	}
-	k := list[len(list)-1]
+	k, err := r.key(purpose, list[len(list)-1].generation)
+	if err != nil {
+		return 0, nil, err
+	}
 	return k.generation, k.aead.Seal(nil, nil, plaintext, aad), nil
 }
 
 // Unseal returns what Seal was given. It fails where sealed or aad is anything
 // else than it was then.
 func (r *Ring) Unseal(purpose string, generation int, sealed, aad []byte) ([]byte, error) {
-	k := find((*r.keys.Load())[purpose], generation)
-	if k == nil {
-		return nil, fmt.Errorf("%w: %s %d", ErrNoKey, purpose, generation)
+	k, err := r.key(purpose, generation)
+	if err != nil {
+		return nil, err
 	}
 	plaintext, err := k.aead.Open(nil, nil, sealed, aad)
 	if err != nil {
@@ -304,8 +433,20 @@ func (r *Ring) Unseal(purpose string, generation int, sealed, aad []byte) ([]byt
 	return plaintext, nil
 }
 
+// key returns the key of a purpose and generation.
+func (r *Ring) key(purpose string, generation int) (*dataKey, error) {
+	k := find((*r.keys.Load())[purpose], generation)
+	switch {
+	case k == nil:
+		return nil, fmt.Errorf("%w: %s %d", ErrNoKey, purpose, generation)
+	case k.destroyed():
+		return nil, fmt.Errorf("%w: %s %d", ErrDestroyed, purpose, generation)
+	}
+	return k, nil
+}
+
 // A dataKey is one key, ready for use. Sealing and authenticating use keys of
-// their own, derived from it.
+// their own, derived from it. One that was destroyed has a generation only.
 type dataKey struct {
 	generation int
 	aead       cipher.AEAD // draws its nonces itself and puts them first
@@ -316,6 +457,8 @@ type macState struct {
 	mac hash.Hash
 	buf []byte
 }
+
+func (k *dataKey) destroyed() bool { return k.aead == nil }
 
 func newDataKey(generation int, raw []byte) (*dataKey, error) {
 	aead, err := newAEAD(raw, "splitpin data key: seal")

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -80,6 +81,10 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, e
 			return splitpin.Writes{}, nil
 		}
 		id, err := e.ChallengeID(a)
+		if errors.Is(err, ErrOver) {
+			verdict = collectOver
+			return splitpin.Writes{}, nil
+		}
 		if err != nil {
 			return splitpin.Writes{}, err
 		}
@@ -123,7 +128,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, e
 		if err != nil {
 			return nil, fmt.Errorf("loading a session: %w", err)
 		}
-		if r.Session == nil || !r.Session.Live(now) {
+		if r.Session == nil || !e.tokens.Live(r.Session, now) {
 			return nil, ErrGrant
 		}
 		out.Session = r.Session

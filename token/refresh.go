@@ -91,6 +91,12 @@ func (s *Service) refreshMAC(session *splitpin.Session, counter uint32) ([32]byt
 	return s.ring.MAC(keyring.Refresh, session.KeyGeneration, numbers[:8], numbers[8:16], session.Salt[:], numbers[16:])
 }
 
+// Live reports whether a session still gives tokens: it lives, and the data key
+// of its tokens was not destroyed.
+func (s *Service) Live(session *splitpin.Session, now time.Time) bool {
+	return session.Live(now) && !s.ring.Destroyed(keyring.Refresh, session.KeyGeneration)
+}
+
 // NewSession returns a session that begins now, under the number given. The
 // caller adds device, network and origin, and saves it. method is what tokens
 // name: "OTP". static is fixed for its life: see Session.Static.
@@ -123,7 +129,8 @@ const (
 	// Ahead: genuine, but of a counter that the database has not reached: it was
 	// restored from a backup. Refuse; the session is as it was.
 	Ahead
-	// Ended: genuine, but the session gives no more tokens, for whatever reason.
+	// Ended: genuine, but the session gives no more tokens, for whatever reason; or
+	// its data key was destroyed, and then nobody can tell whether it is genuine.
 	Ended
 )
 
@@ -144,6 +151,9 @@ func (s *Service) DecideRefresh(p *splitpin.Project, session *splitpin.Session, 
 		return Forged, nil
 	}
 	mac, err := s.refreshMAC(session, presented.counter)
+	if errors.Is(err, keyring.ErrDestroyed) {
+		return Ended, nil
+	}
 	if err != nil {
 		return Forged, splitpin.ErrUnavailable.Because(fmt.Errorf("checking a refresh token: %w", err))
 	}

@@ -107,17 +107,28 @@ func due(p *splitpin.Project, keys []*splitpin.SigningKey, now time.Time) []*spl
 // It reports whether there was one. With nothing due it looks at the snapshot
 // only, so it may be called often.
 func (s *Service) Step(ctx context.Context, now time.Time) (worked bool, err error) {
-	pending := false
+	pending := 0
 	for _, p := range s.snapshot.Load().projects {
-		pending = pending || len(due(p.project, p.records, now)) > 0
+		pending += len(due(p.project, p.records, now))
 	}
-	if !pending {
+	if pending == 0 {
 		return false, nil
+	}
+	numbers := make([]int64, pending)
+	for i := range numbers {
+		if numbers[i], err = s.store.NextNumber(ctx); err != nil {
+			return false, fmt.Errorf("asking for a number: %w", err)
+		}
 	}
 	err = s.store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
 		var writes splitpin.Writes
 		for _, p := range records.Projects {
-			for _, k := range due(p, records.SigningKeys, now) {
+			moved := due(p, records.SigningKeys, now)
+			if len(writes.Put)+len(moved) > len(numbers) {
+				break // the snapshot knew of fewer: the next step moves the rest
+			}
+			for _, k := range moved {
+				writes.Create = append(writes.Create, keyEvent(numbers[len(writes.Put)], k, now, "key_"+stateOf(k).String()))
 				writes.Put = append(writes.Put, k)
 			}
 		}
@@ -180,12 +191,21 @@ func (s *Service) Rotate(ctx context.Context, p *splitpin.Project, now time.Time
 		uses = append(uses, splitpin.IdentityKey)
 	}
 	var fresh []*splitpin.SigningKey
+	var events []*splitpin.AuditEvent
 	for _, use := range uses {
 		k, err := s.newKey(ctx, p.Number, use, now)
 		if err != nil {
 			return Rotation{}, err
 		}
-		fresh = append(fresh, k)
+		number, err := s.store.NextNumber(ctx)
+		if err != nil {
+			return Rotation{}, fmt.Errorf("asking for a number: %w", err)
+		}
+		kind := "key_announced"
+		if o.Compromised {
+			kind = "key_replaced"
+		}
+		fresh, events = append(fresh, k), append(events, keyEvent(number, k, now, kind))
 	}
 	var rotation Rotation
 	err := s.store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
@@ -208,11 +228,11 @@ func (s *Service) Rotate(ctx context.Context, p *splitpin.Project, now time.Time
 			return splitpin.Writes{}, &refusal
 		}
 		var writes splitpin.Writes
-		for _, k := range fresh {
+		for i, k := range fresh {
 			if o.Compromised {
 				k.ActiveAt = now
 			}
-			writes.Create = append(writes.Create, k)
+			writes.Create = append(writes.Create, k, events[i])
 		}
 		for _, k := range records.SigningKeys {
 			if o.Compromised && k.Project == p.Number && stateOf(k) != Gone {

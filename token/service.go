@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,27 +88,32 @@ func (s *Service) Issuer(p *splitpin.Project) string {
 }
 
 // Reload reads the data keys and signing keys again, and swaps them in at once
-// for every caller. When it fails, what was there stays in use.
+// for every caller. When it fails, what was there stays in use, with one
+// exception: where new keys are there and the master key that opens them is not
+// (keyring.ErrWrongMaster), keys that are gone are forgotten all the same. A
+// project without a key gives no token until then.
 func (s *Service) Reload(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	if err := s.ring.Reload(ctx); err != nil {
-		return err
+	closed := s.ring.Reload(ctx)
+	if closed != nil && !errors.Is(closed, keyring.ErrWrongMaster) {
+		return closed
 	}
 	stored, err := s.store.Load(ctx, splitpin.Reads{Settings: true})
 	if err != nil {
 		return fmt.Errorf("reading the signing keys: %w", err)
 	}
-	next, err := s.build(stored.Projects, stored.SigningKeys)
+	next, err := s.build(stored.Projects, stored.SigningKeys, closed != nil)
 	if err != nil {
 		return fmt.Errorf("reading the signing keys: %w", err)
 	}
 	s.snapshot.Store(next)
-	return nil
+	return closed
 }
 
 // build unwraps the stored keys, taking over those that are unwrapped already.
-func (s *Service) build(projects []*splitpin.Project, stored []*splitpin.SigningKey) (*snapshot, error) {
+// With some closed, it leaves out those whose data key is not on the ring.
+func (s *Service) build(projects []*splitpin.Project, stored []*splitpin.SigningKey, closed bool) (*snapshot, error) {
 	held := s.snapshot.Load()
 	next := &snapshot{projects: make(map[int64]*projectKeys), headers: make(map[string]*tokenKey)}
 	for _, p := range projects {
@@ -131,7 +137,11 @@ func (s *Service) build(projects []*splitpin.Project, stored []*splitpin.Signing
 				k = &tokenKey{record: record, private: k.private, header: header, jti: k.jti}
 			} else {
 				var err error
-				if k, err = s.openTokenKey(record); err != nil {
+				k, err = s.openTokenKey(record)
+				if closed && errors.Is(err, keyring.ErrNoKey) {
+					continue
+				}
+				if err != nil {
 					return nil, err
 				}
 			}
@@ -145,6 +155,9 @@ func (s *Service) build(projects []*splitpin.Project, stored []*splitpin.Signing
 			}
 		case splitpin.IdentityKey:
 			k, err := s.openIdentityKey(record)
+			if closed && errors.Is(err, keyring.ErrNoKey) {
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -226,6 +239,11 @@ func (s *Service) newKey(ctx context.Context, project int64, use splitpin.KeyUse
 	if err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}
+	return makeKey(s.ring, number, project, use, now)
+}
+
+// makeKey makes a key that was announced now, sealed by the ring.
+func makeKey(ring *keyring.Ring, number, project int64, use splitpin.KeyUse, now time.Time) (*splitpin.SigningKey, error) {
 	k := &splitpin.SigningKey{Number: number, Project: project, Use: use, AnnouncedAt: now}
 	var private []byte
 	switch use {
@@ -250,7 +268,8 @@ func (s *Service) newKey(ctx context.Context, project int64, use splitpin.KeyUse
 		return nil, fmt.Errorf("making a signing key: unknown use %q", use)
 	}
 	k.KID = thumbprint(use, k.Public)
-	if k.Generation, k.Wrapped, err = s.ring.Seal(keyring.Signing, private, sealedWith(k)); err != nil {
+	var err error
+	if k.Generation, k.Wrapped, err = ring.Seal(keyring.Signing, private, sealedWith(k)); err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}
 	return k, nil
