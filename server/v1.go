@@ -90,7 +90,7 @@ func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *spli
 		s.Log.WarnContext(r.Context(), "making the cookie of a known browser", "request_id", edge.RequestID(r), "error", err)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: edge.KnownCookie, Value: known, Path: "/", MaxAge: 90 * 86400,
+	http.SetCookie(w, &http.Cookie{Name: edge.KnownCookie, Value: known, Path: "/", MaxAge: edge.Seconds(signin.KnownFor),
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteNoneMode, Partitioned: true})
 }
 

@@ -10,16 +10,16 @@ import (
 	"github.com/splitpin/splitpin/keyring"
 )
 
-// knownFor is how long a browser that signed in to an address keeps a lane of
+// KnownFor is how long a browser that signed in to an address keeps a lane of
 // its own for messages to that address.
-const knownFor = 90 * 24 * time.Hour
+const KnownFor = 90 * 24 * time.Hour
 
 // KnownBrowser returns what a browser may keep to show later that it signed in
 // to an identifier before. It opens nothing: it only spares its owner the limit
 // that strangers share. A face stores it in an httpOnly cookie.
 func (e *Engine) KnownBrowser(p *splitpin.Project, identifier string) (string, error) {
 	var b [4 + 16]byte
-	binary.BigEndian.PutUint32(b[:4], uint32(e.moment().Add(knownFor).Unix()/3600))
+	binary.BigEndian.PutUint32(b[:4], uint32(e.moment().Add(KnownFor).Unix()/3600))
 	mac, err := e.knownMAC(p, identifier, b[:4])
 	if err != nil {
 		return "", err
