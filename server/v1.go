@@ -2,8 +2,8 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -185,11 +185,9 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 
 func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
 	w.Header().Set("Cache-Control", "public, max-age=60")
-	methods := s.Engine.Methods()
-	slices.Sort(methods)
 	return ok(api.Project{
 		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: logoURL(p),
-		Locale: or(p.Settings.Locale, "en"), Methods: methods,
+		Locale: or(p.Settings.Locale, "en"), Methods: s.Engine.Methods(),
 	})
 }
 
@@ -302,7 +300,7 @@ func (s *Server) listUsers(_ http.ResponseWriter, r *http.Request, p *splitpin.P
 	q := r.URL.Query()
 	if q.Has("identifier") {
 		u, err := s.people.ByIdentifier(r.Context(), p.Number, q.Get("identifier"))
-		if e := splitpin.ErrorOf(err); e != nil && e.Code == splitpin.ErrNotFound.Code {
+		if errors.Is(err, splitpin.ErrNotFound) {
 			return ok(api.Users{Users: []api.User{}})
 		}
 		if err != nil {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -81,14 +83,8 @@ func (e *Engine) Step(ctx context.Context, _ time.Time) (worked bool, err error)
 	return false, e.watchGuard(ctx)
 }
 
-// Methods returns the names of the methods, for those who list them.
-func (e *Engine) Methods() []string {
-	names := make([]string, 0, len(e.methods))
-	for name := range e.methods {
-		names = append(names, name)
-	}
-	return names
-}
+// Methods returns the names of the methods, sorted.
+func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods)) }
 
 // A Caller is who asks, as a face saw it.
 type Caller struct {
