@@ -93,7 +93,7 @@ func (id AttemptID) String() string {
 func ParseAttemptID(s string) (AttemptID, error) {
 	var id AttemptID
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != 16 || int64(binary.BigEndian.Uint64(b)) <= 0 {
+	if err != nil || len(s) != 22 || len(b) != 16 || int64(binary.BigEndian.Uint64(b)) <= 0 {
 		return id, fmt.Errorf("not an attempt id")
 	}
 	id.Number = int64(binary.BigEndian.Uint64(b))

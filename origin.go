@@ -20,7 +20,7 @@ func ParseOrigin(raw string) (string, bool) {
 		return "", false
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Scheme == "" {
+	if err != nil || u.User != nil || u.Opaque != "" || u.Scheme == "" || strings.ContainsFunc(u.Host, notInHost) {
 		return "", false
 	}
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
@@ -28,7 +28,7 @@ func ParseOrigin(raw string) (string, bool) {
 	case "javascript", "data", "blob", "file", "about", "vbscript", "filesystem", "ws", "wss":
 		return "", false
 	case "http", "https":
-		if u.Hostname() == "" || strings.ContainsAny(host, "*'\"<>;,") {
+		if u.Hostname() == "" {
 			return "", false
 		}
 		if p := u.Port(); p == "80" && scheme == "http" || p == "443" && scheme == "https" {
@@ -36,10 +36,16 @@ func ParseOrigin(raw string) (string, bool) {
 		}
 		return scheme + "://" + strings.TrimSuffix(host, ":"), true
 	}
-	if !strings.Contains(raw, "://") || strings.ContainsAny(host, "*'\"<>;,") {
+	if !strings.HasPrefix(raw[len(scheme):], "://") {
 		return "", false
 	}
 	return scheme + "://" + host, true
+}
+
+// notInHost refuses what no browser writes into an origin: there, a name outside
+// ASCII stands in its xn-- form, and an address has no zone.
+func notInHost(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune("*'\"<>;,%", r)
 }
 
 // IsWeb reports whether an origin is one that a browser page can have.

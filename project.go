@@ -44,8 +44,9 @@ type Settings struct {
 
 	Limits Limits `json:"limits,omitzero"`
 
-	// Forms are allow-lists by form id ("" is the site's own): who may sign in
-	// through that form. A form that is not listed admits everybody.
+	// Forms are allow-lists by form id: who may sign in through that form. The list
+	// under "" is the project's own and holds for every form that has none; where
+	// there is no such list either, a form admits everybody.
 	Forms map[string]AllowList `json:"forms,omitempty"`
 }
 

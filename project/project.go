@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/token"
@@ -111,6 +111,10 @@ func (a *Admin) Create(ctx context.Context, d Draft) (*splitpin.Project, splitpi
 // Change alters a project under a lock and saves it when what alter left is
 // sound.
 func (a *Admin) Change(ctx context.Context, id string, alter func(*splitpin.Project) error) (*splitpin.Project, error) {
+	return a.change(ctx, id, "project_changed", "", alter)
+}
+
+func (a *Admin) change(ctx context.Context, id, kind, detail string, alter func(*splitpin.Project) error) (*splitpin.Project, error) {
 	number, err := a.Store.NextNumber(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking for a number: %w", err)
@@ -128,8 +132,8 @@ func (a *Admin) Change(ctx context.Context, id string, alter func(*splitpin.Proj
 			return splitpin.Writes{}, err
 		}
 		changed.UpdatedAt = now
-		event := a.event(changed.Number, now, "project_changed")
-		event.Number = number
+		event := a.event(changed.Number, now, kind)
+		event.Number, event.Detail = number, detail
 		return splitpin.Writes{Put: []splitpin.Record{changed}, Create: []splitpin.Record{event}}, nil
 	})
 	if err != nil {
@@ -142,11 +146,11 @@ func (a *Admin) Change(ctx context.Context, id string, alter func(*splitpin.Proj
 // stays good for a day, or not at all when compromised is set.
 func (a *Admin) RotateSecret(ctx context.Context, id string, compromised bool) (splitpin.Secret, time.Time, error) {
 	secret, now := newSecret(), a.moment()
-	until := now.Add(secretOverlap)
+	until, detail := now.Add(secretOverlap), ""
 	if compromised {
-		until = now
+		until, detail = now, "compromised"
 	}
-	_, err := a.Change(ctx, id, func(p *splitpin.Project) error {
+	_, err := a.change(ctx, id, "project_secret_rotated", detail, func(p *splitpin.Project) error {
 		var kept []splitpin.ProjectSecret
 		for i, s := range p.Secrets {
 			newest := s.Kind == splitpin.ServerSecret && !slices.ContainsFunc(p.Secrets[i+1:], func(later splitpin.ProjectSecret) bool {
@@ -247,6 +251,20 @@ func Check(s splitpin.Settings) error {
 	if l := s.Limits; l.StartsPerNetwork < 0 || l.RefusePerNetwork < 0 || l.MessagesPerAddress < 0 || l.MessagesPerDay < 0 {
 		wrong("limits: must not be negative; 0 is the default")
 	}
+	for form, list := range s.Forms {
+		for _, i := range list.Identifiers {
+			if canonical, _, err := account.ParseIdentifier(i); err != nil {
+				wrong("forms: %q of form %q is neither an address, a number nor a name", i, form)
+			} else if canonical != i {
+				wrong("forms: write %q of form %q as it is stored: %s", i, form, canonical)
+			}
+		}
+		for _, d := range list.Domains {
+			if canonical, _, err := account.ParseIdentifier("x@" + d); err != nil || canonical != "x@"+d {
+				wrong("forms: the domain %q of form %q would never match; write it like example.org", d, form)
+			}
+		}
+	}
 	problems = append(problems, checkCode(s))
 	return errors.Join(problems...)
 }
@@ -260,25 +278,57 @@ func checkCode(s splitpin.Settings) error {
 		}
 		seen[r] = true
 	}
-	if len(alphabet) < 2 || length < 4 || length > code.MaxLength {
+	if len(s.CodeAlphabet) == 1 || s.CodeLength < 0 || length < 4 || length > code.MaxLength {
 		return fmt.Errorf("code-length: must be between 4 and %d, with at least two characters to choose from", code.MaxLength)
 	}
 	if p := GuessProbability(s); p > signin.MaxGuessProbability {
-		need := int(math.Ceil(math.Log(code.Space(s)*p/signin.MaxGuessProbability) / math.Log(float64(len(alphabet)))))
-		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account out of %.0f a day; it must be at least %.0f. Use a length of %d, or fewer tries",
-			1/p, 1/signin.MaxGuessProbability, need)
+		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account out of %.0f a day; it must be at least %.0f. %s",
+			1/p, 1/signin.MaxGuessProbability, advice(s))
 	}
 	return nil
+}
+
+// advice tells what to change, one thing at a time, so that the chance of a
+// guesser is small enough: only what suffices by itself.
+func advice(s splitpin.Settings) string {
+	safe := func(s splitpin.Settings) bool { return GuessProbability(s) <= signin.MaxGuessProbability }
+	var ways []string
+	longer := s
+	for longer.CodeLength, _ = code.Shape(s); longer.CodeLength <= code.MaxLength; longer.CodeLength++ {
+		if safe(longer) {
+			ways = append(ways, fmt.Sprintf("a length of %d", longer.CodeLength))
+			break
+		}
+	}
+	if len(ways) == 0 {
+		ways = append(ways, "more different characters")
+	}
+	fewer := s
+	for fewer.CodeTries = tries(s) - 1; fewer.CodeTries > 0; fewer.CodeTries-- {
+		if safe(fewer) {
+			ways = append(ways, fmt.Sprintf("at most %d tries", fewer.CodeTries))
+			break
+		}
+	}
+	quieter := s
+	quieter.Limits.MessagesPerAddress = 0
+	if s.Limits.MessagesPerAddress > 0 && safe(quieter) {
+		ways = append(ways, "the default limit of messages to an address")
+	}
+	return "Use " + strings.Join(ways, ", or ")
+}
+
+func tries(s splitpin.Settings) int {
+	if s.CodeTries == 0 {
+		return code.DefaultTries
+	}
+	return s.CodeTries
 }
 
 // GuessProbability is the chance that somebody guesses a code of one address on
 // one day under these settings.
 func GuessProbability(s splitpin.Settings) float64 {
-	tries := s.CodeTries
-	if tries == 0 {
-		tries = code.DefaultTries
-	}
-	return signin.GuessProbability(s, code.Space(s), tries)
+	return signin.GuessProbability(s, code.Space(s), tries(s))
 }
 
 // SetLogo reads an image into settings.
