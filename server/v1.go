@@ -276,7 +276,7 @@ func (s *Server) sessionsOf(r *http.Request, u *splitpin.User, current int64) (*
 	for _, l := range list {
 		out.Sessions = append(out.Sessions, api.Session{
 			ID: strconv.FormatInt(l.Number, 10), Current: l.Number == current, Method: l.AuthMethod, Device: l.Device,
-			CreatedAt: l.CreatedAt, UsedAt: l.UsedAt, ExpiresAt: earlier(l.IdleUntil, l.ExpiresAt),
+			CreatedAt: l.CreatedAt, UsedAt: l.UsedAt, ExpiresAt: l.IdleUntil, // never after l.ExpiresAt
 		})
 	}
 	return ok(out)
@@ -396,13 +396,6 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // locale keeps what can be a language tag and nothing else.

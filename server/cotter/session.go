@@ -102,11 +102,7 @@ func (c *call) keepCookie(now time.Time, s *splitpin.Session, refresh splitpin.S
 	if s.Static || c.origin() == "" {
 		return
 	}
-	until := s.ExpiresAt
-	if s.IdleUntil.Before(until) {
-		until = s.IdleUntil
-	}
-	c.setCookie(refresh.Reveal(), max(1, int(until.Sub(now)/time.Second)))
+	c.setCookie(refresh.Reveal(), max(1, int(s.IdleUntil.Sub(now)/time.Second))) // never after s.ExpiresAt
 }
 
 func (c *call) dropCookie() { c.setCookie("", -1) }
