@@ -239,8 +239,6 @@ func (c *connection) query(q *query, row func(*sqlite.Stmt) error, args ...any) 
 			stmt.BindInt64(i+1, v)
 		case int:
 			stmt.BindInt64(i+1, int64(v))
-		case bool:
-			stmt.BindBool(i+1, v)
 		case string:
 			stmt.BindText(i+1, v)
 		case []byte:

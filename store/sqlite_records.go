@@ -329,13 +329,22 @@ func (s *SQLite) Sessions(ctx context.Context, user int64) ([]*splitpin.Session,
 
 // Messages implements [splitpin.Store].
 func (s *SQLite) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
-	return list(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, f.GivenUp, max(limit, 0))
+	return list(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))
 }
 
 // AuditEvents implements [splitpin.Store].
 func (s *SQLite) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
 	return list(ctx, s, auditEvents, eventsNewer,
-		f.Project, f.User, f.Session, f.Kind, f.Subject != [12]byte{}, f.Subject[:], max(limit, 0))
+		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
+}
+
+// asked is how the shared statements take a condition: as a number, since engines
+// differ about what equals a truth value.
+func asked(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Version implements [splitpin.Store].
