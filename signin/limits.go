@@ -67,10 +67,8 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 	soft := splitpin.Charge{Key: splitpin.LimitKey("start/soft", p.ID+"\x00"+by.Network()),
 		Burst: or(own.StartsPerNetwork, DefaultStartsPerNetwork), Period: networkPeriod, Cost: 1}
 	refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
-	charges := []splitpin.Charge{
-		{Key: splitpin.LimitKey("start/hard", p.ID+"\x00"+by.Network()), Burst: refuse, Period: networkPeriod, Cost: 1},
-		{Key: splitpin.LimitKey("start/wide", p.ID+"\x00"+by.wider()), Burst: refuse * widerNetwork, Period: networkPeriod, Cost: 1},
-	}
+	charges := networks("start/hard", p, by, refuse)
+	ofNetworks := len(charges)
 	charges = append(charges, e.lane(now, p, identifier, by)...)
 
 	if puzzle != "" {
@@ -86,12 +84,25 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 		return fmt.Errorf("charging the limits: %w", err)
 	case refused < 0:
 		return nil
-	case refused < 2:
+	case refused < ofNetworks:
 		return ErrManyStarts.After(wait)
 	case refused < len(charges):
 		return ErrManyMessages.After(wait)
 	}
 	return e.challenge(now, p, by, wait)
+}
+
+// networks returns what one request costs the caller's network, and with more
+// room the wider one around it. An IPv4 address has none.
+func networks(kind string, p *splitpin.Project, by Caller, burst int) []splitpin.Charge {
+	charges := []splitpin.Charge{
+		{Key: splitpin.LimitKey(kind, p.ID+"\x00"+by.Network()), Burst: burst, Period: networkPeriod, Cost: 1},
+	}
+	if wider := by.wider(); wider != by.Network() {
+		charges = append(charges, splitpin.Charge{
+			Key: splitpin.LimitKey(kind, p.ID+"\x00"+wider), Burst: burst * widerNetwork, Period: networkPeriod, Cost: 1})
+	}
+	return charges
 }
 
 // lane returns what one message to an address costs. Strangers share one lane

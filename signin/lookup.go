@@ -18,11 +18,7 @@ var ErrManyLookups = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_loo
 // ChargeLookup takes what one question about a user costs somebody who showed no
 // server secret. Its error is ErrManyLookups, which says when to come back.
 func (e *Engine) ChargeLookup(ctx context.Context, p *splitpin.Project, by Caller) error {
-	refused, wait, err := e.store.Take(ctx, e.moment(),
-		splitpin.Charge{Key: splitpin.LimitKey("lookup", p.ID+"\x00"+by.Network()),
-			Burst: DefaultLookupsPerNetwork, Period: networkPeriod, Cost: 1},
-		splitpin.Charge{Key: splitpin.LimitKey("lookup/wide", p.ID+"\x00"+by.wider()),
-			Burst: DefaultLookupsPerNetwork * widerNetwork, Period: networkPeriod, Cost: 1})
+	refused, wait, err := e.store.Take(ctx, e.moment(), networks("lookup", p, by, DefaultLookupsPerNetwork)...)
 	if err != nil {
 		return fmt.Errorf("charging the limits: %w", err)
 	}
