@@ -61,6 +61,10 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer in.Close()
+	in.masters = func() ([]keyring.Master, error) {
+		m, err := keyring.ReadMasterFile(filepath.Join(d.Data, masterFile))
+		return []keyring.Master{m}, err
+	}
 	p, err := developmentProject(ctx, in, demoURL.String())
 	if err != nil {
 		return err

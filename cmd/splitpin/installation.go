@@ -39,6 +39,10 @@ type installation struct {
 	people   *account.Directory
 	projects *project.Admin
 	wake     chan struct{} // something may be in the outbox
+
+	// masters reads the master keys again, for an operator who put a new one in the
+	// place of the old; nil: the ones given to open are all there are.
+	masters func() ([]keyring.Master, error)
 }
 
 // open opens the database in folder with the first of masters, or during a
@@ -70,6 +74,14 @@ func wire(ctx context.Context, db *store.SQLite, publicURL string, masters []key
 	return in, err
 }
 
+// Two loops empty the outbox, so that a batch that waits for a slow answer holds
+// up nobody; each sends with as many workers, and the mail sender has a connection
+// for every one of them.
+const (
+	outboxLoops   = 2
+	outboxWorkers = 4
+)
+
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // knock wakes the outbox; it never waits.
@@ -85,7 +97,7 @@ func (in *installation) Close() error { return in.store.Close() }
 // outbox returns the outbox with its senders.
 func (in *installation) outbox(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
 	return &delivery.Outbox{
-		Store: in.store, Senders: senders, Clock: now, Log: log,
+		Store: in.store, Senders: senders, Clock: now, Log: log, Workers: outboxWorkers,
 		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
 			code, err := in.engine.Secret(a)
 			if err != nil {
@@ -117,14 +129,31 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	run := func(name string, s step, every time.Duration, wake <-chan struct{}) {
 		running.Go(func() { repeat(ctx, name, s, every, wake, log) })
 	}
-	run("outbox", outbox.Step, time.Second, in.wake)
-	run("engine", in.engine.Step, time.Second, nil)
+	for range outboxLoops {
+		run("outbox", outbox.Step, time.Second, in.wake)
+	}
+	run("engine", in.follow, time.Second, nil)
 	run("key rotation", in.tokens.Step, 10*time.Second, nil)
 	run("sweep", func(ctx context.Context, now time.Time) (bool, error) {
 		n, err := in.store.Sweep(ctx, now, now.Add(-keepAudit), 200)
 		return n > 0, err
 	}, 30*time.Second, nil)
 	running.Wait()
+}
+
+// follow is the engine's step, given the new master key where that was changed and
+// lies where the old one lay.
+func (in *installation) follow(ctx context.Context, now time.Time) (bool, error) {
+	worked, err := in.engine.Step(ctx, now)
+	if !errors.Is(err, keyring.ErrWrongMaster) || in.masters == nil {
+		return worked, err
+	}
+	masters, unreadable := in.masters()
+	if unreadable != nil {
+		return false, errors.Join(err, unreadable)
+	}
+	in.ring.Offer(masters...)
+	return in.engine.Step(ctx, now)
 }
 
 // repeat runs a step at once, then when woken or when every has passed; and again

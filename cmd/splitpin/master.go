@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/token"
 )
 
 type masterCommand struct {
 	New    masterNew    `cmd:"" help:"Write a new master key to a file."`
-	Change masterChange `cmd:"" help:"Wrap all data keys with a new master key. Nobody is signed out."`
+	Change masterChange `cmd:"" help:"Wrap all data keys with a new master key. Nobody is signed out, unless --compromised."`
 }
 
 type masterNew struct {
@@ -30,11 +34,13 @@ func (c *masterNew) Run(t terminal) error {
 
 type masterChange struct {
 	where
-	NewFile string `help:"File with the new master key, from 'splitpin master-key new'." required:"" placeholder:"FILE"`
+	NewFile     string `help:"File with the new master key, from 'splitpin master-key new'." required:"" placeholder:"FILE"`
+	Compromised bool   `help:"Strangers may know the old key: end every session, every sign-in under way and every signing key too."`
+	Yes         bool   `help:"With --compromised: do not ask."`
 }
 
-// Run re-wraps in one transaction. Servers that run go on with what they have in
-// memory; a start needs the new key from now on.
+// Run changes the master key in one transaction, while servers may be running. It
+// can be repeated: what was done is not done again.
 func (c *masterChange) Run(ctx context.Context, t terminal) error {
 	next, err := keyring.ReadMasterFile(c.NewFile)
 	if err != nil {
@@ -44,28 +50,90 @@ func (c *masterChange) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	development := conf.MasterKey == "" && conf.MasterKeyFile == ""
+	if !development && inside(c.NewFile, conf.Data) {
+		return fmt.Errorf("%s lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere", c.NewFile)
+	}
+	if _, err := os.Stat(filepath.Join(conf.Data, databaseFile)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database in %s yet: start with the new master key right away", conf.Data)
+	}
 	db, err := store.OpenSQLite(ctx, filepath.Join(conf.Data, databaseFile), store.Options{})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	var failed error
-	for _, old := range masters {
-		if failed = keyring.Rewrap(ctx, db, old, next, now()); failed == nil {
-			break
-		}
+
+	if c.Compromised {
+		err = c.replace(ctx, t, db, masters, next)
+	} else {
+		err = c.rewrap(ctx, t, db, masters, next)
 	}
-	if failed != nil {
-		return failed
+	if err != nil {
+		return err
 	}
-	development := filepath.Join(conf.Data, masterFile)
-	if _, err := os.Stat(development); err == nil && conf.MasterKeyFile == "" && conf.MasterKey == "" {
-		if err := replaceKey(development, next); err != nil {
-			return errors.Join(fmt.Errorf("the data keys are wrapped with the new master key, but %s still holds the old one: copy %s over it", development, c.NewFile), err)
-		}
+	if !development {
+		t.printf("Start servers with the new key from now on: master_key_file: %s\n", c.NewFile)
+		return nil
 	}
-	t.printf("All data keys are wrapped with the new master key. Servers that run go on.\nStart them with the new key from now on: master_key_file: %s\n", c.NewFile)
+	if err := replaceKey(filepath.Join(conf.Data, masterFile), next); err != nil {
+		return fmt.Errorf("the data has the new master key, but the file beside it still holds the old one; please repeat the command: %w", err)
+	}
+	t.printf("The key beside the data was replaced.\n")
 	return nil
+}
+
+// rewrap changes the key and nothing else. Servers that run go on with what they
+// have in memory; a start needs the new key.
+func (c *masterChange) rewrap(ctx context.Context, t terminal, db *store.SQLite, masters []keyring.Master, next keyring.Master) (err error) {
+	for _, old := range masters {
+		if err = keyring.Rewrap(ctx, db, old, next, now()); err == nil {
+			t.printf("All data keys are wrapped with the new master key. Nobody is signed out, and servers that run go on.\n")
+			return nil
+		}
+	}
+	return err
+}
+
+// replace ends everything that the old key protected. Servers that run notice
+// within a second: they refuse what was made before, and make nothing new until
+// they have the new key.
+func (c *masterChange) replace(ctx context.Context, t terminal, db *store.SQLite, masters []keyring.Master, next keyring.Master) error {
+	projects, err := db.Projects(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the projects: %w", err)
+	}
+	fmt.Fprintf(t.err, `Everything that the old master key protected ends at once, in every project:
+%s
+- Everybody is signed out, everywhere, and signs in again.
+- Sign-ins under way start again: codes in people's mail are good for nothing.
+- Every access, id and identity token made so far fails at each verifier as soon as it fetches the key set
+  again. Verifiers that keep a key for the life of their process (cotter-node, the Flutter package) refuse
+  everybody, AND BELIEVE THE OLD KEY, until they are restarted.
+- Servers that run answer nobody until they are started with the new key.
+Users, projects, their server secrets and the audit log stay.
+
+`, names(projects))
+	if !c.Yes && !confirmed(t, "End all of it?") {
+		return errors.New("nothing was changed")
+	}
+	done, err := token.Succeed(ctx, db, masters, next, now())
+	if err != nil {
+		return err
+	}
+	if done.Done {
+		t.printf("This was done before; nothing more was changed.\n")
+		return nil
+	}
+	t.printf("Every session, sign-in under way and signing key of %d projects ended. Restart the verifiers that keep keys now.\n", len(done.Projects))
+	return nil
+}
+
+func names(projects []*splitpin.Project) string {
+	var lines []string
+	for _, p := range projects {
+		lines = append(lines, fmt.Sprintf("  %s  %s", p.ID, p.Name()))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // replaceKey puts a key in the place of another by renaming, so that a crash

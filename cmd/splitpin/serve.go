@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,6 +38,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	var senders map[splitpin.Channel]delivery.Sender
 	if c.SMTP.Host != "" {
 		var err error
+		c.SMTP.MaxConns = outboxLoops * outboxWorkers
 		if senders, err = delivery.Open(delivery.Config{SMTP: c.SMTP}); err != nil {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				wrong.add("%s", line)
@@ -55,6 +57,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer in.Close()
+	in.masters = c.masters
 	if err := checkProjects(ctx, in, &c); err != nil {
 		return err
 	}
@@ -97,8 +100,10 @@ func checkProjects(ctx context.Context, in *installation, c *Config) error {
 }
 
 func (in *installation) ready(ctx context.Context) error {
-	_, err := in.store.Version(ctx)
-	return err
+	if _, err := in.store.Version(ctx); err != nil {
+		return err
+	}
+	return in.ring.Usable()
 }
 
 // A site is one listener and who answers on it.
@@ -114,7 +119,15 @@ func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *deli
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() { in.work(working, outbox, keepAudit, log); close(done) }()
-	defer func() { stopWork(); <-done }()
+	defer func() {
+		stopWork()
+		<-done
+		for _, s := range outbox.Senders {
+			if c, ok := s.(io.Closer); ok {
+				c.Close() // says goodbye to the mail server
+			}
+		}
+	}()
 
 	failed := make(chan error, len(sites))
 	servers := make([]*http.Server, len(sites))
