@@ -52,7 +52,7 @@ func newMint(b *testing.B) *mint {
 	}))
 	must(m.EnsureKeys(ctx, m.project, m.now))
 	m.user = &splitpin.User{Number: 5, ID: splitpin.NewUUID(), Project: number, Identifier: "ada@example.org", Kind: splitpin.Email, ProvedAt: m.now}
-	m.session = m.NewSession(m.project, m.user, 27805, "OTP", false, m.now)
+	m.session = m.NewSession(m.project, m.user, 27805, [16]byte{1}, "OTP", false, m.now)
 	return m
 }
 

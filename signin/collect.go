@@ -100,8 +100,8 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, e
 			if method == nil {
 				return splitpin.Writes{}, ErrMethod
 			}
-			s := e.tokens.NewSession(req.Project, u, numbers[0], method.AuthMethod(), req.Static, now)
-			s.Salt, s.AuthAt = salt, a.ProvedAt
+			s := e.tokens.NewSession(req.Project, u, numbers[0], salt, method.AuthMethod(), req.Static, now)
+			s.AuthAt = a.ProvedAt
 			s.Device, s.Network, s.Origin = req.By.Device, req.By.Network(), req.Origin
 			g.Session = s.Number
 			out = &Collected{Session: s, User: u, Attempt: a}

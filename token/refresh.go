@@ -1,7 +1,6 @@
 package token
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
@@ -97,17 +96,17 @@ func (s *Service) Live(session *splitpin.Session, now time.Time) bool {
 	return session.Live(now) && !s.ring.Destroyed(keyring.Refresh, session.KeyGeneration)
 }
 
-// NewSession returns a session that begins now, under the number given. The
+// NewSession returns a session that begins now, under the number and the random
+// salt given. It is pure but for the data key, so it may run inside a step. The
 // caller adds device, network and origin, and saves it. method is what tokens
 // name: "OTP". static is fixed for its life: see Session.Static.
-func (s *Service) NewSession(p *splitpin.Project, u *splitpin.User, number int64, method string, static bool, now time.Time) *splitpin.Session {
+func (s *Service) NewSession(p *splitpin.Project, u *splitpin.User, number int64, salt [16]byte, method string, static bool, now time.Time) *splitpin.Session {
 	session := &splitpin.Session{
-		Number: number, Project: p.Number, User: u.Number,
+		Number: number, Project: p.Number, User: u.Number, Salt: salt,
 		KeyGeneration: s.ring.Current(keyring.Refresh), Counter: 1,
 		Static: static, AuthMethod: method, AuthAt: now,
 		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(AbsoluteLife),
 	}
-	rand.Read(session.Salt[:])
 	session.IdleUntil = idleUntil(session, now)
 	return session
 }

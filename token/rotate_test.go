@@ -222,7 +222,7 @@ func TestANodeThatDidNotReloadStillVerifies(t *testing.T) {
 		t.Errorf("a token of the new key: %v", err)
 	}
 	u := ada(d.project)
-	late, err := stale.Mint(d.project, u, d.NewSession(d.project, u, 1, "OTP", false, d.now()))
+	late, err := stale.Mint(d.project, u, d.NewSession(d.project, u, 1, aSalt, "OTP", false, d.now()))
 	if err != nil {
 		t.Fatal(err)
 	}

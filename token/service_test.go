@@ -107,6 +107,9 @@ func (d *desk) newProject(t testing.TB, id string, standard bool) *splitpin.Proj
 	return p
 }
 
+// aSalt stands for the random one that the engine draws for each session.
+var aSalt = [16]byte{0x5a, 15: 0x17}
+
 func ada(p *splitpin.Project) *splitpin.User {
 	return &splitpin.User{
 		Number: 1 << 20, ID: splitpin.UUID{0x5b, 0x1f, 0x3a, 0x52, 6: 0x40, 8: 0x80, 15: 1}, Project: p.Number,
@@ -116,7 +119,7 @@ func ada(p *splitpin.Project) *splitpin.User {
 
 func (d *desk) mint(t testing.TB, p *splitpin.Project, u *splitpin.User) (Set, *splitpin.Session) {
 	t.Helper()
-	session := d.NewSession(p, u, 27805, "OTP", false, d.now())
+	session := d.NewSession(p, u, 27805, aSalt, "OTP", false, d.now())
 	set, err := d.Mint(p, u, session)
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +274,7 @@ func TestNoTokenNamesAnUnprovedAddress(t *testing.T) {
 			if !test.proved {
 				u.ProvedAt = time.Time{}
 			}
-			set, err := d.Mint(d.project, u, d.NewSession(d.project, u, 1, "OTP", false, start))
+			set, err := d.Mint(d.project, u, d.NewSession(d.project, u, 1, aSalt, "OTP", false, start))
 			if refused := errors.Is(err, ErrUnproved); refused != test.refused || refused && set != (Set{}) {
 				t.Errorf("Mint: got %v, refused should be %t", err, test.refused)
 			}
@@ -288,13 +291,13 @@ func TestMintRefusesWhatDoesNotBelongTogether(t *testing.T) {
 	mine, theirs := ada(d.project), ada(d.other)
 	second := ada(d.project)
 	second.Number++
-	if _, err := d.Mint(d.project, theirs, d.NewSession(d.project, mine, 1, "OTP", false, start)); err == nil {
+	if _, err := d.Mint(d.project, theirs, d.NewSession(d.project, mine, 1, aSalt, "OTP", false, start)); err == nil {
 		t.Error("a user of another project")
 	}
-	if _, err := d.Mint(d.project, mine, d.NewSession(d.other, theirs, 1, "OTP", false, start)); err == nil {
+	if _, err := d.Mint(d.project, mine, d.NewSession(d.other, theirs, 1, aSalt, "OTP", false, start)); err == nil {
 		t.Error("a session of another project")
 	}
-	if _, err := d.Mint(d.project, second, d.NewSession(d.project, mine, 1, "OTP", false, start)); err == nil {
+	if _, err := d.Mint(d.project, second, d.NewSession(d.project, mine, 1, aSalt, "OTP", false, start)); err == nil {
 		t.Error("a session of another user")
 	}
 }
@@ -672,7 +675,7 @@ func TestSessionInJTI(t *testing.T) {
 func TestRefreshTokenIsGenuineForOneSessionOnly(t *testing.T) {
 	d := newDesk(t)
 	u := ada(d.project)
-	session := d.NewSession(d.project, u, 27805, "OTP", false, start)
+	session := d.NewSession(d.project, u, 27805, aSalt, "OTP", false, start)
 	text, err := d.RefreshToken(session)
 	if err != nil {
 		t.Fatal(err)
@@ -725,7 +728,7 @@ func TestRefreshTokenIsGenuineForOneSessionOnly(t *testing.T) {
 	if _, err := d.DecideRefresh(d.project, session, presented, start); !errors.Is(err, splitpin.ErrUnavailable) {
 		t.Errorf("an unknown generation: %v", err)
 	}
-	ended := d.NewSession(d.project, u, 27805, "OTP", false, start)
+	ended := d.NewSession(d.project, u, 27805, [16]byte{1}, "OTP", false, start)
 	ended.RevokedAt = start
 	if got, _ := d.DecideRefresh(d.project, ended, presented, start); got != Forged {
 		t.Errorf("a forged token for an ended session: %s, want forged, which is charged", got)
@@ -735,12 +738,8 @@ func TestRefreshTokenIsGenuineForOneSessionOnly(t *testing.T) {
 func TestNewSession(t *testing.T) {
 	d := newDesk(t)
 	u := ada(d.project)
-	rotating, static := d.NewSession(d.project, u, 5, "OTP", false, start), d.NewSession(d.project, u, 6, "OTP", true, start)
-	if rotating.Salt == static.Salt || rotating.Salt == [16]byte{} {
-		t.Error("the salts are not random")
-	}
-	rotating.Salt = [16]byte{}
-	want := splitpin.Session{Number: 5, Project: d.project.Number, User: u.Number, KeyGeneration: 1, Counter: 1, AuthMethod: "OTP", AuthAt: start,
+	rotating, static := d.NewSession(d.project, u, 5, aSalt, "OTP", false, start), d.NewSession(d.project, u, 6, aSalt, "OTP", true, start)
+	want := splitpin.Session{Number: 5, Salt: aSalt, Project: d.project.Number, User: u.Number, KeyGeneration: 1, Counter: 1, AuthMethod: "OTP", AuthAt: start,
 		CreatedAt: start, UsedAt: start, IdleUntil: start.Add(30 * 24 * time.Hour), ExpiresAt: start.Add(90 * 24 * time.Hour)}
 	if *rotating != want {
 		t.Errorf("got %+v\nwant %+v", *rotating, want)
@@ -839,7 +838,7 @@ func TestEnsureKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := ada(p)
-	if _, err := d.Mint(p, u, d.NewSession(p, u, 1, "OTP", false, start)); !errors.Is(err, splitpin.ErrUnavailable) {
+	if _, err := d.Mint(p, u, d.NewSession(p, u, 1, aSalt, "OTP", false, start)); !errors.Is(err, splitpin.ErrUnavailable) {
 		t.Errorf("a project without keys: %v", err)
 	}
 	if _, _, err := d.KeySet(p); !errors.Is(err, splitpin.ErrUnavailable) {
@@ -922,7 +921,7 @@ func TestKeysAreBoundToTheirProject(t *testing.T) {
 func TestWhileKeysAreReloaded(t *testing.T) {
 	d := newDesk(t)
 	u := ada(d.project)
-	session := d.NewSession(d.project, u, 27805, "OTP", false, start)
+	session := d.NewSession(d.project, u, 27805, aSalt, "OTP", false, start)
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	for range 2 {
