@@ -103,6 +103,10 @@ func TestLists(t *testing.T) {
 		{"https://shop.example", "https://shop.example@evil.example", false},
 		{"https://shop.example", "https://evil.example#@shop.example", false},
 		{"https://shop.example", "https:shop.example", false},
+		// Go makes these i and k; browsers go to another name, xn--…, with the first.
+		{"https://kiosk.example", "https://k\u0130osk.example", false},
+		{"https://kiosk.example", "https://k%C4%B0osk.example", false},
+		{"https://kiosk.example", "https://\u212aiosk.example", false},
 		{"https://shop.example", "shop://shop.example", false},
 		{"http://localhost:3000", "http://localhost:3000/x", true},
 		{"http://localhost:3000", "http://localhost", false},

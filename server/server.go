@@ -101,6 +101,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refusal(rec, r, errHost)
 		return
 	}
+	// ServeMux leaves the path of a CONNECT as it is, and for one like /p//v1/keys
+	// finds a pattern without a value for its wildcard; reading that panics.
+	if r.Method == http.MethodConnect {
+		s.refusal(rec, r, errRoute)
+		return
+	}
 	s.mux.ServeHTTP(rec, r)
 }
 

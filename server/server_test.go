@@ -450,6 +450,17 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// We are no proxy: a CONNECT is refused before its path is looked at.
+func TestConnect(t *testing.T) {
+	h := newHouse(t)
+	for path, key := range map[string]string{"/p//v1/nothing-here": "code", "/p//api/v0/user": "msg", "/v1/nothing-here": "code"} {
+		w := h.do(ask{method: "CONNECT", path: path})
+		if body := into[map[string]any](t, w, 404); body[key] == nil {
+			t.Errorf("%s: got %v, want the error in the shape of its face", path, body)
+		}
+	}
+}
+
 func TestLoopbackHosts(t *testing.T) {
 	e := &edge.Edge{PublicURL: &url.URL{Scheme: "http", Host: "localhost:8080"}, Loopback: true}
 	for host, want := range map[string]bool{"localhost:8080": true, "127.0.0.1:8080": true, "[::1]:8080": true,
