@@ -248,13 +248,6 @@ func (d *dev) defaultProject(t *testing.T) *project {
 	return &project{dev: d, id: info.ID, origin: d.demo, isDefault: true}
 }
 
-// set changes settings of the project, and waits until the running server
-// answers for it again.
-func (p *project) set(t *testing.T, args ...string) {
-	t.Helper()
-	p.command(t, append([]string{"project", "set", p.id}, args...)...)
-}
-
 // known waits until the running server has noticed the project.
 func (p *project) known(t *testing.T) {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -361,14 +360,32 @@ func TestWebSDKDoubleClick(t *testing.T) {
 	}
 }
 
-// A refusal by get_identity reaches the promise as the SDK's users know it.
-func TestWebSDKRefusedCode(t *testing.T) {
-	d := startDev(t)
-	p := d.createProject(t, "Shop", "http://127.0.0.1:1")
-	answer, body := call(t, "POST", p.cotter()+"/verify/get_identity?oauth_token=true", http.Header{"API_KEY_ID": {p.id}, "Origin": {"http://127.0.0.1:1"}},
-		map[string]any{"code_verifier": strings.Repeat("a", 56), "authorization_code": strings.Repeat("A", 43), "challenge_id": 1, "redirect_url": "http://127.0.0.1:1"})
-	refusal := decode[map[string]any](t, body)
-	if answer.StatusCode < 400 || answer.StatusCode >= 500 || refusal["msg"] == "" || refusal["type"] != "" {
-		t.Errorf("an unknown code: got %s %s, want 4xx with msg and an empty type", answer.Status, body)
+// The code was right, and the site took too long to redeem it: the promise
+// rejects with our answer as the SDK's users know it, and the form offers the way
+// back.
+func TestWebSDKRefusedGrant(t *testing.T) {
+	clock := newClock(t)
+	d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
+	p := d.createProject(t, "Shop", c.URL)
+	page := b.open(t, c.page(p))
+	form := page.signIn(p)
+	form.giveAddress("ada@example.org")
+	release := b.hold("POST", "/p/"+p.id+"/api/v0/verify/get_identity")
+	defer release()
+	form.giveCode(d.code(t, "ada@example.org"))
+	form.awaitText("#status-title", says(t, "finishing.title"))
+	clock.set(t, 11*time.Minute)
+	release()
+	page.await("the promise is settled", `outcome.state !== "pending"`)
+	o := page.outcome()
+	if o.State != "rejected" {
+		t.Fatalf("the promise is %s, want rejected", o.State)
 	}
+	refusal := decode[map[string]any](t, []byte(o.Error)) // the Response's data
+	if said, _ := refusal["msg"].(string); said == "" || refusal["type"] != "" {
+		t.Errorf("rejected with %s, want msg and an empty type", o.Error)
+	}
+	form.awaitText("#status-title", says(t, "unfinished.title"))
+	form.click("#status-action")
+	form.awaitText("#address-screen", says(t, "address.lead"))
 }
