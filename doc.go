@@ -12,24 +12,54 @@
 //	           │  └─▶ outbox ─▶ sender │                      └─▶ refresh: same session, next token
 //	           └── limits, audit ──────┘
 //
-// To read the code along that line:
+// To read the code along that line, with "file: function" to look for:
 //
-//  1. A face of package server translates a request and calls the engine:
-//     server/v1.go for our own pages and SDK, server/cotter for Cotter's.
-//  2. signin.Engine.Start charges the limits, asks the method (signin/code) how
-//     to begin, and saves the attempt, its [Message] and an [AuditEvent] in one
-//     commit. Nothing is sent inside the request.
-//  3. delivery.Outbox takes the message, derives the code, which is stored
-//     nowhere, and hands it to a sender.
-//  4. signin.Engine.Answer charges a try before it looks at the answer. The
-//     first right one proves the attempt, finds or creates the [User] through
-//     package account, and leaves a [Grant].
-//  5. signin.Engine.Collect spends the grant and opens a session; package token
-//     signs what the app gets, after the commit.
-//  6. signin.Engine.Refresh moves the session's counter; the refresh token is
-//     derived from it.
-//  7. Package client, in somebody else's backend, verifies the access token and
-//     turns it into a user of that backend's own database.
+// Start. The page (web/src/form.ts) posts an address to /v1/attempts.
+//
+//   - server/routes.go: Server.v1 is the table of routes; server/server.go: Server.call
+//     resolves the project, and server/v1.go: Server.startAttempt translates.
+//   - signin/start.go: Engine.Start asks the method how to begin (signin/code/code.go:
+//     Email.Begin), charges the limits (signin/limits.go: Engine.chargeStart), and saves
+//     the attempt, its [Message] and an [AuditEvent] in one commit. Nothing is sent
+//     inside the request, and nothing in the answer depends on whether there is such a
+//     user.
+//
+// Send. The code is stored nowhere.
+//
+//   - cmd/splitpin/installation.go: installation.work runs everything that happens
+//     without a request; the engine itself starts no goroutine.
+//   - delivery/outbox.go: Outbox.Step claims the message and asks signin/engine.go:
+//     Engine.Secret for the code, which signin/code/code.go: Email.Secret derives.
+//   - delivery/template.go: Templates.Render writes the mail; delivery/smtp.go: SMTP.Send
+//     hands it over.
+//
+// Answer. The page posts what the person typed.
+//
+//   - signin/answer.go: Engine.Answer charges a try before it looks at the answer, in the
+//     commit that would spend the attempt. signin/answer.go: decideAnswer is the rule.
+//   - The first right answer proves the attempt, finds or creates the [User]
+//     (account/user.go: Prove) and leaves a [Grant]: the authorization code, of which
+//     the database keeps a hash.
+//
+// Collect. Whoever holds the code and the verifier gets the session.
+//
+//   - signin/collect.go: Engine.Collect spends the grant and opens the [Session];
+//     signin/collect.go: decideCollect is the rule.
+//   - token/mint.go: Service.Mint signs, after the commit. A token names an address only
+//     if that person proved it.
+//
+// Stay. The refresh token is derived from the session's counter.
+//
+//   - signin/session.go: Engine.Refresh moves the session on;
+//     token/refresh.go: Service.DecideRefresh tells a race of tabs from theft.
+//
+// Log in. In somebody else's backend, which shares nothing with us but public
+// keys:
+//
+//   - client/verifier.go: Verifier.Verify checks the access token offline;
+//     client/site.go: Site.Login turns it into a user of that backend's own database.
+//
+// Cotter's clients enter by server/cotter/face.go, and meet the same engine.
 //
 // # A step of the engine
 //

@@ -253,3 +253,31 @@ func TestDecisions(t *testing.T) {
 	maps.DeleteFunc(listed, func(name string, _ []string) bool { return !strings.Contains(name, "/") }) // npm and Python packages
 	differ(t, "dependency", imported, index, listed)
 }
+
+// TestDocFollowsTheCode holds the files and functions that doc.go names against
+// the code.
+func TestDocFollowsTheCode(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(file.Doc.Text()), " ")
+	for _, path := range regexp.MustCompile(`[\w/]+\.(?:go|ts)\b`).FindAllString(text, -1) {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("doc.go names %s, which is not there", path)
+		}
+	}
+	named := regexp.MustCompile(`([\w/]+\.go): (?:(\w+)\.)?(\w+)`).FindAllStringSubmatch(text, -1)
+	if len(named) < 15 {
+		t.Errorf("only %d functions found in doc.go: does this test still see them?", len(named))
+	}
+	for _, m := range named {
+		declaration := `(?m)^func ` + m[3] + `\(`
+		if m[2] != "" {
+			declaration = `(?m)^func \((?:\w+ )?\*?` + m[2] + `\) ` + m[3] + `\(`
+		}
+		if !regexp.MustCompile(declaration).MatchString(read(t, m[1])) {
+			t.Errorf("doc.go names %s %s in %s, which is not there", m[2], m[3], m[1])
+		}
+	}
+}
