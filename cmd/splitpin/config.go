@@ -40,6 +40,7 @@ type Config struct {
 	SMTP      delivery.SMTPConfig
 	LogLevel  string        // debug, info, warn or error; empty: info
 	LogFormat string        // text or json; empty: text
+	Drain     time.Duration // how long to go on serving when asked to end, not ready any more; zero: end at once
 	AuditDays time.Duration // how long audit events are kept; zero: 400 days
 }
 
@@ -114,6 +115,12 @@ var settings = []setting{
 	{key: "smtp.helo", apply: text(func(c *Config) *string { return &c.SMTP.HELO })},
 	{key: "log.level", apply: text(func(c *Config) *string { return &c.LogLevel })},
 	{key: "log.format", apply: text(func(c *Config) *string { return &c.LogFormat })},
+	{key: "drain", apply: func(c *Config, v string) (err error) {
+		if c.Drain, err = time.ParseDuration(v); err != nil || c.Drain < 0 || c.Drain > 5*time.Minute {
+			return errors.New("must be a duration like 10s, at most 5m")
+		}
+		return nil
+	}},
 	{key: "audit_days", apply: func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 {

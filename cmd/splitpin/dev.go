@@ -95,7 +95,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 
 	welcome(t, d.Data, p, public, demoURL, inboxURL)
 	senders := map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: inbox}
-	err = serve(ctx, log, in, in.outbox(senders, log), c.AuditDays,
+	err = serve(ctx, log, in, in.outbox(senders, log), c,
 		site{handler, listener, handler.Drain}, site{demo, demoListener, nil})
 	if err == nil {
 		t.printf("\nStopped. Everything is kept in %s.\n", d.Data)

@@ -47,11 +47,17 @@ type terminal struct {
 func (t terminal) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal asks to end, a second one ends
-	code := run(ctx, terminal{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
-	stop()
-	os.Exit(code)
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // the first signal asks to end, a second one ends
+		<-signals
+		stop()
+		<-signals
+		fmt.Fprintln(os.Stderr, "splitpin: ended at once")
+		os.Exit(1)
+	}()
+	os.Exit(run(ctx, terminal{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
 // run is main without the process. It returns the exit status: 0 when all went

@@ -14,6 +14,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("SPLITPIN_TEST_RUN_MAIN") != "" { // as the program: see started
+		os.Unsetenv("SPLITPIN_TEST_RUN_MAIN")
+		main()
+		return
+	}
 	testscript.Main(m, map[string]func(){"splitpin": main})
 }
 

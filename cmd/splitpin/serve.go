@@ -82,7 +82,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	if len(in.engine.Projects()) == 0 {
 		log.Warn("there is no project yet: make one with 'splitpin project create'")
 	}
-	return serve(ctx, log, in, in.outbox(senders, log), c.AuditDays, site{handler, listener, handler.Drain})
+	return serve(ctx, log, in, in.outbox(senders, log), c, site{handler, listener, handler.Drain})
 }
 
 // checkProjects refuses what serve must not serve.
@@ -113,12 +113,13 @@ type site struct {
 	drain    func() // before it stops; nil: nothing
 }
 
-// serve runs sites and background work until ctx ends, then gives requests ten
-// seconds to end and lets the outbox finish its batch.
-func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *delivery.Outbox, keepAudit time.Duration, sites ...site) error {
+// serve runs sites and background work until ctx ends. Then the sites say that they
+// are not ready and serve on for c.Drain, so that a load balancer notices; then
+// requests get ten seconds to end, and the outbox finishes its batch.
+func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *delivery.Outbox, c Config, sites ...site) error {
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
-	go func() { in.work(working, outbox, keepAudit, log); close(done) }()
+	go func() { in.work(working, outbox, c.AuditDays, log); close(done) }()
 	defer func() {
 		stopWork()
 		<-done
@@ -143,17 +144,24 @@ func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *deli
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
+		for _, s := range sites {
+			if s.drain != nil {
+				s.drain()
+			}
+		}
+		select {
+		case <-time.After(c.Drain):
+		case err = <-failed:
+			err = fmt.Errorf("serving: %w", err)
+		}
 	case err = <-failed:
 		err = fmt.Errorf("serving: %w", err)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	for i, s := range sites {
-		if s.drain != nil {
-			s.drain()
-		}
-		if e := servers[i].Shutdown(ending); e != nil {
-			servers[i].Close()
+	for _, s := range servers {
+		if s.Shutdown(ending) != nil {
+			s.Close()
 		}
 	}
 	return err
