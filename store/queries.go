@@ -35,7 +35,8 @@ type table[R any] struct {
 	// same is put for a record none of whose indexed columns changed; it matches
 	// no row where one did. An UPDATE that names an indexed column rewrites the
 	// index even when nothing changed, which would cost a page or two for each
-	// refresh of a session. Nil where nothing but the key is indexed.
+	// refresh of a session. Nil where nothing but the key is indexed, or where what is
+	// indexed changes each time anyway.
 	same *query
 
 	bumps bool // Store.Version tells about its changes
@@ -99,7 +100,7 @@ var (
 	sessions = newTable("sessions", sessionColumns, 1, "of_user revoked_at",
 		`number project of_user salt key_generation counter older_counter older_at newer_counter newer_at static
 		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at`)
-	messages = newTable("messages", messageColumns, 1, "due_at sent_at given_up_at",
+	messages = newTable("messages", messageColumns, 1, "", // whoever saves one changes an indexed column
 		`number project attempt sequence channel recipient template locale created_at expires_at
 		tries due_at sent_at given_up_at reason`)
 	auditEvents = newTable("audit_events", auditEventColumns, 1, "",
