@@ -61,7 +61,7 @@ func New(o Options) *Server {
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.pattern, r.handle)
 	}
-	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Engine: o.Edge.Engine, Tokens: o.Tokens, People: o.People})
+	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Tokens: o.Tokens, People: o.People})
 	s.cotter.Register(s.mux)
 	return s
 }

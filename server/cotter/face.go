@@ -35,11 +35,9 @@ import (
 	"github.com/splitpin/splitpin/token"
 )
 
-// Options are what a Face is made of. Edge, Engine, Tokens and People are
-// required.
+// Options are what a Face is made of. All of it is required.
 type Options struct {
 	Edge   *edge.Edge
-	Engine *signin.Engine
 	Tokens *token.Service
 	People *account.Directory
 }
@@ -54,7 +52,7 @@ type Face struct {
 
 // New returns a Face.
 func New(o Options) *Face {
-	return &Face{edge: o.Edge, engine: o.Engine, tokens: o.Tokens, people: o.People}
+	return &Face{edge: o.Edge, engine: o.Edge.Engine, tokens: o.Tokens, people: o.People}
 }
 
 // apiBase is where Cotter's API stands below a base path. iOS puts it there
