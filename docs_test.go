@@ -97,18 +97,36 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 				continue
 			}
-			if target.Scheme != "" || target.Path == "" {
+			if target.Scheme != "" {
 				continue
 			}
 			checked++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(target.Path))); err != nil {
+			file := path
+			if target.Path != "" {
+				file = filepath.Join(filepath.Dir(path), filepath.FromSlash(target.Path))
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s, which is not there", path, target.Path)
+			} else if target.Fragment != "" && !anchors(t, file)[target.Fragment] {
+				t.Errorf("%s links to #%s of %s, which is no heading there", path, target.Fragment, file)
 			}
 		}
 	}
 	if checked < 20 {
 		t.Errorf("only %d links found: does this test still see them?", checked)
 	}
+}
+
+// anchors returns what can follow # in a link to a document: its headings, in
+// lower case, with hyphens for spaces and without punctuation.
+func anchors(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(read(t, path), -1) {
+		plain := regexp.MustCompile(`[^\p{L}\p{N}\- _]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		found[strings.ReplaceAll(plain, " ", "-")] = true
+	}
+	return found
 }
 
 // TestErrorCodes holds docs/errors.md against every Error that the program
