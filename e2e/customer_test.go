@@ -25,7 +25,7 @@ var customerPage = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Shop</title></head>
 <body>
 <h1>Shop</h1>
-<div id="cotter-form-container" style="width: {{.Width}}; height: 500px"></div>
+<div id="cotter-form-container" style="width: {{.Width}}; height: {{.Height}}"></div>
 <script src="/cotter.min.js"></script>
 <script>
 Cotter.CotterEnum.BackendURL = {{.API}};
@@ -53,13 +53,14 @@ func startCustomer(t *testing.T) *customer {
 	})
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		width := r.FormValue("width")
+		// 300 by 300 is what the SDK's manual recommends.
+		width, height := r.FormValue("width"), "500px"
 		if width == "" {
-			width = "300px"
+			width, height = "300px", "300px"
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		err := customerPage.Execute(w, map[string]any{
-			"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"), "Width": template.CSS(width),
+			"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"), "Width": template.CSS(width), "Height": template.CSS(height),
 		})
 		if err != nil {
 			t.Error(err)
