@@ -332,7 +332,7 @@ func TestKeySet(t *testing.T) {
 	}
 	minted, _ := d.mint(t, d.project, ada(d.project))
 	for _, token := range []splitpin.Secret{minted.AccessToken, minted.IDToken} {
-		signed, err := jose.ParseSigned(token.Reveal(), []jose.SignatureAlgorithm{jose.ES256})
+		signed, err := jose.ParseSignedCompact(token.Reveal(), []jose.SignatureAlgorithm{jose.ES256})
 		if err != nil {
 			t.Fatal(err)
 		}
