@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
@@ -84,19 +87,22 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	})
 	inboxURL := public.JoinPath("inbox")
 	inboxURL.RawQuery = url.Values{"token": {token}}.Encode()
+	key := perRunToken()
+	demoLink := demoURL.JoinPath("/")
+	demoLink.RawQuery = url.Values{"token": {key}}.Encode()
 	demo, err := shop.New(ctx, shop.Config{
 		ServerURL: public.String(), ProjectID: p.ID, Issuer: in.tokens.Issuer(p), URL: demoURL.String(),
-		Database: filepath.Join(d.Data, demoFile), InboxURL: inboxURL.String(), Log: log,
+		Database: filepath.Join(d.Data, demoFile), InboxURL: demoURL.JoinPath("inbox").String(), Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the demo: %w", err)
 	}
 	defer demo.Close()
 
-	welcome(t, d.Data, p, public, demoURL, inboxURL)
+	welcome(t, d.Data, p, public, demoLink, inboxURL)
 	senders := map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: inbox}
 	err = serve(ctx, log, in, in.outbox(senders, log), c,
-		site{handler, listener, handler.Drain}, site{demo, demoListener, nil})
+		site{handler, listener, handler.Drain}, site{door(demo, demoURL.Host, key, inboxURL.String()), demoListener, nil})
 	if err == nil {
 		t.printf("\nStopped. Everything is kept in %s.\n", d.Data)
 	}
@@ -158,6 +164,39 @@ func developmentProject(ctx context.Context, in *installation, demo string) (*sp
 		return nil, err
 	}
 	return in.engine.Project("")
+}
+
+// doorCookie tells that a browser opened the printed link of the demo.
+const doorCookie = "splitpin_demo"
+
+// door stands before the demo. Everybody on this machine may look at the demo, so
+// its pages must not hold the token of the inbox; its link to the inbox leads
+// through here, and on only in a browser that opened the printed link, which holds
+// key, before.
+func door(demo http.Handler, host, key, inbox string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		toInbox, token := r.URL.Path == "/inbox", r.URL.Query().Get("token")
+		if !strings.EqualFold(r.Host, host) || r.Method != http.MethodGet || !toInbox && (r.URL.Path != "/" || token == "") {
+			demo.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("Cache-Control", "no-store")
+		same := func(text string) bool { return subtle.ConstantTimeCompare([]byte(text), []byte(key)) == 1 }
+		cookie, err := r.Cookie(doorCookie)
+		switch {
+		case !toInbox && same(token):
+			// Lax, so that the cookie is there after a link in a mail led back here.
+			http.SetCookie(w, &http.Cookie{Name: doorCookie, Value: key, Path: "/inbox", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			fallthrough
+		case !toInbox: // a link of yesterday's run: the demo is there all the same
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		case err == nil && same(cookie.Value):
+			http.Redirect(w, r, inbox, http.StatusSeeOther)
+		default:
+			http.Error(w, "The inbox shows every code, so it needs the link that splitpin dev printed: open that one.", http.StatusForbidden)
+		}
+	})
 }
 
 func perRunToken() string {
