@@ -78,7 +78,7 @@ var buildWithClock = sync.OnceValues(func() (string, error) {
 	if changed == string(source) {
 		return "", errors.New("time.Now does not look as expected in this version of Go")
 	}
-	dir, err := os.MkdirTemp("", "splitpin-e2e-clock-")
+	dir, err := os.MkdirTemp(scratch, "clock-")
 	if err != nil {
 		return "", err
 	}

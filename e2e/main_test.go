@@ -15,6 +15,7 @@ import (
 // What the tests run. Set once by TestMain.
 var (
 	root      string // of the repository
+	scratch   string // a folder for what is built; gone when all tests are done
 	built     string // splitpin, as anyone would build it
 	backend   string // examples/go, likewise
 	chromium  string
@@ -46,13 +47,13 @@ func run(m *testing.M) (int, error) {
 	if err := find(); err != nil {
 		return 1, err
 	}
-	dir, err := os.MkdirTemp("", "splitpin-e2e-")
-	if err != nil {
+	var err error
+	if scratch, err = os.MkdirTemp("", "splitpin-e2e-"); err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
-	built = filepath.Join(dir, "splitpin")
-	backend = filepath.Join(dir, "backend")
+	defer os.RemoveAll(scratch)
+	built = filepath.Join(scratch, "splitpin")
+	backend = filepath.Join(scratch, "backend")
 	for out, pkg := range map[string]string{built: "./cmd/splitpin", backend: "./examples/go"} {
 		if err := build(out, pkg); err != nil {
 			return 1, err
