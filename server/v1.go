@@ -108,7 +108,7 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 	a := s.Attempt
 	out := api.Attempt{
 		ID: a.ID.String(), Method: a.Method, Purpose: string(a.Purpose), Identifier: a.Identifier,
-		State: state(a, now), TriesLeft: a.MaxTries - a.Tries,
+		State: state(a, now), TriesLeft: max(0, a.MaxTries-a.Tries),
 		ExpiresIn: edge.Seconds(a.ExpiresAt.Sub(now)), ResendIn: -1,
 	}
 	if s.Form.CodeLength > 0 {

@@ -93,27 +93,28 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			}
 			return e.audited(w, numbers[1], now, a, h.By, verdict.audit())
 		}
+		if verdict.charged() {
+			return splitpin.Writes{Put: []splitpin.Record{a}}, nil
+		}
 		return splitpin.Writes{}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("answering an attempt: %w", err)
 	}
-	return e.answered(ctx, now, verdict, a)
+	return e.answered(now, verdict, a)
 }
 
 // answered turns the verdict into what the starter is told, after the commit.
-func (e *Engine) answered(ctx context.Context, now time.Time, verdict answerVerdict, a *splitpin.Attempt) (*Granted, error) {
+func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Attempt) (*Granted, error) {
 	switch verdict {
 	case answerUnknown:
 		return nil, ErrUnknown
-	case answerOver:
+	case answerOver, answerMissed:
 		return nil, ErrOver
 	case answerTooMany:
 		return nil, ErrTries
 	case answerWrong, answerLast:
-		if _, _, err := e.store.Take(ctx, now, guard(1)); err != nil {
-			return nil, fmt.Errorf("counting a wrong answer: %w", err)
-		}
+		e.balance.Add(1)
 		if verdict == answerLast {
 			return nil, ErrTries
 		}
@@ -121,9 +122,7 @@ func (e *Engine) answered(ctx context.Context, now time.Time, verdict answerVerd
 		wrong.TriesLeft = a.MaxTries - a.Tries
 		return nil, &wrong
 	case answerRight:
-		if _, _, err := e.store.Take(ctx, now, guard(-1)); err != nil {
-			return nil, fmt.Errorf("counting a right answer: %w", err)
-		}
+		e.balance.Add(-1)
 	}
 	code, err := e.grantCode(a)
 	if err != nil {
@@ -172,7 +171,11 @@ const (
 	answerLast // wrong, and that was the last try
 	answerRight
 	answerRepeated // right again, while the grant lives
+	answerMissed   // wrong, after the attempt was proved
 )
+
+// charged reports whether a try was charged that nothing else saves.
+func (v answerVerdict) charged() bool { return v == answerRepeated || v == answerMissed }
 
 func (v answerVerdict) audit() string {
 	switch v {
@@ -193,10 +196,14 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, check func() bool) answerV
 	case !a.DeniedAt.IsZero():
 		return answerTooMany
 	case !a.ProvedAt.IsZero():
-		if a.CollectedAt.IsZero() && now.Before(a.ProvedAt.Add(grantLifetime)) && check() {
+		if !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) || a.Tries >= 2*a.MaxTries {
+			return answerOver
+		}
+		a.Tries++ // as many again as before the proof
+		if check() {
 			return answerRepeated
 		}
-		return answerOver
+		return answerMissed
 	case !now.Before(a.ExpiresAt):
 		return answerOver
 	case a.Tries >= a.MaxTries:

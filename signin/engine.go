@@ -29,7 +29,8 @@ type Engine struct {
 	wake    func()
 
 	projects atomic.Pointer[directory]
-	guarded  atomic.Bool // wrong answers outrun right ones over the whole installation
+	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
+	guarded  atomic.Bool  // wrong answers outrun right ones over the whole installation
 }
 
 // Options are what an Engine is made of. Store, Ring, Tokens and Methods are
@@ -76,11 +77,11 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 // Step does what is due: it notices projects and keys that another process
 // changed, and whether the installation is being guessed at. Call it about once
 // a second.
-func (e *Engine) Step(ctx context.Context, _ time.Time) (worked bool, err error) {
+func (e *Engine) Step(ctx context.Context, now time.Time) (worked bool, err error) {
 	if err := e.refreshIfChanged(ctx); err != nil {
 		return false, err
 	}
-	return false, e.watchGuard(ctx)
+	return false, e.watchGuard(ctx, now.UTC().Truncate(time.Microsecond))
 }
 
 // Methods returns the names of the methods, sorted.

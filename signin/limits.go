@@ -129,15 +129,36 @@ func guard(cost int) splitpin.Charge {
 	return splitpin.Charge{Key: splitpin.LimitKey("guard", ""), Burst: guardBurst, Period: guardPeriod, Cost: cost}
 }
 
-// watchGuard asks whether one more wrong answer would exceed the guard. Once it
-// was exceeded, half of it must be free again: otherwise it would open for a
-// moment every few seconds, and who waits for that would go on.
-func (e *Engine) watchGuard(ctx context.Context) error {
+// watchGuard tells the other nodes how many more wrong answers than right ones
+// came here since the last time, and learns whether there are too many over all
+// of them. Answers themselves only count in memory: one row that each of them
+// changed would be one that all of them wait for.
+//
+// Once the guard was exceeded, half of it must be free again: otherwise it would
+// open for a moment every few seconds, and who waits for that would go on.
+func (e *Engine) watchGuard(ctx context.Context, now time.Time) error {
+	news := e.balance.Swap(0)
+	if news != 0 {
+		refused, _, err := e.store.Take(ctx, now, guard(int(news)))
+		if err != nil || refused >= 0 {
+			e.balance.Add(min(news, guardBurst/2)) // told again when there is room
+		}
+		if err != nil {
+			return fmt.Errorf("telling the guard: %w", err)
+		}
+		if refused >= 0 {
+			e.guarded.Store(true)
+			return nil
+		}
+	}
 	room := 1
 	if e.guarded.Load() {
 		room = guardBurst / 2
 	}
-	refused, _, err := e.store.Take(ctx, e.moment(), guard(room), guard(-room))
+	refused, _, err := e.store.Take(ctx, now, guard(room))
+	if err == nil && refused < 0 {
+		_, _, err = e.store.Take(ctx, now, guard(-room)) // it was a question
+	}
 	if err != nil {
 		return fmt.Errorf("asking the guard: %w", err)
 	}
