@@ -36,11 +36,11 @@ func startSites(t *testing.T, p *project, app string) []site {
 	}
 	database := func() string { return filepath.Join(t.TempDir(), "users.db") }
 	env := func() []string {
-		return []string{"PORT={port}", "API_KEY_ID=" + p.id, "SPLITPIN_URL=" + p.url, "ISSUER=" + p.issuer(), "APP_ORIGIN=" + app, "SESSION_SECRET=" + secret, "DATABASE=" + database()}
+		return []string{"PORT={port}", "API_KEY_ID=" + p.id, "LOGIN_URL=" + p.url, "LOGIN_ISSUER=" + p.issuer(), "APP_ORIGIN=" + app, "SESSION_SECRET=" + secret, "DATABASE=" + database()}
 	}
 	return []site{
 		start("Go", "", t.TempDir(),
-			[]string{"SPLITPIN_URL=" + p.url, "SPLITPIN_PROJECT=" + p.id, "SPLITPIN_ISSUER=" + p.issuer(), "SHOP_URL={url}", "SHOP_LISTEN={addr}", "SHOP_DATABASE=" + database()}, backend),
+			[]string{"LOGIN_URL=" + p.url, "API_KEY_ID=" + p.id, "LOGIN_ISSUER=" + p.issuer(), "SHOP_URL={url}", "SHOP_LISTEN={addr}", "SHOP_DATABASE=" + database()}, backend),
 		start("Express", app, filepath.Join(root, "examples/express"), env(), node, "server.js"),
 		start("Flask", app, filepath.Join(root, "examples/flask"), env(), python, "app.py"),
 	}

@@ -22,12 +22,12 @@ const port = Number(process.env.PORT || 3005);
 
 // Where Splitpin runs, and the project this backend belongs to. `splitpin dev`
 // prints both.
-const splitpinURL = (process.env.SPLITPIN_URL || "http://localhost:8080").replace(/\/+$/, "");
+const splitpinURL = (process.env.LOGIN_URL || "http://localhost:8080").replace(/\/+$/, "");
 const project = required("API_KEY_ID", "the project's key; `splitpin dev` prints it");
 
 // The issuer that the project's tokens name: Splitpin's own URL for the default
 // project, that with /p/API_KEY_ID for others. `splitpin project show` prints it.
-const issuer = process.env.ISSUER || splitpinURL;
+const issuer = process.env.LOGIN_ISSUER || splitpinURL;
 
 // The one origin whose pages may call this backend with cookies. Never "*".
 const appOrigin = process.env.APP_ORIGIN || "http://localhost:3000";

@@ -39,12 +39,12 @@ DATABASE = os.environ.get("DATABASE", "users.db")
 
 # Where Splitpin runs, and the project this backend belongs to. `splitpin dev`
 # prints both.
-SPLITPIN_URL = os.environ.get("SPLITPIN_URL", "http://localhost:8080").rstrip("/")
+LOGIN_URL = os.environ.get("LOGIN_URL", "http://localhost:8080").rstrip("/")
 PROJECT = required("API_KEY_ID", "the project's key; `splitpin dev` prints it")
 
 # The issuer that the project's tokens name: Splitpin's own URL for the default
 # project, that with /p/API_KEY_ID for others. `splitpin project show` prints it.
-ISSUER = os.environ.get("ISSUER", SPLITPIN_URL)
+ISSUER = os.environ.get("LOGIN_ISSUER", LOGIN_URL)
 
 # The one origin whose pages may call this backend with cookies. Never "*".
 APP_ORIGIN = os.environ.get("APP_ORIGIN", "http://localhost:3000")
@@ -131,7 +131,7 @@ class Keys:
     when a signature does not fit it: that is what a rotation looks like.
     """
 
-    URL = f"{SPLITPIN_URL}/p/{quote(PROJECT, safe='')}/api/v0/token/jwks"
+    URL = f"{LOGIN_URL}/p/{quote(PROJECT, safe='')}/api/v0/token/jwks"
     KEEP, AGAIN = 300, 60
 
     def __init__(self):

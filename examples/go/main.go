@@ -19,15 +19,15 @@ import (
 
 func main() {
 	var c shop.Config
-	flag.StringVar(&c.ServerURL, "server", env("SPLITPIN_URL", "http://localhost:8080"), "URL of the sign-in server (SPLITPIN_URL)")
-	flag.StringVar(&c.ProjectID, "project", env("SPLITPIN_PROJECT", ""), "key id of the project (SPLITPIN_PROJECT)")
-	flag.StringVar(&c.Issuer, "issuer", env("SPLITPIN_ISSUER", ""), "issuer of the project's tokens, if not the server's URL (SPLITPIN_ISSUER)")
+	flag.StringVar(&c.ServerURL, "server", env("LOGIN_URL", "http://localhost:8080"), "URL of the sign-in server (LOGIN_URL)")
+	flag.StringVar(&c.ProjectID, "project", env("API_KEY_ID", ""), "key id of the project (API_KEY_ID)")
+	flag.StringVar(&c.Issuer, "issuer", env("LOGIN_ISSUER", ""), "issuer of the project's tokens, if not the server's URL (LOGIN_ISSUER)")
 	flag.StringVar(&c.URL, "url", env("SHOP_URL", "http://localhost:8082"), "URL under which browsers reach this shop (SHOP_URL)")
 	flag.StringVar(&c.Database, "database", env("SHOP_DATABASE", "shop.db"), "path of the SQLite file (SHOP_DATABASE)")
 	listen := flag.String("listen", env("SHOP_LISTEN", "localhost:8082"), "address to listen on (SHOP_LISTEN)")
 	flag.Parse()
 	if c.ProjectID == "" {
-		fmt.Fprintln(os.Stderr, "Which project? Set SPLITPIN_PROJECT to the key id that `splitpin dev` or `splitpin project list` prints.")
+		fmt.Fprintln(os.Stderr, "Which project? Set API_KEY_ID to the key id that `splitpin dev` or `splitpin project list` prints.")
 		os.Exit(2)
 	}
 	if err := run(c, *listen); err != nil {
