@@ -39,8 +39,9 @@ var mayImport = map[string][]string{
 	"delivery/deliverytest": {".", "delivery"},
 
 	"server/edge":   {".", "signin", "token"},
-	"server/cotter": {".", "account", "server/edge", "signin", "token"},
-	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "signin", "token", "web"},
+	"server/page":   {".", "server/edge", "web"},
+	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "token", "web"},
+	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "token", "web"},
 
 	"cmd/splitpin":      {"*"}, // the one that knows everybody
 	"examples/go":       {"examples/go/shop"},

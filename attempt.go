@@ -50,7 +50,33 @@ type Attempt struct {
 
 // Open reports whether the attempt can still be answered.
 func (a *Attempt) Open(now time.Time) bool {
-	return a.ProvedAt.IsZero() && a.DeniedAt.IsZero() && now.Before(a.ExpiresAt)
+	return a.State(now) == Open
+}
+
+// A State is where an attempt stands.
+type State string
+
+const (
+	Open      State = "open"
+	Proved    State = "proved"
+	Denied    State = "denied"
+	Expired   State = "expired"
+	Collected State = "collected"
+)
+
+// State tells where the attempt stands now.
+func (a *Attempt) State(now time.Time) State {
+	switch {
+	case !a.CollectedAt.IsZero():
+		return Collected
+	case !a.ProvedAt.IsZero():
+		return Proved
+	case !a.DeniedAt.IsZero():
+		return Denied
+	case !now.Before(a.ExpiresAt):
+		return Expired
+	}
+	return Open
 }
 
 // A Purpose tells what a proof is for. What a proof of each purpose changes is

@@ -11,6 +11,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -41,12 +42,12 @@ var (
 )
 
 func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request) {
-	var page bytes.Buffer
-	if err := web.RenderInbox(&page, web.Inbox{SignInURL: s.demo}); err != nil {
-		s.broken(w, r, fmt.Errorf("rendering the inbox: %w", err))
+	var html bytes.Buffer
+	if err := web.RenderInbox(&html, web.Inbox{SignInURL: s.demo}); err != nil {
+		s.problem(w, r, fmt.Errorf("rendering the inbox: %w", err))
 		return
 	}
-	writePage(w, http.StatusOK, web.InboxCSP(), page.Bytes())
+	page.Write(w, http.StatusOK, web.InboxCSP(), html.Bytes())
 }
 
 func (s *Server) inboxAPI(h func(http.ResponseWriter, *http.Request)) http.HandlerFunc {

@@ -14,10 +14,7 @@ type route struct {
 // describes /v1 and is held against this table by a test.
 func (s *Server) routes() []route {
 	all := []route{
-		// Pages. They stand at the root, because the web SDK compares origins, and
-		// take the project from their parameters.
-		{"GET /signup", s.signup},
-		{"GET /app", s.app},
+		// Pages stand at the root and take the project from their parameters.
 		{"GET /signin", s.signin},
 		{"GET /logo/{project}", s.logo},
 		{"GET /assets/", s.assets.ServeHTTP},

@@ -19,6 +19,7 @@ import (
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/server/cotter"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/token"
 	"github.com/splitpin/splitpin/web"
 )
@@ -49,6 +50,7 @@ type Server struct {
 	secret   string // of the inbox
 	demo     string
 	assets   http.Handler
+	pages    *page.Pages
 	cotter   *cotter.Face
 	mux      *http.ServeMux
 	draining atomic.Bool
@@ -57,11 +59,11 @@ type Server struct {
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready,
-		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), mux: http.NewServeMux()}
+		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux()}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.pattern, r.handle)
 	}
-	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Tokens: o.Tokens, People: o.People})
+	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Pages: s.pages, Tokens: o.Tokens, People: o.People})
 	s.cotter.Register(s.mux)
 	return s
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/token"
 )
@@ -22,7 +24,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	started, err := s.Engine.Start(r.Context(), signin.StartRequest{
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
-		Locale: locale(req.Locale), Puzzle: req.Puzzle, By: s.Caller(r),
+		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, By: s.Caller(r),
 	})
 	if err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 	a := s.Attempt
 	out := api.Attempt{
 		ID: a.ID.String(), Method: a.Method, Purpose: string(a.Purpose), Identifier: a.Identifier,
-		State: state(a, now), TriesLeft: max(0, a.MaxTries-a.Tries),
+		State: string(a.State(now)), TriesLeft: max(0, a.MaxTries-a.Tries),
 		ExpiresIn: edge.Seconds(a.ExpiresAt.Sub(now)), ResendIn: -1,
 	}
 	if s.Form.CodeLength > 0 {
@@ -118,20 +120,6 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 		out.ResendIn = edge.Seconds(wait)
 	}
 	return out
-}
-
-func state(a *splitpin.Attempt, now time.Time) string {
-	switch {
-	case !a.CollectedAt.IsZero():
-		return "collected"
-	case !a.ProvedAt.IsZero():
-		return "proved"
-	case !a.DeniedAt.IsZero():
-		return "denied"
-	case !a.Open(now):
-		return "expired"
-	}
-	return "open"
 }
 
 var errGrantType = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
@@ -186,8 +174,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
 	w.Header().Set("Cache-Control", "public, max-age=60")
 	return ok(api.Project{
-		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: logoURL(p),
-		Locale: or(p.Settings.Locale, "en"), Methods: s.Engine.Methods(),
+		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: page.LogoURL(p),
+		Locale: cmp.Or(p.Settings.Locale, "en"), Methods: s.Engine.Methods(),
 	})
 }
 
@@ -389,24 +377,4 @@ func user(u *splitpin.User) api.User {
 		ID: u.ID.String(), Identifier: u.Identifier, Kind: kinds[u.Kind], Proved: !u.ProvedAt.IsZero(),
 		ClientUserID: u.ClientUserID, Locale: u.Locale, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-// locale keeps what can be a language tag and nothing else.
-func locale(s string) string {
-	if len(s) > 35 {
-		return ""
-	}
-	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
-			return ""
-		}
-	}
-	return s
 }

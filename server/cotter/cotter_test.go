@@ -24,6 +24,7 @@ import (
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/server/cotter"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/store"
@@ -105,7 +106,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 	s.edge = &edge.Edge{Engine: s.engine, Clock: s.clock, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
 		Log: slog.New(slog.DiscardHandler)}
 	s.mux = http.NewServeMux()
-	cotter.New(cotter.Options{Edge: s.edge, Tokens: s.tokens, People: s.people}).Register(s.mux)
+	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people}).Register(s.mux)
 	return s
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/token"
 )
@@ -38,6 +39,7 @@ import (
 // Options are what a Face is made of. All of it is required.
 type Options struct {
 	Edge   *edge.Edge
+	Pages  *page.Pages
 	Tokens *token.Service
 	People *account.Directory
 }
@@ -45,6 +47,7 @@ type Options struct {
 // A Face serves Cotter's API. It is safe for concurrent use.
 type Face struct {
 	edge   *edge.Edge
+	pages  *page.Pages
 	engine *signin.Engine
 	tokens *token.Service
 	people *account.Directory
@@ -52,7 +55,7 @@ type Face struct {
 
 // New returns a Face.
 func New(o Options) *Face {
-	return &Face{edge: o.Edge, engine: o.Edge.Engine, tokens: o.Tokens, people: o.People}
+	return &Face{edge: o.Edge, pages: o.Pages, engine: o.Edge.Engine, tokens: o.Tokens, people: o.People}
 }
 
 // apiBase is where Cotter's API stands below a base path. iOS puts it there
@@ -136,6 +139,9 @@ func (f *Face) Register(mux *http.ServeMux) {
 		}
 		mux.Handle(base+apiBase+"/", f.path(nil))
 	}
+	// The web SDK compares the origin of pages, so they can carry no base path.
+	mux.HandleFunc("GET /signup", f.signup)
+	mux.HandleFunc("GET /app", f.app)
 }
 
 // A call is one request on its way through an endpoint.

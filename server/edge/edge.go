@@ -337,3 +337,16 @@ func WriteKeySet(w http.ResponseWriter, r *http.Request, body []byte, etag strin
 	h.Set("Content-Type", "application/json")
 	w.Write(body)
 }
+
+// Locale keeps what can be a language tag and nothing else.
+func Locale(s string) string {
+	if len(s) > 35 {
+		return ""
+	}
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
+			return ""
+		}
+	}
+	return s
+}

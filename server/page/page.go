@@ -1,0 +1,138 @@
+// Package page sends the pages of package web: with their policy, in the
+// person's language and with the look of their project. The faces decide which
+// page; what must hold for every page stands here.
+package page
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/web"
+)
+
+// Pages sends pages for one server.
+type Pages struct {
+	Edge *edge.Edge
+}
+
+// TopLevel sends a form that stands alone. A code goes only to a destination
+// that the project lists itself (security 5).
+func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string, f web.Form) {
+	p, err := s.Edge.Engine.Project(project)
+	if err != nil {
+		s.Refuse(w, r, f.Mode, nil, web.Refusal{Reason: web.UnknownProject}, nil)
+		return
+	}
+	if f.RedirectURL == "" || f.Challenge == "" {
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete}, nil)
+		return
+	}
+	if !p.Lists(f.RedirectURL) {
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NotAllowed, Redirect: f.RedirectURL}, nil)
+		return
+	}
+	s.Form(w, r, p, f, nil)
+}
+
+// Form sends the sign-in form. ancestors are the sites that may frame it, as a
+// project lists them; none for a page that is never framed.
+func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, ancestors []string) {
+	if f.Type != "" && f.Type != "EMAIL" {
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
+		return
+	}
+	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
+	var page bytes.Buffer
+	if err := web.RenderForm(&page, f); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the form: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CSP(f.Nonce, frameable(ancestors)), page.Bytes())
+}
+
+// Refuse says why a page is not shown; p is nil where there is no project. An explanation may stand in any frame:
+// there is nothing on it to press.
+func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p *splitpin.Project, refusal web.Refusal, ancestors []string) {
+	refusal.Mode, refusal.Nonce, refusal.RequestID = mode, nonce(), edge.RequestID(r)
+	if p != nil {
+		refusal.Look, refusal.Locale = look(p), preferred(r, p)
+	}
+	status := map[web.Reason]int{
+		web.NotAllowed: http.StatusForbidden, web.NotFramed: http.StatusForbidden, web.UnknownProject: http.StatusNotFound,
+		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound,
+	}[refusal.Reason]
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	s.Edge.Log.InfoContext(r.Context(), "page refused", "request_id", edge.RequestID(r), "route", r.Pattern, "reason", refusal.Reason)
+	var page bytes.Buffer
+	if err := web.RenderRefusal(&page, refusal); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering a refusal: %w", err))
+		return
+	}
+	Write(w, status, web.CSP(refusal.Nonce, ancestors), page.Bytes())
+}
+
+func (s *Pages) broken(w http.ResponseWriter, r *http.Request, err error) {
+	http.Error(w, s.Edge.Refusal(r, err).Message, http.StatusInternalServerError)
+}
+
+// Write sends a page with its policy.
+func Write(w http.ResponseWriter, status int, csp string, page []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", csp)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+	w.WriteHeader(status)
+	w.Write(page)
+}
+
+func look(p *splitpin.Project) web.Look {
+	return web.Look{ID: p.ID, Name: p.Settings.Name, Colour: p.Settings.Colour, LogoURL: LogoURL(p)}
+}
+
+// LogoURL is where a project's image is served; empty where it has none.
+func LogoURL(p *splitpin.Project) string {
+	if len(p.Settings.Logo) == 0 {
+		return ""
+	}
+	return "/logo/" + url.PathEscape(p.ID)
+}
+
+// frameable keeps the origins that a browser can hold a page to: the project's
+// own sites, never "*".
+func frameable(origins []string) []string {
+	var out []string
+	for _, o := range origins {
+		if canonical, ok := splitpin.ParseOrigin(o); ok && splitpin.IsWeb(canonical) {
+			out = append(out, canonical)
+		}
+	}
+	return out
+}
+
+// preferred is the language a browser asks for, or else the project's.
+func preferred(r *http.Request, p *splitpin.Project) string {
+	first, _, _ := strings.Cut(r.Header.Get("Accept-Language"), ",")
+	first, _, _ = strings.Cut(first, ";")
+	if l := edge.Locale(strings.TrimSpace(first)); l != "" && l != "*" {
+		return l
+	}
+	return cmp.Or(p.Settings.Locale, "en")
+}
+
+func nonce() string {
+	var b [18]byte
+	rand.Read(b[:]) // never fails: see crypto/rand
+	return base64.RawStdEncoding.EncodeToString(b[:])
+}
