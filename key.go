@@ -8,7 +8,7 @@ import "time"
 type DataKey struct {
 	Purpose    string // "codes", "refresh", "signing", …; "check" tells whether the master key is right
 	Generation int    // from 1
-	Wrapped    []byte
+	Wrapped    []byte // empty: destroyed; what was made with it is over for good
 	CreatedAt  time.Time
 }
 

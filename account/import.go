@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/keyring"
 )
 
 // An Imported user is one object of Cotter's user list (contract 3.3). Other
@@ -234,6 +235,9 @@ func (d *Directory) Export(ctx context.Context, u *splitpin.User) (*Export, erro
 		return nil, fmt.Errorf("listing sessions: %w", err)
 	}
 	for _, s := range sessions {
+		if !s.Live(d.moment()) || d.Ring.Destroyed(keyring.Refresh, s.KeyGeneration) {
+			continue
+		}
 		out.Sessions = append(out.Sessions, ExportedSession{ID: s.Number, Method: s.AuthMethod, Device: s.Device,
 			Network: s.Network, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt})
 	}

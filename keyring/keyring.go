@@ -358,13 +358,30 @@ func Succeed(stored []*splitpin.DataKey, olds []Master, next Master, now time.Ti
 	return writes, successor, false, nil
 }
 
-// succeeded reports whether the keys in use are as old as the check value, and
-// none of before is left.
+// succeeded reports whether the oldest key in use of every purpose is exactly as
+// old as the check value, and follows one that was destroyed.
 func succeeded(stored []*splitpin.DataKey) bool {
 	i := slices.IndexFunc(stored, func(k *splitpin.DataKey) bool { return k.Purpose == check })
-	return i >= 0 && slices.ContainsFunc(stored, destroyed) && !slices.ContainsFunc(stored, func(k *splitpin.DataKey) bool {
-		return k.Purpose != Audit && !destroyed(k) && k.CreatedAt.Before(stored[i].CreatedAt)
-	})
+	for _, purpose := range purposes {
+		if purpose == Audit {
+			continue
+		}
+		var oldest *splitpin.DataKey
+		follows := false
+		for _, k := range stored {
+			switch {
+			case k.Purpose != purpose:
+			case destroyed(k):
+				follows = true
+			case oldest == nil || k.Generation < oldest.Generation:
+				oldest = k
+			}
+		}
+		if oldest == nil || !follows || i < 0 || !oldest.CreatedAt.Equal(stored[i].CreatedAt) {
+			return false
+		}
+	}
+	return true
 }
 
 // destroyed reports whether a stored key is what Succeed left of one.

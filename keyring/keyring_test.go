@@ -210,6 +210,111 @@ func TestAdvance(t *testing.T) {
 	}
 }
 
+// succeed does with the data keys what a compromised master key asks for.
+func succeed(t testing.TB, db splitpin.Store, old, next keyring.Master, at time.Time) (done bool, err error) {
+	t.Helper()
+	err = db.Change(t.Context(), splitpin.Reads{Settings: true}, func(r *splitpin.Records) (w splitpin.Writes, err error) {
+		w, _, done, err = keyring.Succeed(r.DataKeys, []keyring.Master{old}, next, at)
+		return w, err
+	})
+	return done, err
+}
+
+func TestSucceed(t *testing.T) {
+	db, old, next := newStore(t), keyring.NewMaster(), keyring.NewMaster()
+	running := open(t, db, old)
+	if err := running.Advance(t.Context(), now, keyring.Codes); err != nil {
+		t.Fatal(err)
+	}
+	audit := mac(t, running, keyring.Audit, 1)
+	_, sealed, err := running.Seal(keyring.Signing, []byte("private"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := succeed(t, db, keyring.NewMaster(), next, now); !errors.Is(err, keyring.ErrWrongMaster) {
+		t.Fatalf("with another old master: got %v, want ErrWrongMaster", err)
+	}
+	if _, err := succeed(t, db, old, old, now); !errors.Is(err, keyring.ErrSameMaster) {
+		t.Fatalf("with itself: got %v, want ErrSameMaster", err)
+	}
+	later := now.Add(time.Hour)
+	if done, err := succeed(t, db, old, next, later); err != nil || done {
+		t.Fatalf("done before: %v, %v", done, err)
+	}
+	if done, err := succeed(t, db, old, next, later.Add(time.Minute)); err != nil || !done {
+		t.Fatalf("repeated: done before: %v, %v", done, err)
+	}
+
+	// The database holds no old key any more, whoever has the old master.
+	stored, err := db.DataKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range stored {
+		fresh := k.CreatedAt.Equal(later) || k.Purpose == keyring.Audit
+		if fresh == (len(k.Wrapped) == 0) {
+			t.Errorf("the key %s %d of %s has %d bytes", k.Purpose, k.Generation, k.CreatedAt, len(k.Wrapped))
+		}
+	}
+
+	// A node with the old master forgets what was destroyed, and has nothing else.
+	check := func(name string, ring *keyring.Ring) {
+		t.Helper()
+		for purpose, generations := range map[string][]int{keyring.Codes: {1, 2}, keyring.Refresh: {1}, keyring.Signing: {1}, keyring.Browser: {1}, keyring.Puzzle: {1}} {
+			for _, g := range generations {
+				if _, err := ring.MAC(purpose, g, nil); !errors.Is(err, keyring.ErrDestroyed) || !ring.Destroyed(purpose, g) {
+					t.Errorf("%s: %s %d: got %v, want ErrDestroyed", name, purpose, g, err)
+				}
+			}
+		}
+		if _, err := ring.Unseal(keyring.Signing, 1, sealed, nil); !errors.Is(err, keyring.ErrDestroyed) {
+			t.Errorf("%s: unsealing: got %v, want ErrDestroyed", name, err)
+		}
+		if mac(t, ring, keyring.Audit, 1) != audit {
+			t.Errorf("%s: the log cannot be asked about anybody any more", name)
+		}
+	}
+	if err := running.Reload(t.Context()); !errors.Is(err, keyring.ErrWrongMaster) {
+		t.Errorf("reloading with the old master: got %v, want ErrWrongMaster", err)
+	}
+	check("the old master", running)
+	if err := running.Usable(); !errors.Is(err, keyring.ErrWrongMaster) {
+		t.Errorf("with the old master the ring is usable: %v", err)
+	}
+	if _, _, err := running.Seal(keyring.Signing, nil, nil); err == nil {
+		t.Error("with the old master the ring seals")
+	}
+	if running.Destroyed(keyring.Codes, 3) {
+		t.Error("a generation that the ring cannot open is called destroyed")
+	}
+
+	running.Offer(old, next)
+	if err := running.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("the new master", running)
+	if err := running.Usable(); err != nil || running.Current(keyring.Codes) != 3 || running.Current(keyring.Audit) != 1 {
+		t.Errorf("usable: %v; generations %d and %d", err, running.Current(keyring.Codes), running.Current(keyring.Audit))
+	}
+	if mac(t, open(t, db, next), keyring.Codes, 3) != mac(t, running, keyring.Codes, 3) {
+		t.Error("two nodes have different keys of one generation")
+	}
+
+	// What was destroyed stays so, through everything that comes later.
+	third := keyring.NewMaster()
+	if err := keyring.Rewrap(t.Context(), db, next, third, later.Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	check("after a change of the master key", open(t, db, third))
+	if done, err := succeed(t, db, next, third, later.Add(time.Hour)); !errors.Is(err, keyring.ErrSameMaster) {
+		t.Errorf("succeeding to the key in use: done %v, %v", done, err)
+	}
+	if _, err := succeed(t, db, third, keyring.NewMaster(), later.Add(2*time.Hour)); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
 // TestPartsDoNotRunTogether: a MAC covers where its parts end.
 func TestPartsDoNotRunTogether(t *testing.T) {
 	ring := open(t, newStore(t), keyring.NewMaster())

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,9 +113,31 @@ func TestPlannedRotation(t *testing.T) {
 	if got, want := kidsOf(t, d.Service, d.project), []string{rotation.KID, CompatKID}; !slices.Equal(got, want) {
 		t.Errorf("gone: %v, want %v", got, want)
 	}
+	want := []string{"key_announced token " + rotation.KID, "key_active token " + rotation.KID, "key_retiring token " + old, "key_gone token " + old}
+	if got := d.events(t); !slices.Equal(got, want) {
+		t.Errorf("the audit log says %q, want %q", got, want)
+	}
 	if _, err := d.Rotate(t.Context(), d.project, d.now(), RotateOptions{AcceptBreakage: true}); err != nil {
 		t.Errorf("the next rotation: %v", err)
 	}
+}
+
+// events returns what the audit log says of the keys of the project, oldest first;
+// what happened in one step, by the order of its lines.
+func (d *desk) events(t testing.TB) []string {
+	t.Helper()
+	list, err := d.store.AuditEvents(context.Background(), splitpin.AuditFilter{Project: d.project.Number}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(list, func(a, b *splitpin.AuditEvent) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Number, b.Number))
+	})
+	var out []string
+	for _, e := range list {
+		out = append(out, e.Kind+" "+e.Detail)
+	}
+	return out
 }
 
 func TestCompromisedKeyGoesAtOnce(t *testing.T) {
