@@ -233,7 +233,7 @@ func (s *Server) endMySession(_ http.ResponseWriter, r *http.Request, p *splitpi
 	if err != nil {
 		return nil, signin.ErrNoSession
 	}
-	if err := s.Engine.EndSession(r.Context(), u, number); err != nil {
+	if err := s.Engine.EndSession(r.Context(), u, number, s.Caller(r)); err != nil {
 		return nil, err
 	}
 	return ok(api.Ended{Ended: 1})
@@ -248,7 +248,7 @@ func (s *Server) endMySessions(_ http.ResponseWriter, r *http.Request, p *splitp
 	if r.URL.Query().Get("keep") == "current" {
 		keep = current.Number
 	}
-	ended, err := s.Engine.EndSessions(r.Context(), u, keep)
+	ended, err := s.Engine.EndSessions(r.Context(), u, keep, s.Caller(r))
 	if err != nil {
 		return nil, err
 	}
@@ -364,7 +364,7 @@ func (s *Server) endUserSessions(_ http.ResponseWriter, r *http.Request, p *spli
 	if err != nil {
 		return nil, err
 	}
-	ended, err := s.Engine.EndSessions(r.Context(), u, 0)
+	ended, err := s.Engine.EndSessions(r.Context(), u, 0, s.Caller(r))
 	if err != nil {
 		return nil, err
 	}

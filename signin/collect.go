@@ -50,7 +50,7 @@ type Collected struct {
 
 // Collect spends an authorization code. A code that exists but is shown with
 // anything else that does not match is spent too (security 6); an unknown code
-// charges nobody. Its error is ErrGrant.
+// charges nobody. Its errors are ErrGrant, ErrVerifier and ErrNotAdmitted.
 func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, error) {
 	now := e.moment()
 	number, hash, ok := parseCode(req.Code)
@@ -92,6 +92,8 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, e
 		switch verdict {
 		case collectMismatch:
 			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_mismatch")
+		case collectNotAdmitted:
+			return e.audited(splitpin.Writes{}, numbers[1], now, a, req.By, "grant_not_admitted")
 		case collectRepeat:
 			opened = g.Session
 			out = &Collected{Attempt: a, User: u}

@@ -134,7 +134,7 @@ func TestCollectTwice(t *testing.T) {
 		{name: "with another verifier", change: func(r *signin.CollectRequest) { r.Verifier = "x" + r.Verifier }, want: signin.ErrGrant},
 		{name: "for another destination", change: func(r *signin.CollectRequest) { r.Destination = clubOrigin }, want: signin.ErrGrant},
 		{name: "when the session was ended", want: signin.ErrGrant, before: func(h *house, c *signin.Collected) {
-			if err := h.EndSession(h.t.Context(), c.User, c.Session.Number); err != nil {
+			if err := h.EndSession(h.t.Context(), c.User, c.Session.Number, signin.Caller{}); err != nil {
 				h.t.Fatal(err)
 			}
 		}},

@@ -29,6 +29,10 @@ type Method interface {
 	// Describe tells the starter what to ask the person for.
 	Describe(a *splitpin.Attempt) Form
 
+	// Message names the message that an attempt sends, the first time and when it
+	// is asked for again. It is pure; without a channel there is no message.
+	Message(a *splitpin.Attempt) Message
+
 	// Secret returns what the message of an attempt carries: the code or the link.
 	// It is called when the message is sent, and by Check; nobody stores it.
 	Secret(a *splitpin.Attempt, derive Derive) (splitpin.Secret, error)
@@ -50,10 +54,12 @@ type Begun struct {
 
 	Lifetime time.Duration
 	Tries    int
+}
 
-	// Channel and Template name the message to send; an empty channel sends none.
+// A Message is a template and the way it goes.
+type Message struct {
 	Channel  splitpin.Channel
-	Template string
+	Template string // name within the channel
 }
 
 // A Check is one answer to one attempt.

@@ -73,11 +73,10 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (*Refreshed, e
 			w.Put = append(w.Put, s)
 		}
 		if verdict == token.Reused || verdict == token.Ahead {
-			event, err := e.sessionEvent(number, now, s, r.User, "refresh_"+verdict.String())
+			event, err := e.sessionEvent(number, now, r.User, s.Number, req.By, "refresh_"+verdict.String())
 			if err != nil {
 				return splitpin.Writes{}, err
 			}
-			event.Network = req.By.Network()
 			w.Create = append(w.Create, event)
 		}
 		return w, nil
@@ -141,7 +140,7 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
 		if verdict == token.Reused {
 			kind = "refresh_reused"
 		}
-		return e.end(number, now, s, r.User, kind)
+		return e.end(number, now, s, r.User, req.By, kind)
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
@@ -185,7 +184,7 @@ func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) ([]*splitpin.Se
 
 // EndSession ends one session of a user. Its error is ErrNoSession when the
 // session is not theirs or over.
-func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64) error {
+func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64, by Caller) error {
 	now := e.moment()
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
@@ -196,7 +195,7 @@ func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64
 		if s == nil || r.User == nil || s.User != u.Number || !e.tokens.Live(s, now) {
 			return splitpin.Writes{}, ErrNoSession
 		}
-		return e.end(number, now, s, r.User, "session_ended")
+		return e.end(number, now, s, r.User, by, "session_ended")
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
@@ -206,7 +205,7 @@ func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64
 
 // EndSessions ends every session of a user but keep, which may be zero. It
 // returns how many it ended.
-func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) (int, error) {
+func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64, by Caller) (int, error) {
 	now := e.moment()
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
@@ -227,7 +226,7 @@ func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) 
 		if ended == 0 || r.User == nil {
 			return splitpin.Writes{}, nil
 		}
-		event, err := e.sessionEvent(number, now, &splitpin.Session{Project: u.Project, User: u.Number}, r.User, "sessions_ended")
+		event, err := e.sessionEvent(number, now, r.User, 0, by, "sessions_ended")
 		if err != nil {
 			return splitpin.Writes{}, err
 		}
@@ -241,20 +240,22 @@ func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64) 
 	return ended, nil
 }
 
-func (e *Engine) end(number int64, now time.Time, s *splitpin.Session, u *splitpin.User, kind string) (splitpin.Writes, error) {
+func (e *Engine) end(number int64, now time.Time, s *splitpin.Session, u *splitpin.User, by Caller, kind string) (splitpin.Writes, error) {
 	s.RevokedAt = now
-	event, err := e.sessionEvent(number, now, s, u, kind)
+	event, err := e.sessionEvent(number, now, u, s.Number, by, kind)
 	if err != nil {
 		return splitpin.Writes{}, err
 	}
 	return splitpin.Writes{Put: []splitpin.Record{s}, Create: []splitpin.Record{event}}, nil
 }
 
-func (e *Engine) sessionEvent(number int64, now time.Time, s *splitpin.Session, u *splitpin.User, kind string) (*splitpin.AuditEvent, error) {
+// sessionEvent is what happened to one session of a user, or to several where
+// session is zero. It names the network of who did it.
+func (e *Engine) sessionEvent(number int64, now time.Time, u *splitpin.User, session int64, by Caller, kind string) (*splitpin.AuditEvent, error) {
 	subject, err := e.Subject(u.Project, u.Identifier)
 	if err != nil {
 		return nil, err
 	}
-	return &splitpin.AuditEvent{Number: number, Project: s.Project, At: now, Kind: kind, Subject: subject,
-		User: u.Number, Session: s.Number, Network: s.Network}, nil
+	return &splitpin.AuditEvent{Number: number, Project: u.Project, At: now, Kind: kind, Subject: subject,
+		User: u.Number, Session: session, Network: by.Network()}, nil
 }

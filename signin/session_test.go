@@ -319,20 +319,20 @@ func TestSessionsOfAUser(t *testing.T) {
 	h.clock.wait(11 * 24 * time.Hour) // the first was idle too long
 	equal(t, "live sessions", len(list()), 2)
 
-	refused(t, "ending one that is over", h.EndSession(t.Context(), one.User, one.Session.Number), signin.ErrNoSession)
-	refused(t, "ending somebody else's", h.EndSession(t.Context(), one.User, bob.Session.Number), signin.ErrNoSession)
-	refused(t, "ending none", h.EndSession(t.Context(), one.User, 1<<40), signin.ErrNoSession)
-	if err := h.EndSession(t.Context(), one.User, three.Session.Number); err != nil {
+	refused(t, "ending one that is over", h.EndSession(t.Context(), one.User, one.Session.Number, signin.Caller{}), signin.ErrNoSession)
+	refused(t, "ending somebody else's", h.EndSession(t.Context(), one.User, bob.Session.Number, signin.Caller{}), signin.ErrNoSession)
+	refused(t, "ending none", h.EndSession(t.Context(), one.User, 1<<40, signin.Caller{}), signin.ErrNoSession)
+	if err := h.EndSession(t.Context(), one.User, three.Session.Number, signin.Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, "ending it again", h.EndSession(t.Context(), one.User, three.Session.Number), signin.ErrNoSession)
+	refused(t, "ending it again", h.EndSession(t.Context(), one.User, three.Session.Number, signin.Caller{}), signin.ErrNoSession)
 	_, err := w.refresh(three.Tokens.RefreshToken)
 	refused(t, "refreshing the one that was ended", err, signin.ErrRefresh)
 	_, _, err = h.Authenticate(t.Context(), h.shop, three.Tokens.AccessToken)
 	refused(t, "its access token, here", err, signin.ErrToken)
 
 	four := v.signIn(ada)
-	ended, err := h.EndSessions(t.Context(), one.User, four.Session.Number)
+	ended, err := h.EndSessions(t.Context(), one.User, four.Session.Number, signin.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestSessionsOfAUser(t *testing.T) {
 	if l := list(); len(l) != 1 || l[0] != four.Session.Number {
 		t.Errorf("sessions left: %v, want only %d", l, four.Session.Number)
 	}
-	ended, err = h.EndSessions(t.Context(), one.User, 0)
+	ended, err = h.EndSessions(t.Context(), one.User, 0, signin.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}

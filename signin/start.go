@@ -102,6 +102,10 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 		return nil, err
 	}
 	if !admits(req.Project, req.FormID, identifier) {
+		// Who is on a list is worth asking about, so asking is limited.
+		if err := e.ChargeLookup(ctx, req.Project, req.By); err != nil {
+			return nil, err
+		}
 		return nil, ErrNotAdmitted
 	}
 	begun, err := method.Begin(ctx, BeginRequest{Project: req.Project, Identifier: identifier, Kind: kind})
@@ -143,9 +147,9 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 				attempt.Data = begun.Hardened
 			}
 			w := splitpin.Writes{Create: []splitpin.Record{attempt, audit}}
-			if begun.Channel != "" {
+			if mail := method.Message(attempt); mail.Channel != "" {
 				attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
-				w.Create = append(w.Create, message(numbers[1], now, attempt, begun, r.User))
+				w.Create = append(w.Create, message(numbers[1], now, attempt, mail, r.User))
 			}
 			return w, nil
 		})
@@ -167,10 +171,6 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 	method := e.methods[a.Method]
 	if method == nil {
 		return nil, ErrMethod
-	}
-	begun, err := method.Begin(ctx, BeginRequest{Project: h.Project, Identifier: a.Identifier, Kind: a.Kind})
-	if err != nil {
-		return nil, err
 	}
 	if err := mayResend(now, a); err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 		a.NextSendAt = now.Add(resendPause)
 		return splitpin.Writes{
 			Put:    []splitpin.Record{a},
-			Create: []splitpin.Record{message(numbers[0], now, a, begun, r.User), audit},
+			Create: []splitpin.Record{message(numbers[0], now, a, method.Message(a), r.User), audit},
 		}, nil
 	})
 	if err != nil {
@@ -296,14 +296,14 @@ func mayResend(now time.Time, a *splitpin.Attempt) error {
 
 // message is the outbox entry of an attempt. It is written in the language of
 // the page that asked, or else of the user.
-func message(number int64, now time.Time, a *splitpin.Attempt, b Begun, u *splitpin.User) *splitpin.Message {
+func message(number int64, now time.Time, a *splitpin.Attempt, m Message, u *splitpin.User) *splitpin.Message {
 	locale := a.Locale
 	if locale == "" && u != nil {
 		locale = u.Locale
 	}
 	return &splitpin.Message{
 		Number: number, Project: a.Project, Attempt: a.ID.Number, Sequence: a.Sends,
-		Channel: b.Channel, To: a.Identifier, Template: b.Template, Locale: locale,
+		Channel: m.Channel, To: a.Identifier, Template: m.Template, Locale: locale,
 		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
 	}
 }

@@ -59,7 +59,7 @@ func TestCompromisedMasterKey(t *testing.T) {
 		if list, err := h.Sessions(t.Context(), c.User); err != nil || len(list) != 0 {
 			t.Errorf("%s: %d sessions are listed, %v", when, len(list), err)
 		}
-		if n, err := h.EndSessions(t.Context(), c.User, 0); err != nil || n != 0 {
+		if n, err := h.EndSessions(t.Context(), c.User, 0, signin.Caller{}); err != nil || n != 0 {
 			t.Errorf("%s: %d sessions were there to be ended, %v", when, n, err)
 		}
 	}

@@ -81,7 +81,6 @@ func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 	begun := signin.Begun{
 		Data: encode(length, alphabet), Hardened: encode(harden(length, alphabet)),
 		Lifetime: s.CodeLifetime, Tries: s.CodeTries,
-		Channel: splitpin.EmailChannel, Template: "code",
 	}
 	if begun.Lifetime == 0 {
 		begun.Lifetime = DefaultLifetime
@@ -112,6 +111,11 @@ func encode(length int, alphabet string) []byte {
 	}
 	b, _ := json.Marshal(d) // cannot fail: an int and a string
 	return b
+}
+
+// Message is always the same mail.
+func (Email) Message(*splitpin.Attempt) signin.Message {
+	return signin.Message{Channel: splitpin.EmailChannel, Template: "code"}
 }
 
 func (Email) Describe(a *splitpin.Attempt) signin.Form {

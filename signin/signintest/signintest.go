@@ -78,6 +78,7 @@ func Run(t *testing.T, method func() signin.Method, cases ...Case) {
 			t.Run("check", func(t *testing.T) { s.on(t).checks(begun.Data) })
 			t.Run("secret", func(t *testing.T) { s.on(t).secrets(begun.Data) })
 			t.Run("form", func(t *testing.T) { s.on(t).forms(begun.Data) })
+			t.Run("message", func(t *testing.T) { s.on(t).messages(begun.Data) })
 			if len(begun.Hardened) > 0 {
 				t.Run("hardened check", func(t *testing.T) { s.on(t).checks(begun.Hardened) })
 				t.Run("hardened secret", func(t *testing.T) { s.on(t).secrets(begun.Hardened) })
@@ -147,9 +148,6 @@ func (s *suite) bounds(begun signin.Begun) {
 	}
 	if begun.Tries < 1 || begun.Tries > MaxTries {
 		s.t.Errorf("%d tries: they must be 1 to %d", begun.Tries, MaxTries)
-	}
-	if (begun.Channel == "") != (begun.Template == "") {
-		s.t.Errorf("channel %q with template %q: both or neither", begun.Channel, begun.Template)
 	}
 	if !reflect.DeepEqual(begun, s.begin()) {
 		s.t.Error("beginning twice gave two results: what differs belongs into the attempt's own key")
@@ -290,6 +288,18 @@ func (s *suite) forms(data []byte) {
 		if form.CodeLength > MaxTyped {
 			s.t.Fatalf("the form asks for %d characters; nobody types more than %d", form.CodeLength, MaxTyped)
 		}
+	}
+}
+
+// messages are the same however often they are named, and whole.
+func (s *suite) messages(data []byte) {
+	a := s.attempt(data, 1, 1)
+	m := s.m.Message(a)
+	if (m.Channel == "") != (m.Template == "") {
+		s.t.Errorf("channel %q with template %q: both or neither", m.Channel, m.Template)
+	}
+	if again := s.m.Message(a); again != m {
+		s.t.Errorf("the message is %+v and then %+v", m, again)
 	}
 }
 
