@@ -308,3 +308,34 @@ func TestSetLogo(t *testing.T) {
 		}
 	}
 }
+
+// The audit log tells a new secret from any other change, and says when the old
+// one was known to strangers.
+func TestEvents(t *testing.T) {
+	o := newOffice(t)
+	p, _, err := o.Create(t.Context(), project.Draft{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.now = o.now.Add(time.Minute)
+	if _, err := o.Change(t.Context(), p.ID, func(p *splitpin.Project) error { p.Settings.Name = "Shop"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, compromised := range []bool{false, true} {
+		o.now = o.now.Add(time.Minute)
+		if _, _, err := o.RotateSecret(t.Context(), p.ID, compromised); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := o.Store.AuditEvents(t.Context(), splitpin.AuditFilter{Project: p.Number}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list { // newest first
+		got = append(got, strings.TrimSpace(e.Kind+" "+e.Detail))
+	}
+	if want := "project_secret_rotated compromised, project_secret_rotated, project_changed, project_created"; strings.Join(got, ", ") != want {
+		t.Errorf("the log says %q, want %q", got, want)
+	}
+}
