@@ -54,9 +54,10 @@ type Store interface {
 	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first
 
 	// ClaimMessages returns at most limit messages that are due at now and neither
-	// sent nor given up, oldest first, and moves their DueAt to until and their
-	// Tries up by one, so that no other node takes them before then.
-	ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]*Message, error)
+	// sent nor given up, oldest first, each with its attempt, and moves their DueAt
+	// to until and their Tries up by one, so that no other node takes them before
+	// then.
+	ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]Claimed, error)
 
 	// Version grows whenever a project, a data key or a signing key changed, in
 	// this process or another.
@@ -80,7 +81,7 @@ type Reads struct {
 	User     int64   // by number, into Records.User
 	UserID   UserKey // by id, into Records.User
 	Name     Name    // by identifier, into Records.User and, where there are any, Records.Guesses
-	Message  int64   // into Records.Message, with Records.Attempt, the one it belongs to
+	Messages []int64 // by number, each once, into Records.Messages; the order is free, and those that are not there are left out
 	Sessions bool    // with Session, User, UserID or Name: every live session of that user, into Records.Sessions
 	Settings bool    // every project, data key and signing key, into the slices of Records
 }
@@ -107,8 +108,8 @@ type Records struct {
 	Session *Session
 	User    *User
 	Guesses *Guesses
-	Message *Message
 
+	Messages    []*Message
 	Sessions    []*Session
 	Projects    []*Project
 	DataKeys    []*DataKey
@@ -136,6 +137,13 @@ func (*Message) record()    {}
 func (*AuditEvent) record() {}
 func (*DataKey) record()    {}
 func (*SigningKey) record() {}
+
+// A Claimed is a message that is the caller's until the moment it asked for. When
+// Tries has grown by then, another node has claimed it since.
+type Claimed struct {
+	Message *Message
+	Attempt *Attempt // the one it belongs to; nil: gone
+}
 
 // A MessageFilter narrows Store.Messages. Zero fields do not narrow.
 type MessageFilter struct {

@@ -96,16 +96,16 @@ func (o *Outbox) Step(ctx context.Context, now time.Time) (worked bool, err erro
 	}
 
 	b := &batch{Outbox: o, ctx: ctx, now: now, lease: lease, down: make(map[splitpin.Channel]*SendError)}
-	jobs := make(chan *splitpin.Message, len(claimed))
-	for _, m := range claimed {
-		jobs <- m
+	jobs := make(chan splitpin.Claimed, len(claimed))
+	for _, c := range claimed {
+		jobs <- c
 	}
 	close(jobs)
 	outcomes := make(chan *outcome, len(claimed))
 	for range min(or(o.Workers, 4), len(claimed)) {
 		go func() {
-			for m := range jobs {
-				outcomes <- b.handle(m)
+			for c := range jobs {
+				outcomes <- b.handle(c)
 			}
 		}()
 	}
@@ -142,11 +142,27 @@ type batch struct {
 	down map[splitpin.Channel]*SendError // channels whose server failed in this step
 }
 
-// An outcome is a message as it is to be saved, with the audit event of one that
-// was given up.
+// An outcome is what came of a claimed message.
 type outcome struct {
-	message *splitpin.Message // nil: there is nothing to save
-	event   *splitpin.AuditEvent
+	message *splitpin.Message    // as it should be now
+	event   *splitpin.AuditEvent // of one that was given up
+	claim   int                  // its Tries when it was claimed
+}
+
+// settle brings what the store holds up to the outcome, and reports whether there
+// is anything to save. It is pure. A message that another node finished stays as it
+// is. One that another node claimed, because our lease had run out, is that
+// node's: only that it was sent is worth saying then, or it would be sent again.
+func (x *outcome) settle(m *splitpin.Message) bool {
+	ours := m.Tries == x.claim
+	if !m.SentAt.IsZero() || !m.GivenUpAt.IsZero() || !ours && x.message.SentAt.IsZero() {
+		return false
+	}
+	m.SentAt, m.GivenUpAt, m.Reason = x.message.SentAt, x.message.GivenUpAt, x.message.Reason
+	if ours {
+		m.Tries, m.DueAt = x.message.Tries, x.message.DueAt
+	}
+	return true
 }
 
 // clock is the present, in the store's precision.
@@ -157,28 +173,21 @@ func (b *batch) clock() time.Time {
 	return b.Clock().UTC().Truncate(time.Microsecond)
 }
 
-// handle takes one claimed message as far as it goes. It always returns an
-// outcome.
-func (b *batch) handle(claimed *splitpin.Message) *outcome {
+// handle takes one claimed message as far as it goes. It decides on what was
+// there when the message was claimed; record looks again.
+func (b *batch) handle(c splitpin.Claimed) *outcome {
+	claim := c.Message.Tries
+	x := b.try(c.Message, c.Attempt)
+	x.claim = claim
+	return x
+}
+
+// try alters m to what came of it.
+func (b *batch) try(m *splitpin.Message, a *splitpin.Attempt) *outcome {
 	now := b.clock()
-	if b.ctx.Err() != nil || now.Sub(b.now) > b.lease-or(b.SendTimeout, 45*time.Second) {
-		return b.release(claimed)
-	}
-	// The store is asked even though claiming returned the message: the attempt is
-	// wanted, and both may have gone meanwhile.
-	records, err := b.Store.Load(b.ctx, splitpin.Reads{Message: claimed.Number})
 	switch {
-	case b.ctx.Err() != nil:
-		return b.release(claimed)
-	case err != nil:
-		return b.retry(claimed, nil, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("reading the attempt: "+err.Error(), nil)})
-	case records.Message == nil:
-		return new(outcome) // erased: there is nothing to send and nothing to save
-	}
-	m, a := records.Message, records.Attempt
-	switch {
-	case !m.SentAt.IsZero() || !m.GivenUpAt.IsZero():
-		return new(outcome) // another node finished it
+	case b.ctx.Err() != nil || now.Sub(b.now) > b.lease-or(b.SendTimeout, 45*time.Second):
+		return b.release(m)
 	case a == nil:
 		return b.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
 	case !now.Before(m.ExpiresAt) || !now.Before(a.ExpiresAt):
@@ -281,7 +290,6 @@ func (b *batch) release(m *splitpin.Message) *outcome {
 }
 
 // retry puts the message off, or gives up where no time is left for another try.
-// a may be nil.
 func (b *batch) retry(m *splitpin.Message, a *splitpin.Attempt, failure *SendError) *outcome {
 	now := b.clock()
 	m.Reason = string(failure.Stage) + ": " + oneLine(failure.Detail, maxDetail)
@@ -326,78 +334,60 @@ func (b *batch) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason 
 	if b.Subject != nil {
 		event.Subject = b.Subject(m.Project, identifier)
 	}
-	if b.Log != nil {
-		b.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel, "tries", m.Tries, "why", detail, "reason", reason)
-	}
 	return &outcome{message: m, event: event}
 }
 
-// record saves outcomes, together if that works, else one by one. It goes on when
-// ctx ended: what was sent must be known to be sent.
+// record saves outcomes in one step. It goes on when ctx ended: what was sent must
+// be known to be sent. A message that is not there any more (a user was deleted,
+// say) is left out.
 func (b *batch) record(outcomes []*outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 10*time.Second)
 	defer cancel()
 
-	var all splitpin.Writes
+	var reads splitpin.Reads
+	byNumber := make(map[int64]*outcome, len(outcomes))
 	for _, x := range outcomes {
-		if x.message == nil {
-			continue
-		}
-		all.Put = append(all.Put, x.message)
+		reads.Messages = append(reads.Messages, x.message.Number)
+		byNumber[x.message.Number] = x
 		if x.event != nil {
 			var err error
 			if x.event.Number, err = b.Store.NextNumber(ctx); err != nil {
 				return fmt.Errorf("recording what was sent: %w", err)
 			}
-			all.Create = append(all.Create, x.event)
 		}
 	}
-	if len(all.Put) == 0 {
-		return nil
-	}
-	save := func(w splitpin.Writes) (err error) {
-		for range 3 {
-			err = b.Store.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
-			if !errors.Is(err, splitpin.ErrUnavailable) {
-				break
+	var settled []*outcome
+	decide := func(r *splitpin.Records) (w splitpin.Writes, _ error) {
+		settled = settled[:0]
+		for _, m := range r.Messages {
+			x := byNumber[m.Number]
+			if !x.settle(m) {
+				continue
 			}
-		}
-		return err
-	}
-	err := save(all)
-	if err == nil || errors.Is(err, splitpin.ErrUnavailable) {
-		return wrapRecording(err)
-	}
-	// One of them is not there any more (a user was deleted, say): it must not take
-	// the others with it.
-	var failures []error
-	for _, x := range outcomes {
-		if x.message == nil {
-			continue
-		}
-		gone := false
-		err := b.Store.Change(ctx, splitpin.Reads{Message: x.message.Number}, func(r *splitpin.Records) (w splitpin.Writes, _ error) {
-			if gone = r.Message == nil; gone {
-				return w, nil
-			}
-			w.Put = append(w.Put, x.message)
+			settled = append(settled, x)
+			w.Put = append(w.Put, m)
 			if x.event != nil {
 				w.Create = append(w.Create, x.event)
 			}
-			return w, nil
-		})
-		if err != nil && !gone {
-			failures = append(failures, err)
+		}
+		return w, nil
+	}
+	var err error
+	for range 3 {
+		if err = b.Store.Change(ctx, reads, decide); !errors.Is(err, splitpin.ErrUnavailable) {
+			break
 		}
 	}
-	return wrapRecording(errors.Join(failures...))
-}
-
-func wrapRecording(err error) error {
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("recording what was sent: %w", err)
 	}
-	return fmt.Errorf("recording what was sent: %w", err)
+	for _, x := range settled {
+		if m := x.message; x.event != nil && b.Log != nil {
+			b.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel,
+				"tries", m.Tries, "why", x.event.Detail, "reason", m.Reason)
+		}
+	}
+	return nil
 }
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -40,20 +40,20 @@ func TestRecordGroup(t *testing.T) {
 	sent.SentAt = now
 	erased := *messages[1]
 	refused := *messages[2]
-	err = b.record([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), new(outcome), b.giveUp(&refused, nil, "recipient", "550")})
+	err = b.record([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), b.giveUp(&refused, nil, "recipient", "550")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"sent", "erased", "given up"} {
-		records, err := db.Load(t.Context(), splitpin.Reads{Message: messages[i].Number})
+		records, err := db.Load(t.Context(), splitpin.Reads{Messages: []int64{messages[i].Number}})
 		got := "erased"
-		switch m := records.Message; {
+		switch {
 		case err != nil:
 			t.Fatal(err)
-		case m == nil:
-		case !m.SentAt.IsZero():
+		case len(records.Messages) == 0:
+		case !records.Messages[0].SentAt.IsZero():
 			got = "sent"
-		case !m.GivenUpAt.IsZero():
+		case !records.Messages[0].GivenUpAt.IsZero():
 			got = "given up"
 		}
 		if got != want {

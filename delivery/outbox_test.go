@@ -127,11 +127,14 @@ func (r *room) step() bool {
 // message reads a message as it is now.
 func (r *room) message(number int64) *splitpin.Message {
 	r.t.Helper()
-	records, err := r.db.Load(r.t.Context(), splitpin.Reads{Message: number})
+	records, err := r.db.Load(r.t.Context(), splitpin.Reads{Messages: []int64{number}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return records.Message
+	if len(records.Messages) == 0 {
+		return nil
+	}
+	return records.Messages[0]
 }
 
 func (r *room) events() []*splitpin.AuditEvent {
@@ -529,13 +532,13 @@ func TestOutboxKeepsNoCode(t *testing.T) {
 	}
 	m := r.queue("ada@example.com", nil)
 	r.step()
-	records, err := r.db.Load(t.Context(), splitpin.Reads{Message: m.Number})
+	records, err := r.db.Load(t.Context(), splitpin.Reads{Attempt: m.Attempt})
 	if err != nil {
 		t.Fatal(err)
 	}
 	code := codeOf(records.Attempt).Reveal()
-	if want := "data: 554 spam: [code] is your code for Example for …@example.com"; records.Message.Reason != want {
-		t.Errorf("reason %q, want %q", records.Message.Reason, want)
+	if want := "data: 554 spam: [code] is your code for Example for …@example.com"; r.message(m.Number).Reason != want {
+		t.Errorf("reason %q, want %q", r.message(m.Number).Reason, want)
 	}
 	if strings.Contains(r.log.String(), code) || strings.Contains(r.log.String(), "ada@") {
 		t.Errorf("the log says %s", r.log.String())
@@ -574,9 +577,88 @@ func TestOutboxStopsBeforeTheLeaseEnds(t *testing.T) {
 	if err != nil || len(left) != 3 {
 		t.Fatalf("%d messages are free, %v; want 3", len(left), err)
 	}
-	for _, m := range left {
-		if m.Tries != 1 {
-			t.Errorf("an untried message counts %d tries with this claim, want 1", m.Tries)
+	for _, c := range left {
+		if c.Message.Tries != 1 {
+			t.Errorf("an untried message counts %d tries with this claim, want 1", c.Message.Tries)
 		}
+	}
+}
+
+// A node whose lease ran out while its sender hung has nothing more to say about
+// the message, unless that it was sent after all: it is another node's by then.
+func TestOutboxLateOutcomes(t *testing.T) {
+	temporary := &delivery.SendError{Stage: delivery.StageConnect, Temporary: true, Detail: "hung up"}
+	permanent := &delivery.SendError{Stage: delivery.StageRecipient, Detail: "550 unknown"}
+	for _, tt := range []struct {
+		name  string
+		late  error // what the first node's sender says at last
+		stop  bool  // the first node is being stopped when it does
+		while bool  // the second node is sending then, and has not finished
+	}{
+		{name: "failed", late: temporary},
+		{name: "refused", late: permanent},
+		{name: "stopped", late: context.Canceled, stop: true},
+		{name: "sent", late: nil},
+		{name: "failed while another sends", late: temporary, while: true},
+		{name: "refused while another sends", late: permanent, while: true},
+		{name: "stopped while another sends", late: context.Canceled, stop: true, while: true},
+		{name: "sent while another sends", late: nil, while: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRoom(t)
+			m := r.queue("ada@example.com", nil)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			hangs, letGo := make(chan struct{}), make(chan struct{})
+			first := r.newOutbox(r.db)
+			first.Log = nil
+			first.Senders = map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: &deliverytest.Recorder{
+				Fail: func(context.Context, *delivery.Letter) error { close(hangs); <-letGo; return tt.late },
+			}}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := first.Step(ctx, r.clock())
+				ended <- err
+			}()
+			<-hangs
+			r.wait(2 * time.Minute)
+			end := sync.OnceFunc(func() {
+				if tt.stop {
+					stop()
+				}
+				close(letGo)
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+			if tt.while {
+				r.mail.Fail = func(context.Context, *delivery.Letter) error {
+					end()
+					r.wait(time.Minute) // later than any next try, within the second lease
+					if worked, err := r.newOutbox(r.db).Step(t.Context(), r.clock()); worked || err != nil {
+						t.Errorf("a third node took the message from under the second: %v, %v", worked, err)
+					}
+					return nil
+				}
+			}
+			if !r.step() {
+				t.Fatal("the lease is over, and the second node found nothing")
+			}
+			sent := r.message(m.Number)
+			if !tt.while {
+				end()
+			}
+			got := r.message(m.Number)
+			if got.SentAt.IsZero() || !got.SentAt.Equal(sent.SentAt) || !got.GivenUpAt.IsZero() || got.Tries != 2 || got.Reason != "" {
+				t.Errorf("the message is %+v", got)
+			}
+			if events := r.events(); len(events) > 0 {
+				t.Errorf("there is an event: %+v", events[0])
+			}
+			r.wait(5 * time.Minute)
+			if r.step() || r.mail.Tries() != 1 {
+				t.Errorf("the second node sent it %d times", r.mail.Tries())
+			}
+		})
 	}
 }

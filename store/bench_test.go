@@ -231,10 +231,13 @@ func signIn(s splitpin.Store, person int64) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range claimed {
-		err = change(s, splitpin.Reads{Message: m.Number}, func(r *splitpin.Records) splitpin.Writes {
-			r.Message.SentAt = now
-			return splitpin.Writes{Put: []splitpin.Record{r.Message}}
+	for _, c := range claimed {
+		err = change(s, splitpin.Reads{Messages: []int64{c.Message.Number}}, func(r *splitpin.Records) (w splitpin.Writes) {
+			for _, m := range r.Messages {
+				m.SentAt = now
+				w.Put = append(w.Put, m)
+			}
+			return w
 		})
 		if err != nil {
 			return err

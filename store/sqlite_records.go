@@ -134,16 +134,9 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 		r.Grant, err = one(c, grants, grantByKey, reads.Grant)
 		return err
 	})
-	get(reads.Message != 0, func() (err error) {
-		r.Message, err = one(c, messages, messageByKey, reads.Message)
-		return err
-	})
 	attempt := reads.Attempt
 	if attempt == 0 && r.Grant != nil {
 		attempt = r.Grant.Attempt
-	}
-	if attempt == 0 && r.Message != nil {
-		attempt = r.Message.Attempt
 	}
 	get(attempt != 0, func() (err error) {
 		r.Attempt, err = one(c, attempts, attemptByKey, attempt)
@@ -195,6 +188,15 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 		r.Sessions, err = all(c, sessions, sessionsLive, r.User.Number)
 		return err
 	})
+	for _, number := range reads.Messages {
+		get(true, func() error {
+			m, err := one(c, messages, messageByKey, number)
+			if m != nil {
+				r.Messages = append(r.Messages, m)
+			}
+			return err
+		})
+	}
 	get(reads.Settings, func() (err error) {
 		r.Projects, err = all(c, projects, projectsAll)
 		return err

@@ -140,19 +140,25 @@ func (t sweeper) look(c *connection, moment, from int64, window, limit int) (dea
 }
 
 // ClaimMessages implements [splitpin.Store].
-func (s *SQLite) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (claimed []*splitpin.Message, err error) {
+func (s *SQLite) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (claimed []splitpin.Claimed, err error) {
 	err = s.do(ctx, func(c *connection) error {
-		claimed, err = all(c, messages, messagesDue, now.UnixMicro(), max(limit, 0))
-		if err != nil || len(claimed) == 0 {
+		due, err := all(c, messages, messagesDue, now.UnixMicro(), max(limit, 0))
+		if err != nil || len(due) == 0 {
 			return err
 		}
 		return c.atomically(func() error {
-			for _, m := range claimed {
+			claimed = make([]splitpin.Claimed, 0, len(due))
+			for _, m := range due {
 				m.DueAt = until.Truncate(time.Microsecond).UTC()
 				m.Tries++
 				if err := c.execute(messageClaim, m.Number, until.UnixMicro()); err != nil {
 					return err
 				}
+				a, err := one(c, attempts, attemptByKey, m.Attempt)
+				if err != nil {
+					return err
+				}
+				claimed = append(claimed, splitpin.Claimed{Message: m, Attempt: a})
 			}
 			return nil
 		})

@@ -123,23 +123,27 @@ func messageFilters(b *bench) {
 }
 
 func claiming(b *bench) {
-	a := b.attempt(b.user())
+	a, gone := b.attempt(b.user()), Attempt(b.number(), b.user()) // of one the attempt was swept
 	late := DueMessage(b.number(), a, Now.Add(-time.Minute))
 	early := DueMessage(b.number(), a, Now.Add(-time.Hour))
-	now := DueMessage(b.number(), a, Now)
+	now := DueMessage(b.number(), gone, Now)
 	future := DueMessage(b.number(), a, Now.Add(time.Microsecond))
 	sent, given := DueMessage(b.number(), a, Now), DueMessage(b.number(), a, Now)
 	sent.SentAt, given.GivenUpAt = Now, Now
 	b.create(late, early, now, future, sent, given)
 	until := Now.Add(5 * time.Minute)
-	claim := func(at time.Time, limit int) []*splitpin.Message {
-		return must[[]*splitpin.Message](b)(b.ClaimMessages(b.Context(), at, until, limit))
+	claim := func(at time.Time, limit int) []splitpin.Claimed {
+		return must[[]splitpin.Claimed](b)(b.ClaimMessages(b.Context(), at, until, limit))
 	}
-	claimed := func(messages ...*splitpin.Message) (list []*splitpin.Message) {
+	claimed := func(messages ...*splitpin.Message) (list []splitpin.Claimed) {
 		for _, m := range messages {
 			m.DueAt = until
 			m.Tries++
-			list = append(list, m)
+			c := splitpin.Claimed{Message: m, Attempt: a}
+			if m == now {
+				c.Attempt = nil
+			}
+			list = append(list, c)
 		}
 		return list
 	}
@@ -148,7 +152,7 @@ func claiming(b *bench) {
 	want(b, "the rest", claim(Now, 10), claimed(now))
 	want(b, "nothing", claim(Now, 10), nil)
 	for _, m := range []*splitpin.Message{early, late, now, future, sent, given} {
-		want(b, "saved", b.load(splitpin.Reads{Message: m.Number}).Message, m)
+		want(b, "saved", first(b.load(splitpin.Reads{Messages: []int64{m.Number}}).Messages), m)
 	}
 
 	// A node that died while it tried: due again at until.

@@ -309,8 +309,8 @@ func claimingThatMeets(b *bench) {
 					return
 				}
 				mu.Lock()
-				for _, m := range claimed {
-					times[m.Number]++
+				for _, c := range claimed {
+					times[c.Message.Number]++
 				}
 				mu.Unlock()
 			}

@@ -8,6 +8,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -16,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/splitpin/splitpin"
@@ -150,7 +151,7 @@ func (b *bench) attempt(u *splitpin.User) *splitpin.Attempt {
 // want compares, with nil and empty the same.
 func want[T any](b *bench, what string, got, expected T) {
 	b.Helper()
-	if diff := cmp.Diff(expected, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := gocmp.Diff(expected, got, cmpopts.EquateEmpty()); diff != "" {
 		b.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -273,7 +274,7 @@ func everyField(b *bench) {
 		m.Number = number
 		return m
 	}, &splitpin.Message{Number: number}, func() *splitpin.Message {
-		return b.load(splitpin.Reads{Message: number}).Message
+		return first(b.load(splitpin.Reads{Messages: []int64{number}}).Messages)
 	})
 
 	number = b.number()
@@ -344,9 +345,9 @@ func reads(b *bench) {
 	u, other := User(b.number(), p.Number), User(b.number(), p.Number)
 	stranger := User(b.number(), b.number()) // the same names in another project
 	stranger.ID, stranger.Identifier, stranger.ClientUserID = u.ID, u.Identifier, u.ClientUserID
-	a, g, m := Attempt(b.number(), u), (*splitpin.Grant)(nil), (*splitpin.Message)(nil)
+	a := Attempt(b.number(), u)
 	a.User = 0 // nobody yet: the user is found by the identifier
-	g, m = Grant(b.number(), a, other), Message(b.number(), a)
+	g, m, m2 := Grant(b.number(), a, other), Message(b.number(), a), Message(b.number(), a)
 	guesses := Guesses(u)
 	revoked := Session(b.number(), u)
 	older, newer := LiveSession(b.number(), u), LiveSession(b.number(), u)
@@ -356,7 +357,7 @@ func reads(b *bench) {
 	active.GoneAt = time.Time{}
 	k1, k2, k3 := DataKey("codes", 1), DataKey("codes", 2), DataKey("a", 7)
 	p2 := Project(b.number())
-	b.create(p2, p, u, other, stranger, a, g, m, guesses, revoked, newer, older, foreign, gone, active, k2, k3, k1)
+	b.create(p2, p, u, other, stranger, a, g, m, m2, guesses, revoked, newer, older, foreign, gone, active, k2, k3, k1)
 	live := []*splitpin.Session{newer, older}
 
 	for _, test := range []struct {
@@ -368,7 +369,7 @@ func reads(b *bench) {
 		{"project", splitpin.Reads{Project: p.ID}, splitpin.Records{Project: p}},
 		{"attempt", splitpin.Reads{Attempt: a.ID.Number}, splitpin.Records{Attempt: a, User: u, Guesses: guesses}},
 		{"grant", splitpin.Reads{Grant: g.Number}, splitpin.Records{Grant: g, Attempt: a, User: other}},
-		{"message", splitpin.Reads{Message: m.Number}, splitpin.Records{Message: m, Attempt: a}},
+		{"messages", splitpin.Reads{Messages: []int64{m2.Number, 1 << 60, m.Number}}, splitpin.Records{Messages: []*splitpin.Message{m, m2}}},
 		{"session", splitpin.Reads{Session: older.Number}, splitpin.Records{Session: older, User: u}},
 		{"session that ended", splitpin.Reads{Session: revoked.Number, Sessions: true}, splitpin.Records{Session: revoked, User: u, Sessions: live}},
 		{"session and its neighbours", splitpin.Reads{Session: older.Number, Sessions: true}, splitpin.Records{Session: older, User: u, Sessions: live}},
@@ -385,13 +386,13 @@ func reads(b *bench) {
 			DataKeys:    []*splitpin.DataKey{k3, k1, k2},
 			SigningKeys: []*splitpin.SigningKey{active, gone},
 		}},
-		{"several", splitpin.Reads{Project: p.ID, Attempt: a.ID.Number, Message: m.Number}, splitpin.Records{
-			Project: p, Attempt: a, Message: m, User: u, Guesses: guesses,
+		{"several", splitpin.Reads{Project: p.ID, Attempt: a.ID.Number, Messages: []int64{m.Number}}, splitpin.Records{
+			Project: p, Attempt: a, Messages: []*splitpin.Message{m}, User: u, Guesses: guesses,
 		}},
 	} {
-		want(b, "Load: "+test.name, b.load(test.reads), &test.want)
+		want(b, "Load: "+test.name, sorted(b.load(test.reads)), &test.want)
 		err := b.Change(b.Context(), test.reads, func(r *splitpin.Records) (splitpin.Writes, error) {
-			want(b, "Change: "+test.name, r, &test.want)
+			want(b, "Change: "+test.name, sorted(r), &test.want)
 			return splitpin.Writes{}, nil
 		})
 		if err != nil {
@@ -400,13 +401,19 @@ func reads(b *bench) {
 	}
 }
 
+// sorted puts messages in order, which stores need not.
+func sorted(r *splitpin.Records) *splitpin.Records {
+	slices.SortFunc(r.Messages, func(x, y *splitpin.Message) int { return cmp.Compare(x.Number, y.Number) })
+	return r
+}
+
 func readsThatFindNothing(b *bench) {
 	u := b.user()
 	u2 := User(b.number(), u.Project)
 	u2.ClientUserID = ""
 	b.create(u2)
 	got := b.load(splitpin.Reads{
-		Project: "nobody", Attempt: 1 << 60, Grant: 1 << 60, Session: 1 << 60, Message: 1 << 60, User: 1 << 60,
+		Project: "nobody", Attempt: 1 << 60, Grant: 1 << 60, Session: 1 << 60, Messages: []int64{1 << 60}, User: 1 << 60,
 		Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}, Sessions: true, Settings: true,
 	})
 	want(b, "records", got, &splitpin.Records{})
