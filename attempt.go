@@ -83,12 +83,8 @@ func (a *Attempt) State(now time.Time) State {
 // the business of package account.
 type Purpose string
 
-const (
-	SignIn  Purpose = "sign_in"
-	Enrol   Purpose = "enrol"   // a further credential
-	Link    Purpose = "link"    // a further account
-	Confirm Purpose = "confirm" // an action
-)
+// SignIn is the purpose of an attempt that opens a session.
+const SignIn Purpose = "sign_in"
 
 // A Grant is an authorization code: the right to collect a session from a
 // proved attempt. The code itself is 256 random bits and stored nowhere.

@@ -22,7 +22,7 @@ func TestStart(t *testing.T) {
 		{name: "an unknown method", want: signin.ErrMethod, change: func(_ *house, r *signin.StartRequest) { r.Method = "carrier_pigeon" }},
 		{name: "no method", want: signin.ErrMethod, change: func(_ *house, r *signin.StartRequest) { r.Method = "" }},
 		{name: "purpose sign_in", change: func(_ *house, r *signin.StartRequest) { r.Purpose = splitpin.SignIn }},
-		{name: "another purpose", want: signin.ErrPurpose, change: func(_ *house, r *signin.StartRequest) { r.Purpose = splitpin.Link }},
+		{name: "another purpose", want: signin.ErrPurpose, change: func(_ *house, r *signin.StartRequest) { r.Purpose = "link" }},
 		{name: "no address", want: account.ErrIdentifier, change: func(_ *house, r *signin.StartRequest) { r.Identifier = " " }},
 		{name: "a phone number, which this method cannot reach", want: account.ErrIdentifier,
 			change: func(_ *house, r *signin.StartRequest) { r.Identifier = "+4917012345678" }},
