@@ -15,16 +15,29 @@ type Store interface {
 	// decide, and saves what decide returns. When Change returns nil, the writes
 	// are durable.
 	//
-	// decide must be pure: it does no I/O, may run more than once (only the last
-	// run counts), and lets nothing leave before Change returned. It owns the
+	// decide must be pure: it does no I/O, draws neither time nor randomness, may
+	// run more than once (only the last run counts), and lets nothing leave before
+	// Change returned. The moment, numbers, keys and tokens that it needs are drawn
+	// before; it should be quick, because others may wait for it. It owns the
 	// records it is given and may alter them, but only what it returns in Writes is
 	// saved. A refusal that must be remembered is a write and a verdict that the
 	// caller's closure keeps; an error from decide rolls back and is returned as
 	// it is.
 	//
-	// No other step sees or changes the loaded records between load and commit.
-	// Of a record that was not there, only Create notices if it appeared
-	// meanwhile: the step then runs again.
+	// No other step sees or changes the loaded records between load and commit. Of
+	// a record that was not there, only Create notices if it appeared meanwhile:
+	// the step then runs again. Two reads are of a whole set, to which nothing is
+	// added before the commit either, so that a step may rely on what is absent:
+	//
+	//   - Settings: all projects, data keys and signing keys;
+	//   - Sessions: the live sessions of the user. Therefore a step that creates a
+	//     session loads its user.
+	//
+	// A store that locks does so in one order, so that no two steps wait for each
+	// other: the settings as one, also for Project; the user; sessions; the attempt;
+	// the grant; guesses; messages; several of one kind by number. It can, because
+	// what leads to a user never changes: the identifier of an attempt, the user of
+	// a grant or session.
 	//
 	// A context that ends while the step waits leaves no trace; one that ends later
 	// does not stop it.
@@ -37,10 +50,16 @@ type Store interface {
 	// any kind of record. Numbers grow, roughly, and have gaps.
 	NextNumber(ctx context.Context) (int64, error)
 
-	// Take charges limits in order, in a commit of its own that need not be
-	// durable. It charges all or, where one would be exceeded, none: then wait is
-	// how long until that one would admit the charge, and refused its index.
-	// When all are charged, refused is -1.
+	// Take charges limits in a commit of its own that need not be durable. It
+	// charges all or, where some would be exceeded, none: then refused is the index
+	// of the first of those, and wait how long until that one would admit its
+	// charge. When all are charged, refused is -1. A key that stands in charges
+	// twice is an error.
+	//
+	// A store that locks does so by ascending key, whatever the order of charges.
+	// Every limit is exact, so it cannot be spread over several rows. It need not
+	// be: what is admitted is bounded by the burst, and a refusal can be told
+	// without a write. Who counts what everybody does gathers it first.
 	Take(ctx context.Context, now time.Time, charges ...Charge) (refused int, wait time.Duration, err error)
 
 	// Lists. Each is ordered as it says and returns at most limit records.
@@ -72,7 +91,8 @@ type Store interface {
 	Close() error
 }
 
-// Reads names what a step loads. Zero fields load nothing.
+// Reads names what a step loads. Zero fields load nothing. At most one of Attempt,
+// Grant, Session, User, UserID and Name is set: there is one way to the user.
 type Reads struct {
 	Project  string  // by ID, into Records.Project
 	Attempt  int64   // into Records.Attempt, with what hangs on it: Records.User is the user who has its identifier, Records.Guesses its guesses
@@ -82,7 +102,7 @@ type Reads struct {
 	UserID   UserKey // by id, into Records.User
 	Name     Name    // by identifier, into Records.User and, where there are any, Records.Guesses
 	Messages []int64 // by number, each once, into Records.Messages; the order is free, and those that are not there are left out
-	Sessions bool    // with Session, User, UserID or Name: every live session of that user, into Records.Sessions
+	Sessions bool    // every session of Records.User that is not revoked, newest first, into Records.Sessions
 	Settings bool    // every project, data key and signing key, into the slices of Records
 }
 
@@ -120,7 +140,7 @@ type Records struct {
 // saves nothing.
 type Writes struct {
 	Create []Record // must not exist; where one does, the step runs again
-	Put    []Record // must exist; replaces every field
+	Put    []Record // was loaded by this step, so it is there and locked; replaces every field
 	Delete []Record // found by its key alone; missing is fine
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math/bits"
 	"time"
 
@@ -36,6 +37,19 @@ func charge(mark int64, c splitpin.Charge, now time.Time) (keep int64, wait time
 		return mark, 0
 	}
 	return next, 0
+}
+
+// distinct returns an error where a key stands in charges twice: an engine that
+// decides about all of them before it saves any would charge it once.
+func distinct(charges []splitpin.Charge) error {
+	for i, c := range charges {
+		for _, other := range charges[:i] {
+			if c.Key == other.Key {
+				return fmt.Errorf("limit %d is charged twice at once", c.Key)
+			}
+		}
+	}
+	return nil
 }
 
 // share returns period × cost ÷ burst without overflow, at most twice the

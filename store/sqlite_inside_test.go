@@ -16,6 +16,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/store/storetest"
 )
 
 // These tests look inside the SQLite store: at its groups, its file and its
@@ -116,6 +117,21 @@ func TestOneCommitForAGroup(t *testing.T) {
 	}
 	if got := found(t, s); len(got) != 2 || !got[1] || !got[5] {
 		t.Errorf("found events %v, want 1 and 5", got)
+	}
+}
+
+// The contract leaves a Put of what was not loaded undefined; here it is an error of
+// the programmer's when the record is not there.
+func TestPutOfAMissingRecord(t *testing.T) {
+	s, _ := openTest(t, Options{})
+	for _, r := range []splitpin.Record{storetest.User(1, 2), storetest.Project(3), storetest.DataKey("codes", 4), event(5)} {
+		err := save(s, splitpin.Writes{Create: []splitpin.Record{event(6)}, Put: []splitpin.Record{r}})
+		if err == nil || splitpin.ErrorOf(err) != nil {
+			t.Errorf("%T: got error %v, want an internal one", r, err)
+		}
+	}
+	if got := found(t, s); len(got) != 0 {
+		t.Errorf("found events %v of steps that failed", got)
 	}
 }
 

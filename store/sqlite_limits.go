@@ -48,6 +48,9 @@ func (s *SQLite) Take(ctx context.Context, now time.Time, charges ...splitpin.Ch
 		return -1, 0, unavailable(errClosed)
 	default:
 	}
+	if err := distinct(charges); err != nil {
+		return -1, 0, err
+	}
 	refused, wait = s.limits.take(now, charges)
 	return refused, wait, nil
 }
@@ -55,24 +58,19 @@ func (s *SQLite) Take(ctx context.Context, now time.Time, charges ...splitpin.Ch
 func (l *limits) take(now time.Time, charges []splitpin.Charge) (refused int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := make([]int64, 0, 8) // the marks as they were, to undo
+	marks := make([]int64, 0, 8)
 	for i, c := range charges {
-		mark := l.marks[c.Key]
-		keep, wait := charge(mark, c, now)
-		if wait == 0 {
-			before = append(before, mark)
-			l.set(c.Key, keep, now)
-			continue
+		mark, wait := charge(l.marks[c.Key], c, now)
+		if wait > 0 {
+			// A mark too far ahead was pulled back; that counts, refused or not, or
+			// it would never come nearer.
+			l.set(c.Key, mark, now)
+			return i, wait
 		}
-		for j := i - 1; j >= 0; j-- {
-			l.set(charges[j].Key, before[j], now)
-		}
-		// A mark too far ahead was pulled back; that counts, refused or not, or
-		// it would never come nearer.
-		if keep != mark {
-			l.set(c.Key, keep, now)
-		}
-		return i, wait
+		marks = append(marks, mark)
+	}
+	for i, c := range charges {
+		l.set(c.Key, marks[i], now)
 	}
 	return -1, 0
 }

@@ -102,114 +102,75 @@ func all[R any](c *connection, t *table[R], q *query, args ...any) (found []*R, 
 	return found, nil
 }
 
-// one returns the record that a query finds, or nil. The query's parameters are
-// a number and, where it has two, a text or blob.
-func one[R any](c *connection, t *table[R], q *query, args ...any) (*R, error) {
-	found, err := all(c, t, q, args...)
-	if err != nil || len(found) == 0 {
-		return nil, err
+// list is all for one of several queries: it keeps the first error in failed, and
+// after that does nothing.
+func list[R any](c *connection, failed *error, t *table[R], q *query, args ...any) []*R {
+	if *failed != nil {
+		return nil
 	}
-	return found[0], nil
+	found, err := all(c, t, q, args...)
+	*failed = err
+	return found
 }
 
-// load loads what reads names. Where several of its fields lead to one field of
-// Records, the one that names the record itself counts, and not the one that
-// brings it along.
+// get is list for a query that finds one record or none, which is nil.
+func get[R any](c *connection, failed *error, t *table[R], q *query, args ...any) *R {
+	found := list(c, failed, t, q, args...)
+	if len(found) == 0 {
+		return nil
+	}
+	return found[0]
+}
+
+// load loads what reads names.
 func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 	r := new(splitpin.Records)
 	var err error
-	// get does nothing after the first error.
-	get := func(asked bool, f func() error) {
-		if asked && err == nil {
-			err = f()
-		}
+	if reads.Project != "" {
+		r.Project = get(c, &err, projects, projectByID, reads.Project)
 	}
-	noUser := reads.User == 0 && reads.UserID == (splitpin.UserKey{}) && reads.Name == (splitpin.Name{})
-
-	get(reads.Project != "", func() (err error) {
-		r.Project, err = one(c, projects, projectByID, reads.Project)
-		return err
-	})
-	get(reads.Grant != 0, func() (err error) {
-		r.Grant, err = one(c, grants, grantByKey, reads.Grant)
-		return err
-	})
-	attempt := reads.Attempt
-	if attempt == 0 && r.Grant != nil {
-		attempt = r.Grant.Attempt
-	}
-	get(attempt != 0, func() (err error) {
-		r.Attempt, err = one(c, attempts, attemptByKey, attempt)
-		return err
-	})
-	get(reads.Session != 0, func() (err error) {
-		r.Session, err = one(c, sessions, sessionByKey, reads.Session)
-		return err
-	})
-
-	user, id, name := reads.User, reads.UserID, reads.Name
-	if noUser {
-		switch {
-		case r.Session != nil:
-			user = r.Session.User
-		case r.Grant != nil:
-			user = r.Grant.User
-		case reads.Attempt != 0 && r.Attempt != nil:
+	user, name := reads.User, reads.Name
+	switch {
+	case reads.Attempt != 0:
+		if r.Attempt = get(c, &err, attempts, attemptByKey, reads.Attempt); r.Attempt != nil {
 			name = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
 		}
+	case reads.Grant != 0:
+		if r.Grant = get(c, &err, grants, grantByKey, reads.Grant); r.Grant != nil {
+			r.Attempt = get(c, &err, attempts, attemptByKey, r.Grant.Attempt)
+			user = r.Grant.User
+		}
+	case reads.Session != 0:
+		if r.Session = get(c, &err, sessions, sessionByKey, reads.Session); r.Session != nil {
+			user = r.Session.User
+		}
 	}
-	get(user != 0, func() (err error) {
-		r.User, err = one(c, users, userByNumber, user)
-		return err
-	})
-	get(user == 0 && !id.ID.IsZero(), func() (err error) {
-		r.User, err = one(c, users, userByID, id.Project, id.ID[:])
-		return err
-	})
-	get(user == 0 && id.ID.IsZero() && id.ClientUserID != "", func() (err error) {
-		r.User, err = one(c, users, userByClient, id.Project, id.ClientUserID)
-		return err
-	})
-	get(user == 0 && id == (splitpin.UserKey{}) && name.Identifier != "", func() (err error) {
-		r.User, err = one(c, users, userByName, name.Project, name.Identifier)
-		return err
-	})
-
-	guessed := reads.Name
-	if guessed.Identifier == "" && reads.Attempt != 0 && r.Attempt != nil {
-		guessed = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+	switch id := reads.UserID; {
+	case user != 0:
+		r.User = get(c, &err, users, userByNumber, user)
+	case !id.ID.IsZero():
+		r.User = get(c, &err, users, userByID, id.Project, id.ID[:])
+	case id.ClientUserID != "":
+		r.User = get(c, &err, users, userByClient, id.Project, id.ClientUserID)
+	case name.Identifier != "":
+		r.User = get(c, &err, users, userByName, name.Project, name.Identifier)
+		r.Guesses = get(c, &err, guesses, guessesByKey, splitpin.GuessesKey(name.Project, name.Identifier))
 	}
-	get(guessed.Identifier != "", func() (err error) {
-		r.Guesses, err = one(c, guesses, guessesByKey, splitpin.GuessesKey(guessed.Project, guessed.Identifier))
-		return err
-	})
-
-	get(reads.Sessions && r.User != nil, func() (err error) {
-		r.Sessions, err = all(c, sessions, sessionsLive, r.User.Number)
-		return err
-	})
+	if reads.Sessions && r.User != nil {
+		r.Sessions = list(c, &err, sessions, sessionsLive, r.User.Number)
+	}
 	for _, number := range reads.Messages {
-		get(true, func() error {
-			m, err := one(c, messages, messageByKey, number)
-			if m != nil {
-				r.Messages = append(r.Messages, m)
-			}
-			return err
-		})
+		r.Messages = append(r.Messages, list(c, &err, messages, messageByKey, number)...)
 	}
-	get(reads.Settings, func() (err error) {
-		r.Projects, err = all(c, projects, projectsAll)
-		return err
-	})
-	get(reads.Settings, func() (err error) {
-		r.DataKeys, err = all(c, dataKeys, dataKeysAll)
-		return err
-	})
-	get(reads.Settings, func() (err error) {
-		r.SigningKeys, err = all(c, signingKeys, signingAll)
-		return err
-	})
-	return r, err
+	if reads.Settings {
+		r.Projects = list(c, &err, projects, projectsAll)
+		r.DataKeys = list(c, &err, dataKeys, dataKeysAll)
+		r.SigningKeys = list(c, &err, signingKeys, signingAll)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // save saves what a step decided. On an error some of it may have been saved;
@@ -292,8 +253,8 @@ func (s *SQLite) Load(ctx context.Context, reads splitpin.Reads) (r *splitpin.Re
 	return r, nil
 }
 
-// list reads records on a connection of its own.
-func list[R any](ctx context.Context, s *SQLite, t *table[R], q *query, args ...any) (found []*R, err error) {
+// listed reads records on a connection of its own.
+func listed[R any](ctx context.Context, s *SQLite, t *table[R], q *query, args ...any) (found []*R, err error) {
 	err = s.scanning(ctx, func(c *connection) (err error) {
 		found, err = all(c, t, q, args...)
 		return err
@@ -306,37 +267,37 @@ func list[R any](ctx context.Context, s *SQLite, t *table[R], q *query, args ...
 
 // Projects implements [splitpin.Store].
 func (s *SQLite) Projects(ctx context.Context) ([]*splitpin.Project, error) {
-	return list(ctx, s, projects, projectsAll)
+	return listed(ctx, s, projects, projectsAll)
 }
 
 // DataKeys implements [splitpin.Store].
 func (s *SQLite) DataKeys(ctx context.Context) ([]*splitpin.DataKey, error) {
-	return list(ctx, s, dataKeys, dataKeysAll)
+	return listed(ctx, s, dataKeys, dataKeysAll)
 }
 
 // SigningKeys implements [splitpin.Store].
 func (s *SQLite) SigningKeys(ctx context.Context) ([]*splitpin.SigningKey, error) {
-	return list(ctx, s, signingKeys, signingLeft)
+	return listed(ctx, s, signingKeys, signingLeft)
 }
 
 // Users implements [splitpin.Store].
 func (s *SQLite) Users(ctx context.Context, project int64, offset, limit int) ([]*splitpin.User, error) {
-	return list(ctx, s, users, usersNewest, project, max(limit, 0), max(offset, 0))
+	return listed(ctx, s, users, usersNewest, project, max(limit, 0), max(offset, 0))
 }
 
 // Sessions implements [splitpin.Store].
 func (s *SQLite) Sessions(ctx context.Context, user int64) ([]*splitpin.Session, error) {
-	return list(ctx, s, sessions, sessionsLive, user)
+	return listed(ctx, s, sessions, sessionsLive, user)
 }
 
 // Messages implements [splitpin.Store].
 func (s *SQLite) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
-	return list(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))
+	return listed(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))
 }
 
 // AuditEvents implements [splitpin.Store].
 func (s *SQLite) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
-	return list(ctx, s, auditEvents, eventsNewer,
+	return listed(ctx, s, auditEvents, eventsNewer,
 		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
 }
 

@@ -154,13 +154,9 @@ func (s *SQLite) ClaimMessages(ctx context.Context, now, until time.Time, limit 
 				if err := c.execute(messageClaim, m.Number, until.UnixMicro()); err != nil {
 					return err
 				}
-				a, err := one(c, attempts, attemptByKey, m.Attempt)
-				if err != nil {
-					return err
-				}
-				claimed = append(claimed, splitpin.Claimed{Message: m, Attempt: a})
+				claimed = append(claimed, splitpin.Claimed{Message: m, Attempt: get(c, &err, attempts, attemptByKey, m.Attempt)})
 			}
-			return nil
+			return err
 		})
 	})
 	if err != nil {

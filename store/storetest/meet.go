@@ -354,3 +354,139 @@ func twoStores(b *bench) {
 		}
 	}
 }
+
+// settingsThatMeet: with the settings goes what is absent from them.
+func settingsThatMeet(b *bench) {
+	m := newMeeting()
+	var wg sync.WaitGroup
+	for range 2 {
+		p := Project(b.number())
+		wg.Go(func() {
+			err := b.Change(b.Context(), splitpin.Reads{Settings: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				p.Default = true
+				for _, other := range r.Projects {
+					p.Default = p.Default && !other.Default
+				}
+				return splitpin.Writes{Create: []splitpin.Record{p}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	defaults := 0
+	all := must[[]*splitpin.Project](b)(b.Projects(b.Context()))
+	for _, p := range all {
+		if p.Default {
+			defaults++
+		}
+	}
+	if len(all) != 2 || defaults != 1 {
+		b.Errorf("%d of %d projects are the default, want 1 of 2", defaults, len(all))
+	}
+}
+
+// sessionsThatMeet: the same for the sessions of a user.
+func sessionsThatMeet(b *bench) {
+	u := b.user()
+	g := Grant(b.number(), b.attempt(u), u)
+	b.create(g)
+	m := newMeeting()
+	var wg sync.WaitGroup
+	for _, reads := range []splitpin.Reads{{Grant: g.Number}, {User: u.Number}} {
+		reads.Sessions = true
+		s := LiveSession(b.number(), u)
+		wg.Go(func() {
+			err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				if len(r.Sessions) > 0 {
+					return splitpin.Writes{}, nil
+				}
+				return splitpin.Writes{Create: []splitpin.Record{s}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(must[[]*splitpin.Session](b)(b.Sessions(b.Context(), u.Number))); n != 1 {
+		b.Errorf("%d sessions were opened where only a first one was to be", n)
+	}
+}
+
+// locksInOrder: steps that come to the same records from different sides neither
+// wait for each other for ever nor lose anything.
+func locksInOrder(b *bench) {
+	u := b.user()
+	a := b.attempt(u)
+	g, guesses := Grant(b.number(), a, u), Guesses(u)
+	s1, s2 := LiveSession(b.number(), u), LiveSession(b.number(), u)
+	m1, m2 := Message(b.number(), a), Message(b.number(), a)
+	b.create(g, guesses, s1, s2, m1, m2)
+	all := []splitpin.Reads{
+		{Attempt: a.ID.Number, Messages: []int64{m1.Number, m2.Number}},
+		{Grant: g.Number, Messages: []int64{m2.Number, m1.Number}},
+		{Session: s1.Number},
+		{Session: s2.Number, Sessions: true},
+		{User: u.Number, Sessions: true},
+		{UserID: splitpin.UserKey{Project: u.Project, ID: u.ID}, Sessions: true},
+		{Name: splitpin.Name{Project: u.Project, Identifier: u.Identifier}, Messages: []int64{m2.Number}},
+	}
+	const rounds = 10
+	var wg sync.WaitGroup
+	for _, reads := range all {
+		wg.Go(func() {
+			for range rounds {
+				err := b.Change(b.Context(), reads, func(r *splitpin.Records) (w splitpin.Writes, _ error) {
+					// Everything that was loaded is put, each once, what came first
+					// last.
+					for _, m := range r.Messages {
+						m.Tries++
+						w.Put = append(w.Put, m)
+					}
+					for _, s := range r.Sessions {
+						if r.Session == nil || s.Number != r.Session.Number {
+							s.Counter++
+							w.Put = append(w.Put, s)
+						}
+					}
+					if r.Session != nil {
+						r.Session.Counter++
+						w.Put = append(w.Put, r.Session)
+					}
+					if r.Grant != nil {
+						w.Put = append(w.Put, r.Grant)
+					}
+					if r.Attempt != nil {
+						r.Attempt.Tries++
+						w.Put = append(w.Put, r.Attempt)
+					}
+					if r.Guesses != nil {
+						r.Guesses.Day++
+						w.Put = append(w.Put, r.Guesses)
+					}
+					r.User.UpdatedAt = r.User.UpdatedAt.Add(time.Second)
+					w.Put = append(w.Put, r.User)
+					return w, nil
+				})
+				if err != nil {
+					b.Errorf("%+v: %v", reads, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r := b.load(splitpin.Reads{Attempt: a.ID.Number, Sessions: true, Messages: []int64{m1.Number, m2.Number}})
+	want(b, "steps that the user saw", r.User.UpdatedAt.Sub(u.UpdatedAt), time.Duration(len(all)*rounds)*time.Second)
+	want(b, "tries", r.Attempt.Tries, a.Tries+2*rounds)
+	want(b, "guesses", r.Guesses.Day, guesses.Day+2*rounds)
+	for _, s := range r.Sessions { // s1 was named once and three times a neighbour; s2 was named once and two times a neighbour
+		want(b, "counter", s.Counter, map[int64]uint32{s1.Number: s1.Counter + 4*rounds, s2.Number: s2.Counter + 3*rounds}[s.Number])
+	}
+	for _, m := range r.Messages {
+		want(b, "tries", m.Tries, map[int64]int{m1.Number: m1.Tries + 2*rounds, m2.Number: m2.Tries + 3*rounds}[m.Number])
+	}
+}

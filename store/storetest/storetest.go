@@ -39,11 +39,9 @@ func Run(t *testing.T, open Open) {
 		{"large values", largeValues},
 		{"reads", reads},
 		{"reads that find nothing", readsThatFindNothing},
-		{"a record that names itself wins", explicitReads},
 		{"a verdict commits, an error rolls back", verdicts},
 		{"records belong to the closure", ownership},
 		{"delete, create, put", order},
-		{"put of a missing record", putMissing},
 		{"creating what exists", createExisting},
 		{"a conflict settled by running again", conflictSettled},
 		{"neighbours", neighbours},
@@ -53,6 +51,9 @@ func Run(t *testing.T, open Open) {
 		{"a grant is spent once", spendOnce},
 		{"two who create one user", createOnce},
 		{"guesses that meet", guessesThatMeet},
+		{"two settings steps that meet", settingsThatMeet},
+		{"two sessions steps that meet", sessionsThatMeet},
+		{"steps that lock the same in every way", locksInOrder},
 		{"contexts", contexts},
 		{"a context that ends while waiting", contextWhileWaiting},
 		{"numbers", numbers},
@@ -111,9 +112,10 @@ func (b *bench) number() int64 {
 	return n
 }
 
-func (b *bench) save(w splitpin.Writes) {
+// save saves w, which puts nothing but what reads name.
+func (b *bench) save(reads splitpin.Reads, w splitpin.Writes) {
 	b.Helper()
-	err := b.Change(b.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
+	err := b.Change(b.Context(), reads, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
 	if err != nil {
 		b.Fatalf("saving: %v", err)
 	}
@@ -121,7 +123,7 @@ func (b *bench) save(w splitpin.Writes) {
 
 func (b *bench) create(records ...splitpin.Record) {
 	b.Helper()
-	b.save(splitpin.Writes{Create: records})
+	b.save(splitpin.Reads{}, splitpin.Writes{Create: records})
 }
 
 func (b *bench) load(r splitpin.Reads) *splitpin.Records {
@@ -198,7 +200,7 @@ func everyField(b *bench) {
 	b.create(owner, attempt)
 
 	aProject := Project(b.number())
-	check(b, aProject, func(seed int64) *splitpin.Project {
+	check(b, splitpin.Reads{Project: aProject.ID}, aProject, func(seed int64) *splitpin.Project {
 		p := Fill(new(splitpin.Project), seed)
 		p.Number, p.ID = aProject.Number, aProject.ID
 		return p
@@ -206,7 +208,7 @@ func everyField(b *bench) {
 		return b.load(splitpin.Reads{Project: aProject.ID}).Project
 	})
 
-	check(b, DataKey("codes", 3), func(seed int64) *splitpin.DataKey {
+	check(b, splitpin.Reads{Settings: true}, DataKey("codes", 3), func(seed int64) *splitpin.DataKey {
 		k := Fill(new(splitpin.DataKey), seed)
 		k.Purpose, k.Generation = "codes", 3
 		return k
@@ -215,7 +217,7 @@ func everyField(b *bench) {
 	})
 
 	number := b.number()
-	check(b, SigningKey(number, project), func(seed int64) *splitpin.SigningKey {
+	check(b, splitpin.Reads{Settings: true}, SigningKey(number, project), func(seed int64) *splitpin.SigningKey {
 		k := Fill(new(splitpin.SigningKey), seed)
 		k.Number = number
 		return k
@@ -224,7 +226,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, User(number, project), func(seed int64) *splitpin.User {
+	check(b, splitpin.Reads{User: number}, User(number, project), func(seed int64) *splitpin.User {
 		u := Fill(new(splitpin.User), seed)
 		u.Number = number
 		return u
@@ -233,7 +235,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, Attempt(number, owner), func(seed int64) *splitpin.Attempt {
+	check(b, splitpin.Reads{Attempt: number}, Attempt(number, owner), func(seed int64) *splitpin.Attempt {
 		a := Fill(new(splitpin.Attempt), seed)
 		a.ID.Number = number
 		return a
@@ -242,7 +244,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, Grant(number, attempt, owner), func(seed int64) *splitpin.Grant {
+	check(b, splitpin.Reads{Grant: number}, Grant(number, attempt, owner), func(seed int64) *splitpin.Grant {
 		g := Fill(new(splitpin.Grant), seed)
 		g.Number = number
 		return g
@@ -251,7 +253,7 @@ func everyField(b *bench) {
 	})
 
 	key := splitpin.GuessesKey(owner.Project, owner.Identifier)
-	check(b, Guesses(owner), func(seed int64) *splitpin.Guesses {
+	check(b, splitpin.Reads{Attempt: attempt.ID.Number}, Guesses(owner), func(seed int64) *splitpin.Guesses {
 		g := Fill(new(splitpin.Guesses), seed)
 		g.Key = key
 		return g
@@ -260,7 +262,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, Session(number, owner), func(seed int64) *splitpin.Session {
+	check(b, splitpin.Reads{Session: number}, Session(number, owner), func(seed int64) *splitpin.Session {
 		s := Fill(new(splitpin.Session), seed)
 		s.Number = number
 		return s
@@ -269,7 +271,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, Message(number, attempt), func(seed int64) *splitpin.Message {
+	check(b, splitpin.Reads{Messages: []int64{number}}, Message(number, attempt), func(seed int64) *splitpin.Message {
 		m := Fill(new(splitpin.Message), seed)
 		m.Number = number
 		return m
@@ -278,7 +280,7 @@ func everyField(b *bench) {
 	})
 
 	number = b.number()
-	check(b, AuditEvent(number, owner), func(seed int64) *splitpin.AuditEvent {
+	check(b, splitpin.Reads{}, AuditEvent(number, owner), func(seed int64) *splitpin.AuditEvent {
 		e := Fill(new(splitpin.AuditEvent), seed)
 		e.Number = number
 		return e
@@ -288,11 +290,12 @@ func everyField(b *bench) {
 }
 
 // check takes one record through its life: created, replaced by another with
-// the same key and every field set, emptied, filled again, deleted twice.
+// the same key and every field set, emptied, filled again, deleted twice. A record
+// that no reads lead to cannot be put, so it is deleted and created instead.
 func check[R any, P interface {
 	*R
 	splitpin.Record
-}](b *bench, fixture P, filled func(seed int64) P, empty P, get func() P) {
+}](b *bench, reads splitpin.Reads, fixture P, filled func(seed int64) P, empty P, get func() P) {
 	b.Helper()
 	kind := reflect.TypeFor[R]().Name()
 	if got := get(); got != nil {
@@ -304,11 +307,15 @@ func check[R any, P interface {
 		what string
 		save P
 	}{{"replaced", filled(777)}, {"emptied", empty}, {"filled", filled(778)}} {
-		b.save(splitpin.Writes{Put: []splitpin.Record{r.save}})
+		w := splitpin.Writes{Put: []splitpin.Record{r.save}}
+		if reflect.ValueOf(reads).IsZero() {
+			w = splitpin.Writes{Delete: []splitpin.Record{empty}, Create: []splitpin.Record{r.save}}
+		}
+		b.save(reads, w)
 		want(b, kind+" "+r.what, get(), r.save)
 	}
 	for range 2 {
-		b.save(splitpin.Writes{Delete: []splitpin.Record{empty}}) // the key is enough
+		b.save(splitpin.Reads{}, splitpin.Writes{Delete: []splitpin.Record{empty}}) // the key is enough
 		if got := get(); got != nil {
 			b.Errorf("%s: found after it was deleted: %+v", kind, got)
 		}
@@ -412,14 +419,23 @@ func readsThatFindNothing(b *bench) {
 	u2 := User(b.number(), u.Project)
 	u2.ClientUserID = ""
 	b.create(u2)
-	got := b.load(splitpin.Reads{
-		Project: "nobody", Attempt: 1 << 60, Grant: 1 << 60, Session: 1 << 60, Messages: []int64{1 << 60}, User: 1 << 60,
-		Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}, Sessions: true, Settings: true,
-	})
-	want(b, "records", got, &splitpin.Records{})
-	// Nobody has the empty client id or the empty name.
-	want(b, "records", b.load(splitpin.Reads{UserID: splitpin.UserKey{Project: u.Project}}), &splitpin.Records{})
-	want(b, "records", b.load(splitpin.Reads{UserID: splitpin.UserKey{Project: u.Project, ID: splitpin.NewUUID()}}), &splitpin.Records{})
+	const missing = 1 << 60
+	for name, reads := range map[string]splitpin.Reads{
+		"project":  {Project: "nobody"},
+		"attempt":  {Attempt: missing, Sessions: true},
+		"grant":    {Grant: missing, Sessions: true},
+		"session":  {Session: missing, Sessions: true},
+		"messages": {Messages: []int64{missing, missing + 1}},
+		"user":     {User: missing, Sessions: true},
+		"name":     {Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}, Sessions: true},
+		"settings": {Settings: true},
+		"user id":  {UserID: splitpin.UserKey{Project: u.Project, ID: splitpin.NewUUID()}},
+		// Nobody has the empty client id or the empty name.
+		"empty client id": {UserID: splitpin.UserKey{Project: u.Project}},
+		"empty name":      {Name: splitpin.Name{Project: u.Project}},
+	} {
+		want(b, name, b.load(reads), &splitpin.Records{})
+	}
 
 	// What an attempt, a grant or a session points to may be gone.
 	nobody := User(b.number(), u.Project)
@@ -430,20 +446,6 @@ func readsThatFindNothing(b *bench) {
 	want(b, "attempt", b.load(splitpin.Reads{Attempt: a.ID.Number}), &splitpin.Records{Attempt: a})
 	want(b, "session", b.load(splitpin.Reads{Session: s.Number, Sessions: true}), &splitpin.Records{Session: s})
 	want(b, "grant", b.load(splitpin.Reads{Grant: g.Number}), &splitpin.Records{Grant: g})
-}
-
-// explicitReads: what is named itself counts before what comes along.
-func explicitReads(b *bench) {
-	u, other := b.user(), b.user()
-	a, a2 := b.attempt(u), b.attempt(u)
-	g := Grant(b.number(), a, u)
-	b.create(g)
-	got := b.load(splitpin.Reads{Grant: g.Number, Attempt: a2.ID.Number, User: other.Number})
-	want(b, "attempt", got.Attempt, a2)
-	want(b, "user", got.User, other)
-	if got := b.load(splitpin.Reads{Grant: g.Number, User: 1 << 60}).User; got != nil {
-		b.Errorf("a user that is not there was replaced by that of the grant: %+v", got)
-	}
 }
 
 func verdicts(b *bench) {
@@ -484,35 +486,25 @@ func ownership(b *bench) {
 	want(b, "another's copy", two, u)
 }
 
+// order: what is deleted makes room for what is created and what is put.
 func order(b *bench) {
-	old := b.user()
-	heir := User(b.number(), old.Project)
-	heir.Identifier, heir.ID, heir.ClientUserID = old.Identifier, old.ID, old.ClientUserID
-	later := *heir
-	later.Locale = "de"
-	b.save(splitpin.Writes{
-		Put:    []splitpin.Record{&later},
+	one, two, mover := b.user(), b.user(), b.user()
+	heir := User(b.number(), one.Project)
+	heir.Identifier, heir.ID, heir.ClientUserID = one.Identifier, one.ID, one.ClientUserID
+	mover.Project, mover.Identifier = two.Project, two.Identifier
+	b.save(splitpin.Reads{User: mover.Number}, splitpin.Writes{
+		Put:    []splitpin.Record{mover},
 		Create: []splitpin.Record{heir},
-		Delete: []splitpin.Record{old},
+		Delete: []splitpin.Record{one, two},
 	})
-	want(b, "by number", b.load(splitpin.Reads{User: old.Number}).User, nil)
-	want(b, "by name", b.load(splitpin.Reads{Name: splitpin.Name{Project: old.Project, Identifier: old.Identifier}}).User, &later)
-}
-
-func putMissing(b *bench) {
-	u := b.user()
-	e := AuditEvent(b.number(), u)
-	err := b.Change(b.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-		return splitpin.Writes{Create: []splitpin.Record{e}, Put: []splitpin.Record{User(missing(u.Number), u.Project)}}, nil
-	})
-	if err == nil || splitpin.ErrorOf(err) != nil {
-		b.Errorf("got error %v, want an internal one", err)
+	for what, expected := range map[string]*splitpin.User{"created": heir, "put": mover} {
+		name := splitpin.Name{Project: expected.Project, Identifier: expected.Identifier}
+		want(b, what, b.load(splitpin.Reads{Name: name}).User, expected)
 	}
-	want(b, "events", must[[]*splitpin.AuditEvent](b)(b.AuditEvents(b.Context(), splitpin.AuditFilter{}, 9)), nil)
+	for _, gone := range []*splitpin.User{one, two} {
+		want(b, "by number", b.load(splitpin.Reads{User: gone.Number}).User, nil)
+	}
 }
-
-// missing is a number that nothing has.
-func missing(n int64) int64 { return n + 1<<50 }
 
 func createExisting(b *bench) {
 	u := b.user()
@@ -582,7 +574,7 @@ func conflictSettled(b *bench) {
 // neighbours run at once: what one of them does never touches another's row.
 func neighbours(b *bench) {
 	u := b.user()
-	outcomes := []string{"kept", "error", "panic", "conflict", "missing", "left", "kept", "kept"}
+	outcomes := []string{"kept", "error", "panic", "conflict", "left", "kept", "kept"}
 	const rounds = 8
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -610,8 +602,6 @@ func neighbours(b *bench) {
 						panic("on purpose")
 					case "conflict":
 						w.Create = append(w.Create, u)
-					case "missing":
-						w.Put = append(w.Put, User(missing(event.Number), 1))
 					case "left":
 						cancel() // the caller's patience ends inside the step
 					}
