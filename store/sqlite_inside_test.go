@@ -404,7 +404,7 @@ func TestLimitsLog(t *testing.T) {
 var limitsSize = newQuery("SELECT sum(length(entries)) FROM limits")
 
 func TestLimitsAreBounded(t *testing.T) {
-	l := limits{marks: map[int64]int64{}, dirty: map[int64]struct{}{}}
+	l := limits{marks: map[int64]int64{}, dirty: map[int64]int64{}}
 	now := time.UnixMicro(1_800_000_000_000_000)
 	for key := range int64(limitsMax + 10) {
 		l.take(now, []splitpin.Charge{{Key: key, Burst: 1, Period: time.Hour + time.Duration(key)*time.Millisecond, Cost: 1}})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,8 @@ import (
 // instead of a page. When the log holds mostly old news it is written anew.
 type limits struct {
 	mu    sync.Mutex
-	marks map[int64]int64    // LimitKey → when its bucket is full again, µs
-	dirty map[int64]struct{} // keys changed since the last flush; given back ones too
+	marks map[int64]int64 // LimitKey → when its bucket is full again, µs
+	dirty map[int64]int64 // those changed since the last flush; zero: full
 
 	logged int   // entries in the file
 	last   int64 // the newest row of the log that is known here
@@ -84,28 +85,31 @@ func (l *limits) set(key, mark int64, now time.Time) {
 		return
 	case full:
 		delete(l.marks, key)
+		mark = 0
 	default:
 		if !had && len(l.marks) >= limitsMax {
 			l.shrink(now)
 		}
 		l.marks[key] = mark
 	}
-	l.dirty[key] = struct{}{}
+	l.dirty[key] = mark
 }
 
-// shrink forgets what is full, and where that is little, the eighth that is
-// nearest to it.
+// shrink forgets what is full, and where that is little, about the eighth that is
+// nearest to it. Which those are, a sample tells: everybody waits meanwhile.
 func (l *limits) shrink(now time.Time) {
 	l.prune(now, len(l.marks))
 	if len(l.marks) < limitsMax-limitsMax/8 {
 		return
 	}
-	order := make([]int64, 0, len(l.marks))
-	for _, mark := range l.marks {
-		order = append(order, mark)
+	sample := make([]int64, 0, 4096)
+	for _, mark := range l.marks { // in an order that knows nothing of marks
+		if sample = append(sample, mark); len(sample) == cap(sample) {
+			break
+		}
 	}
-	slices.Sort(order)
-	bar := order[len(order)/8]
+	slices.Sort(sample)
+	bar := sample[len(sample)/8]
 	for key, mark := range l.marks {
 		if mark <= bar {
 			delete(l.marks, key)
@@ -131,7 +135,7 @@ func (l *limits) prune(now time.Time, most int) (gone int) {
 
 // load reads the log at start.
 func (l *limits) load(c *connection, now time.Time) error {
-	l.marks, l.dirty = make(map[int64]int64), make(map[int64]struct{})
+	l.marks, l.dirty = make(map[int64]int64), make(map[int64]int64)
 	if err := l.merge(c); err != nil {
 		return err
 	}
@@ -149,8 +153,9 @@ func (l *limits) merge(c *connection) error {
 		for ; len(entries) >= 16; entries = entries[16:] {
 			key := int64(binary.BigEndian.Uint64(entries))
 			mark := int64(binary.BigEndian.Uint64(entries[8:]))
-			if _, changed := l.dirty[key]; changed {
-				mark = max(mark, l.marks[key])
+			if own, changed := l.dirty[key]; changed {
+				mark = max(mark, own)
+				l.dirty[key] = mark
 			}
 			l.marks[key] = mark
 			l.logged++
@@ -168,7 +173,7 @@ func (s *SQLite) flush(do func(run func(*connection) error) error) error {
 	if idle {
 		return nil
 	}
-	var taken map[int64]struct{} // the dirty keys that this flush writes
+	var taken map[int64]int64 // what was dirty
 	var last int64
 	var logged int
 	err := do(func(c *connection) error {
@@ -178,29 +183,21 @@ func (s *SQLite) flush(do func(run func(*connection) error) error) error {
 			return err
 		}
 		anew := l.logged+len(l.dirty) > 2*len(l.marks)+4*limitsChunk
-		keys := make([]int64, 0, len(l.dirty))
+		taken, l.dirty = l.dirty, make(map[int64]int64)
+		last, logged = l.last, l.logged
+		written := taken
 		if anew {
-			for key := range l.marks {
-				keys = append(keys, key)
-			}
-			logged = 0
-		} else {
-			for key := range l.dirty {
-				keys = append(keys, key)
-			}
-			logged = l.logged
+			written, logged = maps.Clone(l.marks), 0
 		}
-		slices.Sort(keys)
-		entries := make([]byte, 0, 16*len(keys))
-		for _, key := range keys {
-			entries = binary.BigEndian.AppendUint64(entries, uint64(key))
-			entries = binary.BigEndian.AppendUint64(entries, uint64(l.marks[key])) // zero: full
-		}
-		taken, l.dirty = l.dirty, make(map[int64]struct{})
-		last = l.last
-		l.mu.Unlock()
+		l.mu.Unlock() // the rest takes a while when there is much, and nobody waits for it
 
-		logged += len(keys)
+		// The order does not matter: a key stands once in what a flush writes.
+		entries := make([]byte, 0, 16*len(written))
+		for key, mark := range written {
+			entries = binary.BigEndian.AppendUint64(entries, uint64(key))
+			entries = binary.BigEndian.AppendUint64(entries, uint64(mark))
+		}
+		logged += len(written)
 		return c.atomically(func() error {
 			if anew {
 				if err := c.execute(limitsClear, last); err != nil {
@@ -219,8 +216,10 @@ func (s *SQLite) flush(do func(run func(*connection) error) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for key := range taken {
-			l.dirty[key] = struct{}{}
+		for key, mark := range taken {
+			if _, newer := l.dirty[key]; !newer {
+				l.dirty[key] = mark
+			}
 		}
 		return err
 	}
