@@ -44,9 +44,9 @@ type Settings struct {
 
 	Limits Limits `json:"limits,omitzero"`
 
-	// Forms are allow-lists by form id: who may sign in through that form. The list
-	// under "" is the project's own and holds for every form that has none; where
-	// there is no such list either, a form admits everybody.
+	// Forms are allow-lists by form id; the empty id is the project's own list, for
+	// every form that has none. Without any list everybody may sign in; where there
+	// are lists but none for a form, who is on any of them.
 	Forms map[string]AllowList `json:"forms,omitempty"`
 }
 

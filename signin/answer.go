@@ -101,6 +101,9 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if err != nil {
 		return nil, fmt.Errorf("answering an attempt: %w", err)
 	}
+	if verdict == answerWrong || verdict == answerLast {
+		e.countWrong(ctx, now, h.By)
+	}
 	return e.answered(now, verdict, a)
 }
 
@@ -114,7 +117,6 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 	case answerTooMany:
 		return nil, ErrTries
 	case answerWrong, answerLast:
-		e.balance.Add(1)
 		if verdict == answerLast {
 			return nil, ErrTries
 		}

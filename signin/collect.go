@@ -53,6 +53,9 @@ type Collected struct {
 // charges nobody. Its errors are ErrGrant, ErrVerifier and ErrNotAdmitted.
 func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, error) {
 	now := e.moment()
+	if !req.Project.ListsOrigin(req.Origin) {
+		req.Origin = "" // input, until it is a name of ours
+	}
 	number, hash, ok := parseCode(req.Code)
 	if !ok {
 		return nil, ErrGrant
@@ -93,7 +96,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, e
 		case collectMismatch:
 			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_mismatch")
 		case collectNotAdmitted:
-			return e.audited(splitpin.Writes{}, numbers[1], now, a, req.By, "grant_not_admitted")
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_not_admitted")
 		case collectRepeat:
 			opened = g.Session
 			out = &Collected{Attempt: a, User: u}
@@ -173,6 +176,7 @@ func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *spl
 		g.SpentAt = now
 		return collectMismatch
 	case !admits(req.Project, a.FormID, a.Identifier):
+		g.SpentAt = now
 		return collectNotAdmitted
 	}
 	g.SpentAt, a.CollectedAt = now, now

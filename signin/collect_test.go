@@ -63,7 +63,7 @@ func TestCollect(t *testing.T) {
 			r.Project = h.set(h.shop, func(s *splitpin.Settings) {
 				s.Forms = map[string]splitpin.AllowList{"": {Identifiers: []string{"bob@example.org"}}}
 			})
-		}, want: signin.ErrNotAdmitted},
+		}, want: signin.ErrNotAdmitted, spends: true, events: "grant_not_admitted"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,7 +18,9 @@ const (
 	DefaultMessagesPerAddress = 3   // in 10 minutes, caused by strangers
 	DefaultMessagesPerDay     = 10  // in a day, caused by strangers
 
-	widerNetwork = 4 // the wider network has so many times the room
+	easyPuzzles  = 4  // so many times the free starts cost an easy puzzle, the rest a hard one
+	dayOfRefuse  = 10 // a network's starts in a day, in times of those in five minutes
+	widerNetwork = 4  // the wider network has so many times the room
 
 	networkPeriod = 5 * time.Minute
 	addressPeriod = 10 * time.Minute
@@ -31,8 +33,11 @@ const (
 
 	// Wrong answers may outrun right ones by so many in an hour before all codes
 	// become longer.
-	guardBurst  = 300
-	guardPeriod = time.Hour
+	guardBurst = 300
+	// One network adds at most so many an hour, so that it takes many to lengthen
+	// everybody's codes.
+	guardPerNetwork = 20
+	guardPeriod     = time.Hour
 
 	// A guess budget, per project and identifier (security 8).
 	guessesPerDay   = 20
@@ -64,19 +69,28 @@ func or(n, standard int) int {
 // chargeStart takes what one start costs. Nothing is charged when it refuses.
 func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, identifier, puzzle string, by Caller) error {
 	own := p.Settings.Limits
+	free := or(own.StartsPerNetwork, DefaultStartsPerNetwork)
 	soft := splitpin.Charge{Key: splitpin.LimitKey("start/soft", p.ID+"\x00"+by.Network()),
-		Burst: or(own.StartsPerNetwork, DefaultStartsPerNetwork), Period: networkPeriod, Cost: 1}
+		Burst: free, Period: networkPeriod, Cost: 1}
+	easy := splitpin.Charge{Key: splitpin.LimitKey("start/easy", p.ID+"\x00"+by.Network()),
+		Burst: easyPuzzles * free, Period: networkPeriod, Cost: 1}
 	refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
-	charges := networks("start/hard", p, by, refuse)
+	charges := append(networks("start/hard", p, by, refuse), splitpin.Charge{
+		Key: splitpin.LimitKey("start/day", p.ID+"\x00"+by.Network()), Burst: refuse * dayOfRefuse, Period: day, Cost: 1})
 	ofNetworks := len(charges)
-	charges = append(charges, e.lane(now, p, identifier, by)...)
+	lane := e.lane(now, p, identifier, by)
+	ofAddress := len(lane)
+	charges = append(charges, lane...)
 
 	if puzzle != "" {
-		once, err := e.solved(now, p, by, puzzle)
+		once, hard, err := e.solved(now, p, by, puzzle)
 		if err != nil {
 			return err
 		}
 		soft = once
+		if !hard {
+			charges = append(charges, easy)
+		}
 	}
 	refused, wait, err := e.store.Take(ctx, now, append(charges, soft)...)
 	switch {
@@ -86,10 +100,15 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 		return nil
 	case refused < ofNetworks:
 		return ErrManyStarts.After(wait)
-	case refused < len(charges):
+	case refused < ofNetworks+ofAddress:
 		return ErrManyMessages.After(wait)
 	}
-	return e.challenge(now, p, by, wait)
+	easy.Cost = 0 // would an easy one still be taken?
+	refused, _, err = e.store.Take(ctx, now, easy)
+	if err != nil {
+		return fmt.Errorf("asking the limits: %w", err)
+	}
+	return e.challenge(now, p, by, wait, refused >= 0)
 }
 
 // networks returns what one request costs the caller's network, and with more
@@ -111,6 +130,9 @@ func networks(kind string, p *splitpin.Project, by Caller, burst int) []splitpin
 func (e *Engine) lane(now time.Time, p *splitpin.Project, identifier string, by Caller) []splitpin.Charge {
 	who := account.Fold(identifier)
 	if e.knows(now, p, identifier, by.Known) {
+		// By the exact address: a neighbour whose address folds to the same could
+		// empty the lane.
+		who := p.ID + "\x00" + identifier
 		return []splitpin.Charge{
 			{Key: splitpin.LimitKey("known/short", who), Burst: knownPerPeriod, Period: addressPeriod, Cost: 1},
 			{Key: splitpin.LimitKey("known/day", who), Burst: knownPerDay, Period: day, Cost: 1},
@@ -127,6 +149,16 @@ func (e *Engine) lane(now time.Time, p *splitpin.Project, identifier string, by 
 // whole installation.
 func guard(cost int) splitpin.Charge {
 	return splitpin.Charge{Key: splitpin.LimitKey("guard", ""), Burst: guardBurst, Period: guardPeriod, Cost: cost}
+}
+
+// countWrong counts a wrong answer for the guard, as far as its network may still
+// add to it. A limit that cannot be asked counts nothing: the answer was given.
+func (e *Engine) countWrong(ctx context.Context, now time.Time, by Caller) {
+	refused, _, err := e.store.Take(ctx, now, splitpin.Charge{
+		Key: splitpin.LimitKey("guard/network", by.Network()), Burst: guardPerNetwork, Period: guardPeriod, Cost: 1})
+	if err == nil && refused < 0 {
+		e.balance.Add(1)
+	}
 }
 
 // watchGuard tells the other nodes how many more wrong answers than right ones

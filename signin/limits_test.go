@@ -243,7 +243,7 @@ func solve(t testing.TB, challenge string) string {
 	t.Helper()
 	text, _, ok := strings.Cut(challenge, ".")
 	want, err := strconv.Atoi(text)
-	if !ok || err != nil || want < 16 || want > 20 {
+	if !ok || err != nil || want < 16 || want > 22 {
 		t.Fatalf("not a puzzle: %q", challenge)
 	}
 	for n := 0; ; n++ {
@@ -431,5 +431,92 @@ func TestGuessProbability(t *testing.T) {
 func TestErrorsKeepTheirCodes(t *testing.T) {
 	if errors.Is(signin.ErrOver, signin.ErrTries) || !errors.Is(signin.ErrSoon.After(time.Second), signin.ErrSoon) {
 		t.Error("errors are told apart by their codes")
+	}
+}
+
+// One network alone must not lengthen everybody's codes.
+func TestOneNetworkCannotTripTheGuard(t *testing.T) {
+	h := newHouse(t)
+	h.db.once = true
+	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Limits.StartsPerNetwork = 1000; s.Limits.RefusePerNetwork = 1000 })
+	for i := range 65 {
+		o := h.visitor("198.51.100.9").start(fmt.Sprintf("p%d@example.org", i))
+		for range 5 {
+			o.answer(o.wrong())
+		}
+	}
+	h.step()
+	equal(t, "length after 325 wrong answers from one network", h.visitor("203.0.113.7").start(ada).Form.CodeLength, 6)
+}
+
+// Two mailboxes whose addresses fold to the same have lanes of their own where
+// their owners' browsers are known.
+func TestKnownBrowserOfANeighbour(t *testing.T) {
+	h := newHouse(t)
+	known := func(network, address string) *visitor {
+		v := h.visitor(network)
+		v.signIn(address)
+		token, err := h.KnownBrowser(h.shop, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.by.Known = token
+		return v
+	}
+	neighbour, victim := known("198.51.100.1", "john.doe@example.org"), known("203.0.113.7", "johndoe@example.org")
+	for {
+		if _, err := neighbour.Start(t.Context(), neighbour.request("john.doe@example.org")); err != nil {
+			break
+		}
+	}
+	victim.start("johndoe@example.org")
+}
+
+// Whether somebody is on a list costs the same question, whatever the answer.
+func TestAskingWhoIsOnAList(t *testing.T) {
+	h := newHouse(t)
+	h.shop = h.set(h.shop, func(s *splitpin.Settings) {
+		s.Forms = map[string]splitpin.AllowList{"": {Identifiers: []string{ada}}}
+	})
+	v := h.visitor("203.0.113.7")
+	for range signin.DefaultLookupsPerNetwork {
+		_, err := v.Start(t.Context(), v.request("bob@example.org"))
+		refused(t, "not on the list", err, signin.ErrNotAdmitted)
+	}
+	_, err := v.Start(t.Context(), v.request("bob@example.org"))
+	refused(t, "asking on, about somebody who is not", err, signin.ErrManyLookups)
+	_, err = v.Start(t.Context(), v.request(ada))
+	refused(t, "asking on, about somebody who is", err, signin.ErrManyLookups)
+}
+
+// A network that goes on gets harder puzzles, and easy ones are refused then.
+func TestPuzzlesGetHarder(t *testing.T) {
+	h := newHouse(t)
+	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Limits.StartsPerNetwork = 1 })
+	v := h.visitor("203.0.113.7")
+	v.start("p0@example.org")
+	start := func(i int, puzzle string) error {
+		req := v.request(fmt.Sprintf("p%d@example.org", i))
+		req.Puzzle = puzzle
+		_, err := v.Start(t.Context(), req)
+		return err
+	}
+	kept := solve(t, refused(t, "the second start", start(1, ""), signin.ErrChallenge).Challenge)
+	for i := range 4 {
+		puzzle := refused(t, "a start without a puzzle", start(10+i, ""), signin.ErrChallenge).Challenge
+		if !strings.HasPrefix(puzzle, "18.") {
+			t.Fatalf("puzzle %d is %s, want an easy one", i, puzzle[:3])
+		}
+		if err := start(10+i, solve(t, puzzle)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hard := refused(t, "an easy one too many", start(20, kept), signin.ErrChallenge).Challenge
+	if !strings.HasPrefix(hard, "22.") {
+		t.Fatalf("the puzzle is %s, want a hard one", hard[:3])
+	}
+	refused(t, "a hard one passed off as easy", start(20, solve(t, "18"+strings.TrimPrefix(hard, "22"))), signin.ErrPuzzle)
+	if err := start(20, solve(t, hard)); err != nil {
+		t.Errorf("a hard one, solved: %v", err)
 	}
 }

@@ -22,8 +22,11 @@ import (
 //
 //	challenge: "18.<base64url of expiry ‖ random ‖ MAC>"
 //	solution:  challenge + ":" + n, so that SHA-256 of it begins with 18 zero bits
+//
+// A network that goes on gets harder ones.
 const (
-	puzzleBits     = 18 // about a quarter of a second in a browser
+	easyBits       = 18 // about a quarter of a second in a browser
+	hardBits       = 22 // some seconds
 	puzzleLifetime = 5 * time.Minute
 	puzzleLength   = 8 + 8 + 16
 )
@@ -33,33 +36,46 @@ var ErrPuzzle = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request",
 	Message: "The puzzle was not solved in time. Please try again."}
 
 // challenge returns the error that carries a new puzzle.
-func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait time.Duration) error {
+func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait time.Duration, hard bool) error {
+	difficulty := easyBits
+	if hard {
+		difficulty = hardBits
+	}
 	var b [puzzleLength]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.Add(puzzleLifetime).Unix()))
 	if err := e.fill(b[8:16]); err != nil {
 		return err
 	}
-	mac, err := e.puzzleMAC(p, by, b[:16])
+	mac, err := e.puzzleMAC(p, by, difficulty, b[:16])
 	if err != nil {
 		return err
 	}
 	copy(b[16:], mac[:16])
 	refusal := ErrChallenge.After(wait)
-	refusal.Challenge = strconv.Itoa(puzzleBits) + "." + base64.RawURLEncoding.EncodeToString(b[:])
+	refusal.Challenge = strconv.Itoa(difficulty) + "." + base64.RawURLEncoding.EncodeToString(b[:])
 	return refusal
 }
 
-func (e *Engine) puzzleMAC(p *splitpin.Project, by Caller, b []byte) ([32]byte, error) {
-	return e.ring.MAC(keyring.Puzzle, e.ring.Current(keyring.Puzzle), []byte(p.ID), []byte(by.Network()), []byte{puzzleBits}, b)
+func (e *Engine) puzzleMAC(p *splitpin.Project, by Caller, difficulty int, b []byte) ([32]byte, error) {
+	return e.ring.MAC(keyring.Puzzle, e.ring.Current(keyring.Puzzle), []byte(p.ID), []byte(by.Network()), []byte{byte(difficulty)}, b)
 }
 
-// solved checks a solution and returns the charge that makes it good once.
-func (e *Engine) solved(now time.Time, p *splitpin.Project, by Caller, solution string) (splitpin.Charge, error) {
-	refuse := func(why string) (splitpin.Charge, error) {
-		return splitpin.Charge{}, ErrPuzzle.Because(fmt.Errorf("puzzle: %s", why))
+// solved checks a solution. It returns the charge that makes it good once, and
+// whether it was of a hard puzzle.
+func (e *Engine) solved(now time.Time, p *splitpin.Project, by Caller, solution string) (once splitpin.Charge, hard bool, err error) {
+	refuse := func(why string) (splitpin.Charge, bool, error) {
+		return splitpin.Charge{}, false, ErrPuzzle.Because(fmt.Errorf("puzzle: %s", why))
 	}
 	challenge, n, ok := strings.Cut(solution, ":")
-	text, isOurs := strings.CutPrefix(challenge, strconv.Itoa(puzzleBits)+".")
+	prefix, text, isOurs := strings.Cut(challenge, ".")
+	difficulty := easyBits
+	switch prefix {
+	case strconv.Itoa(easyBits):
+	case strconv.Itoa(hardBits):
+		difficulty, hard = hardBits, true
+	default:
+		isOurs = false
+	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	// The decoder skips line ends, so the length of the text counts too: one
 	// puzzle has one spelling, which the limit below remembers.
@@ -67,19 +83,19 @@ func (e *Engine) solved(now time.Time, p *splitpin.Project, by Caller, solution 
 		n == "" || len(n) > 20 {
 		return refuse("malformed")
 	}
-	mac, err := e.puzzleMAC(p, by, b[:16])
+	mac, err := e.puzzleMAC(p, by, difficulty, b[:16])
 	if err != nil {
-		return splitpin.Charge{}, err
+		return splitpin.Charge{}, false, err
 	}
 	switch {
 	case subtle.ConstantTimeCompare(mac[:16], b[16:]) != 1:
 		return refuse("not made for this project and network")
 	case now.Unix() > int64(binary.BigEndian.Uint64(b[:8])):
 		return refuse("too old")
-	case zeroBits(sha256.Sum256([]byte(solution))) < puzzleBits:
+	case zeroBits(sha256.Sum256([]byte(solution))) < difficulty:
 		return refuse("not solved")
 	}
-	return splitpin.Charge{Key: splitpin.LimitKey("puzzle", challenge), Burst: 1, Period: 2 * puzzleLifetime, Cost: 1}, nil
+	return splitpin.Charge{Key: splitpin.LimitKey("puzzle", challenge), Burst: 1, Period: 2 * puzzleLifetime, Cost: 1}, hard, nil
 }
 
 func zeroBits(sum [32]byte) int {

@@ -101,12 +101,15 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 	if err != nil {
 		return nil, err
 	}
-	if !admits(req.Project, req.FormID, identifier) {
-		// Who is on a list is worth asking about, so asking is limited.
+	if len(req.Project.Settings.Forms) > 0 {
+		// Who is on a list is worth asking about, so asking is limited, and costs the
+		// same whatever the answer is.
 		if err := e.ChargeLookup(ctx, req.Project, req.By); err != nil {
 			return nil, err
 		}
-		return nil, ErrNotAdmitted
+		if !admits(req.Project, req.FormID, identifier) {
+			return nil, ErrNotAdmitted
+		}
 	}
 	begun, err := method.Begin(ctx, BeginRequest{Project: req.Project, Identifier: identifier, Kind: kind})
 	if err != nil {
@@ -323,7 +326,7 @@ func checkDestinations(req StartRequest) error {
 	if len(req.Destination) > maxURL || len(req.Origin) > maxURL {
 		return ErrRedirect
 	}
-	if req.Origin != "" && !(req.Project.Lists(req.Origin) && isOrigin(req.Origin)) {
+	if req.Origin != "" && !req.Project.ListsOrigin(req.Origin) {
 		return ErrOrigin
 	}
 	if req.Destination != "" && !req.Project.Lists(req.Destination) {
@@ -335,22 +338,26 @@ func checkDestinations(req StartRequest) error {
 	return nil
 }
 
-func isOrigin(s string) bool {
-	origin, ok := splitpin.ParseOrigin(s)
-	return ok && origin == s
-}
-
-// admits holds an identifier against the allow-list of a form. A form without a
-// list admits everybody; a list under the empty id is the project's own and
-// holds for every form that has none.
+// admits holds an identifier against the allow-lists. A form has its own list or
+// else that of the project, under the empty id. A project that has lists, but
+// none for this form, admits who is on any of them: naming another form is no way
+// around a list.
 func admits(p *splitpin.Project, form, identifier string) bool {
-	list, ok := p.Settings.Forms[form]
-	if !ok {
-		if list, ok = p.Settings.Forms[""]; !ok {
+	lists := p.Settings.Forms
+	if len(lists) == 0 {
+		return true
+	}
+	for _, id := range []string{form, ""} {
+		if list, ok := lists[id]; ok {
+			return list.Admits(identifier)
+		}
+	}
+	for _, list := range lists {
+		if list.Admits(identifier) {
 			return true
 		}
 	}
-	return list.Admits(identifier)
+	return false
 }
 
 // Admits tells a form early what Start and Collect enforce (contract 11.4).

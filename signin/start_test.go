@@ -79,7 +79,7 @@ func TestStart(t *testing.T) {
 		{name: "an empty list", want: signin.ErrNotAdmitted, change: forms(map[string]splitpin.AllowList{"": {}}, "")},
 		{name: "another form, where the project has a list of its own", want: signin.ErrNotAdmitted,
 			change: forms(map[string]splitpin.AllowList{"": {}}, "newsletter")},
-		{name: "another form, where only one form has a list", change: forms(map[string]splitpin.AllowList{"staff": {}}, "newsletter")},
+		{name: "another form, where only one form has a list", want: signin.ErrNotAdmitted, change: forms(map[string]splitpin.AllowList{"staff": {}}, "newsletter")},
 		{name: "the form that has a list", want: signin.ErrNotAdmitted, change: forms(map[string]splitpin.AllowList{"staff": {}}, "staff")},
 		{name: "a form name of 3 KiB", want: &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id"},
 			change: func(_ *house, r *signin.StartRequest) { r.FormID = strings.Repeat("x", 3<<10) }},
