@@ -94,7 +94,7 @@ func (d *Directory) Create(ctx context.Context, project int64, raw, clientUserID
 		// An old app's own id also names the user where no identifier is given, so
 		// it must not look like an address that nobody proved.
 		name, kind, err := ParseIdentifier(clientUserID)
-		if err != nil || name != clientUserID || raw == "" && kind != splitpin.OtherName {
+		if err != nil || name != clientUserID || kind != splitpin.OtherName {
 			return nil, ErrIdentifier.In("client_user_id")
 		}
 	} else if raw == "" {

@@ -48,8 +48,11 @@ func TestCreate(t *testing.T) {
 		legacy          string // the client_user_id that clients see; empty: the user's ID
 	}{
 		{name: "a name", identifier: " ada ", stored: "ada"},
-		{name: "a name and the app's id", identifier: "ada", own: "1014", stored: "ada", legacy: "1014"},
-		{name: "the app's id alone", own: "1014", stored: "1014", legacy: "1014"},
+		{name: "a name and the app's id", identifier: "ada", own: "1014", trusted: true, stored: "ada", legacy: "1014"},
+		{name: "a name and an id that a stranger chose", identifier: "ada", own: "1014", stored: "ada"},
+		{name: "an id that a stranger chose for an address of somebody", identifier: "ada", own: "ada@example.org", trusted: true, want: account.ErrIdentifier},
+		{name: "the app's id alone", own: "1014", trusted: true, stored: "1014", legacy: "1014"},
+		{name: "a name in the place of an id, by a stranger", own: "1014", stored: "1014"},
 		{name: "an address, by a backend", identifier: "Ada@example.org", trusted: true, stored: "ada@example.org"},
 		{name: "a number, by a backend", identifier: "+49 170 1234567", trusted: true, stored: "+491701234567"},
 		{name: "an address, by anybody", identifier: "ada@example.org", want: account.ErrVerifyFirst},
@@ -64,10 +67,10 @@ func TestCreate(t *testing.T) {
 		{name: "an id that is too long", identifier: "ada", own: strings.Repeat("1", 300), want: account.ErrIdentifier},
 		{name: "an identifier that is taken", identifier: "grace", want: account.ErrExists},
 		{name: "an address that is taken", identifier: "GRACE@example.org", trusted: true, want: account.ErrExists},
-		{name: "an app's id that is taken", identifier: "ada", own: "2001", want: account.ErrExists},
-		{name: "a UUID of the app's own", identifier: "ada", own: "5b1f3a52-0000-4000-8000-00000000ffff", stored: "ada", legacy: "5b1f3a52-0000-4000-8000-00000000ffff"},
-		{name: "somebody's ID as the app's id", identifier: "ada", own: taken, want: account.ErrExists},
-		{name: "somebody's ID as the app's id, in capitals", identifier: "ada", own: strings.ToUpper(taken), want: account.ErrExists},
+		{name: "an app's id that is taken", identifier: "ada", own: "2001", trusted: true, want: account.ErrExists},
+		{name: "a UUID of the app's own", identifier: "ada", own: "5b1f3a52-0000-4000-8000-00000000ffff", trusted: true, stored: "ada", legacy: "5b1f3a52-0000-4000-8000-00000000ffff"},
+		{name: "somebody's ID, by a stranger", identifier: "ada", own: taken, stored: "ada"},
+		{name: "somebody's ID as the app's id, in capitals", identifier: "ada", own: strings.ToUpper(taken), trusted: true, want: account.ErrExists},
 		{name: "somebody's ID as the app's id, by a backend", identifier: "ada", own: taken, trusted: true, want: account.ErrExists},
 	}
 	for _, test := range tests {

@@ -61,7 +61,8 @@ var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainNa
 
 func parseEmail(s string) (string, bool) {
 	local, domain, _ := strings.Cut(s, "@")
-	if local == "" || len(local) > 64 || strings.ContainsRune(domain, '@') {
+	// "=?" begins a word that mail programs decode into something else (RFC 2047).
+	if local == "" || len(local) > 64 || strings.ContainsRune(domain, '@') || strings.Contains(local, "=?") && strings.Contains(local, "?=") {
 		return "", false
 	}
 	for _, label := range strings.Split(local, ".") {
@@ -111,11 +112,13 @@ func parseName(s string) (string, bool) {
 		switch {
 		case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp), r == utf8.RuneError:
 			return "", false
-		case r == '＠' || r == '＋' || r == '﹫': // compatibility forms of @ and +
+		case unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r == '\u2800': // nobody sees them
 			return "", false
 		}
 	}
-	return s, s != "" && len(s) <= maxIdentifier
+	// What only looks like an address or a number in another width is none either.
+	plain := norm.NFKC.String(s)
+	return s, s != "" && len(s) <= maxIdentifier && !strings.ContainsRune(plain, '@') && !strings.HasPrefix(strings.TrimSpace(plain), "+")
 }
 
 // Fold returns what limits count an identifier as: tags after + and dots in the

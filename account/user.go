@@ -58,7 +58,9 @@ func Register(now time.Time, p Person, clientUserID string, trusted bool) (*spli
 	if p.Identifier == "" {
 		p.Identifier, p.Kind = clientUserID, splitpin.OtherName
 	}
-	if clientUserID == p.ID.String() {
+	if !trusted || clientUserID == p.ID.String() {
+		// The ids of an app are the app's to give: a stranger who took them could
+		// keep the app's own users from moving in.
 		clientUserID = ""
 	}
 	return &splitpin.User{
