@@ -2,6 +2,7 @@ package splitpin
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -74,6 +75,17 @@ func (p *Project) Lists(rawURL string) bool {
 		}
 	}
 	return false
+}
+
+// ListsOrigin reports whether the project lists exactly this origin, as a page
+// has it: only that may call with cookies and frame a form. An entry for all
+// hosts of an app scheme names none.
+func (p *Project) ListsOrigin(origin string) bool {
+	canonical, ok := ParseOrigin(origin)
+	return ok && canonical == origin && slices.ContainsFunc(p.Settings.Origins, func(entry string) bool {
+		listed, ok := ParseOrigin(entry)
+		return ok && listed == origin
+	})
 }
 
 // ListsAny reports whether the project admits every site for calls without

@@ -486,6 +486,8 @@ func TestForwardedAddresses(t *testing.T) {
 		{"garbage left of a proxy", "192.0.2.1:1", "x, 192.0.2.2", "192.0.2.2"},
 		{"garbage alone", "192.0.2.1:1", "x", "192.0.2.1"},
 		{"only proxies", "192.0.2.1:1", "192.0.2.3", "192.0.2.3"},
+		{"with a port", "192.0.2.1:1", "203.0.113.9:4711", "203.0.113.9"},
+		{"six with a port", "192.0.2.1:1", "[2001:db8:1::5]:4711", "2001:db8:1::5"},
 		{"six", "[2001:db8::1]:1", "2001:db8:1::5", "2001:db8:1::5"},
 		{"four in six", "[::ffff:192.0.2.1]:1", "::ffff:203.0.113.9", "203.0.113.9"},
 	}
@@ -516,6 +518,7 @@ func TestCORS(t *testing.T) {
 		{"null", "", "null", false, false},
 		{"a longer name", "", shop + ".evil.example", false, false},
 		{"another scheme", "", "http://shop.example", false, false},
+		{"a host of a scheme that is listed as a whole", "", "shopapp://evil", false, false},
 		{"matched by * while * is off", "/p/" + h.next.ID, "https://evil.example", false, false},
 	}
 	for _, test := range tests {
@@ -539,6 +542,9 @@ func TestCORS(t *testing.T) {
 		})
 	}
 	h.server.AnyOrigin = true
+	if w := h.do(ask{method: "GET", path: "/app?api_key=" + h.next.ID + "&code_challenge=" + challenge() + "&redirect_url=https://other.example/"}); w.Code != 400 {
+		t.Errorf("/app of a project that admits every site: got %d, want 400", w.Code)
+	}
 	w := h.do(ask{method: "POST", path: "/p/" + h.next.ID + "/v1/token", body: "{}", header: map[string]string{"Origin": "https://anyone.example"}})
 	if w.Header().Get("Access-Control-Allow-Origin") != "https://anyone.example" || w.Header().Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("an origin that only * matches: got %v, want allowed without credentials", w.Header())

@@ -157,7 +157,7 @@ type call struct {
 // else nothing: no cookie is read from or written to a page that is not listed.
 func (c *call) origin() string {
 	origin := c.r.Header.Get("Origin")
-	if canonical, ok := splitpin.ParseOrigin(origin); !ok || canonical != origin || !c.project.Lists(origin) {
+	if !c.project.ListsOrigin(origin) {
 		return ""
 	}
 	return origin

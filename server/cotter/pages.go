@@ -19,8 +19,7 @@ func (f *Face) signup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	domain, redirect := q.Get("domain"), given(q.Get("redirect_url"))
-	parent, ok := splitpin.ParseOrigin(domain)
-	if !ok || parent != domain || !p.Lists(domain) || redirect != "" && !p.Lists(redirect) {
+	if !splitpin.IsWeb(domain) || !p.ListsOrigin(domain) || redirect != "" && !p.Lists(redirect) {
 		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Origin: domain}, []string{"*"})
 		return
 	}

@@ -92,16 +92,25 @@ func (e *Edge) Addr(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		hop, ok := address(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
-		addr = hop.Unmap().WithZone("")
+		addr = hop
 		if !e.trusts(addr) {
 			break
 		}
 	}
 	return addr
+}
+
+// address reads one entry of a forwarding header. Some proxies add the port.
+func address(s string) (netip.Addr, bool) {
+	if withPort, err := netip.ParseAddrPort(s); err == nil {
+		return withPort.Addr().Unmap().WithZone(""), true
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	return a.Unmap().WithZone(""), err == nil
 }
 
 func (e *Edge) trusts(a netip.Addr) bool {
@@ -165,7 +174,7 @@ func (e *Edge) CORS(w http.ResponseWriter, r *http.Request, p *splitpin.Project)
 		canonical, ok := splitpin.ParseOrigin(origin)
 		switch {
 		case !ok || canonical != origin:
-		case p.Lists(origin):
+		case p.ListsOrigin(origin):
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Set("Access-Control-Allow-Credentials", "true")
 		case p.ListsAny() && e.AnyOrigin:

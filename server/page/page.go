@@ -35,6 +35,10 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete}, nil)
 		return
 	}
+	if f.Mode == web.App && s.Edge.AnyOrigin && p.ListsAny() {
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, nil) // security 14
+		return
+	}
 	if !p.Lists(f.RedirectURL) {
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NotAllowed, Redirect: f.RedirectURL}, nil)
 		return
@@ -61,6 +65,9 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 // Refuse says why a page is not shown; p is nil where there is no project. An explanation may stand in any frame:
 // there is nothing on it to press.
 func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p *splitpin.Project, refusal web.Refusal, ancestors []string) {
+	// Whoever wrote the address wrote these too: only what is an origin is shown.
+	refusal.Redirect, _ = splitpin.ParseOrigin(refusal.Redirect)
+	refusal.Origin, _ = splitpin.ParseOrigin(refusal.Origin)
 	refusal.Mode, refusal.Nonce, refusal.RequestID = mode, nonce(), edge.RequestID(r)
 	if p != nil {
 		refusal.Look, refusal.Locale = look(p), preferred(r, p)
