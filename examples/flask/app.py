@@ -137,18 +137,27 @@ class Keys:
     def __init__(self):
         self._lock = threading.Lock()
         self._key = None
-        self._at = 0.0
+        self._asked = 0.0
 
     def first(self, older_than=KEEP):
         """Returns the key, fetched anew if the kept one is older than that many seconds."""
         with self._lock:
-            if self._key is None or time.monotonic() - self._at > older_than:
-                answer = requests.get(self.URL, timeout=5, allow_redirects=False)
-                if answer.status_code != 200:
-                    raise requests.RequestException(f"the key set answered {answer.status_code}")
-                self._key = answer.json()["keys"][0]
-                self._at = time.monotonic()
-            return self._key
+            kept, now = self._key, time.monotonic()
+            if kept is not None and now - self._asked <= older_than:
+                return kept
+            self._asked = now  # noted before asking: one slow answer holds up one request
+        try:
+            answer = requests.get(self.URL, timeout=5, allow_redirects=False)
+            if answer.status_code != 200:
+                raise requests.RequestException(f"the key set answered {answer.status_code}")
+            fresh = answer.json()["keys"][0]
+        except (requests.RequestException, ValueError, LookupError):
+            if kept is None:
+                raise
+            return kept  # better than nobody
+        with self._lock:
+            self._key = fresh
+        return fresh
 
 
 keys = Keys()
