@@ -72,6 +72,7 @@
 // # Units
 //
 // Times are UTC in whole microseconds; the zero time means "not yet" or "never".
-// Numbers are positive int64s handed out by [Store.NextNumber] over all kinds of
-// record; gaps are normal.
+// Numbers are positive int64s handed out by [Store.NextNumber], which serves all
+// kinds of record; gaps are normal. Two records of one kind never share a number; a
+// [Grant] has that of its [Attempt].
 package splitpin

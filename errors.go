@@ -83,7 +83,9 @@ func ErrorOf(err error) *Error {
 }
 
 var (
-	// ErrNotFound is returned by the store's getters.
+	// ErrNotFound is returned by those who were asked for one thing that is not there,
+	// as package account is for a user. The store returns none: what it does not find
+	// is nil.
 	ErrNotFound = &Error{Kind: NotFound, Code: "not_found", Message: "There is no such thing here."}
 	// ErrConflict is returned by the store when a record to create exists already
 	// and running the step again did not settle it.

@@ -13,7 +13,7 @@ type Charge struct {
 	Key    int64         // LimitKey of what is limited
 	Burst  int           // how many at once
 	Period time.Duration // in which Burst becomes free again
-	Cost   int           // usually 1; negative gives back; zero only asks
+	Cost   int           // usually 1; negative gives back; zero takes nothing and is refused where 1 would be
 }
 
 // LimitKey folds a kind of limit and what it counts into the store's key. It

@@ -85,7 +85,9 @@ type Store interface {
 	// Sweep deletes at most limit records whose life is over: attempts, grants and
 	// messages an hour after they expired, sessions when they ended, limits that
 	// are full again, guesses after 31 days, audit events older than the given
-	// time. It returns how many went; zero: nothing is left to sweep.
+	// time. It returns how many went. Zero means that this call found none: of a
+	// large table it may look at the oldest records and a further part only, the
+	// next call at the part after that, and so round and round.
 	Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error)
 
 	Close() error

@@ -30,8 +30,9 @@ type sweeps struct {
 	from [6]int64
 }
 
-// Sweep implements [splitpin.Store]. It looks for the dead on a reading
-// connection; the writer only deletes what was found, if it is dead still.
+// Sweep implements [splitpin.Store]. It looks for the dead on a reading connection,
+// at the whole of a table that has fewer than sweepWindow records; the writer only
+// deletes what was found, if it is dead still.
 func (s *SQLite) Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error) {
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
