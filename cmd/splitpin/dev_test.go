@@ -29,6 +29,7 @@ func TestDemoAndItsInbox(t *testing.T) {
 		before []string // opened first, in the same browser
 		path   string
 		host   string
+		cookie string
 		status int
 		leads  string
 	}{
@@ -37,6 +38,7 @@ func TestDemoAndItsInbox(t *testing.T) {
 		{name: "a wrong one too", path: "/?token=yesterday", status: 303, leads: "/"},
 		{name: "the inbox is not for everybody", path: "/inbox", status: 403},
 		{name: "nor for a guess", before: []string{"/?token=guess"}, path: "/inbox", status: 403},
+		{name: "nor with a cookie of yesterday", cookie: "yesterday", path: "/inbox", status: 403},
 		{name: "nor with the key in its own address", path: "/inbox?token=key", status: 403},
 		{name: "it is for who opened the printed link", before: []string{"/?token=key"}, path: "/inbox", status: 303, leads: inbox},
 		{name: "another name is the demo's to refuse", path: "/inbox", host: "evil.example", status: 200},
@@ -52,6 +54,9 @@ func TestDemoAndItsInbox(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.Host = host
+				if test.cookie != "" {
+					r.AddCookie(&http.Cookie{Name: doorCookie, Value: test.cookie})
+				}
 				answer, err := browser.Do(r)
 				if err != nil {
 					t.Fatal(err)

@@ -75,6 +75,7 @@ func started(t testing.TB, folder string, env map[string]string, args ...string)
 	}
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, w
+	p.cmd.WaitDelay = 5 * time.Second
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,10 @@ func started(t testing.TB, folder string, env map[string]string, args ...string)
 			p.mu.Lock()
 			p.out.WriteString(s.Text() + "\n")
 			p.mu.Unlock()
-			p.lines <- s.Text()
+			select {
+			case p.lines <- s.Text():
+			default: // nobody listens any more
+			}
 		}
 	}()
 	go func() {
