@@ -30,8 +30,8 @@ type Store interface {
 	// added before the commit either, so that a step may rely on what is absent:
 	//
 	//   - Settings: all projects, data keys and signing keys;
-	//   - Sessions: the live sessions of the user. Therefore a step that creates a
-	//     session loads its user.
+	//   - Sessions: those of the user that are not revoked. Therefore a step that
+	//     creates a session loads its user.
 	//
 	// A store that locks does so in one order, so that no two steps wait for each
 	// other: the settings as one, also for Project; the user; sessions; the attempt;
@@ -58,8 +58,8 @@ type Store interface {
 	//
 	// A store that locks does so by ascending key, whatever the order of charges.
 	// Every limit is exact, so it cannot be spread over several rows. It need not
-	// be: what is admitted is bounded by the burst, and a refusal can be told
-	// without a write. Who counts what everybody does gathers it first.
+	// be: what is admitted is bounded by the burst, and a refusal writes nothing,
+	// unless a clock had jumped. Who counts what everybody does gathers it first.
 	Take(ctx context.Context, now time.Time, charges ...Charge) (refused int, wait time.Duration, err error)
 
 	// Lists. Each is ordered as it says and returns at most limit records.
