@@ -309,19 +309,21 @@ func (c *Config) standard() {
 func (c *Config) checkServe(wrong *problems) *url.URL {
 	public, err := url.Parse(c.PublicURL)
 	switch {
-	case c.PublicURL == "":
+	case strings.TrimSpace(c.PublicURL) == "":
 		wrong.add("public_url is missing: the address under which people reach this server, like https://login.example.com")
-	case err != nil || public.Host == "" || public.Path != "" && public.Path != "/" || public.RawQuery != "" || public.User != nil:
+	case err != nil || public.Host == "" || public.Path != "" && public.Path != "/" || public.RawQuery != "" || public.Fragment != "" || public.User != nil:
 		wrong.add("public_url: must be scheme and host, like https://login.example.com")
 	case public.Scheme == "http" && !isLoopbackHost(public.Hostname()):
 		wrong.add("public_url: must begin with https://; passkeys, cookies and codes are not safe without it")
 	case public.Scheme != "https" && public.Scheme != "http":
 		wrong.add("public_url: must begin with https://")
 	}
-	if err != nil {
+	// As browsers write it: lower-case, without a port that the scheme implies.
+	if origin, ok := splitpin.ParseOrigin(c.PublicURL); ok {
+		public, _ = url.Parse(origin) // what ParseOrigin returns is a URL
+	} else {
 		public = &url.URL{}
 	}
-	public.Path = ""
 	if c.Database != "" && c.Database != "sqlite" {
 		wrong.add("database: only sqlite is there yet")
 	}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/splitpin/splitpin/delivery"
 )
 
 // The manual lists every setting, with the name it has in the environment, and
@@ -105,4 +107,36 @@ func FuzzConfigFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The public URL is kept as browsers write it, or every request would be for
+// another host.
+func TestPublicURL(t *testing.T) {
+	tests := []struct{ given, want, wrong string }{
+		{given: "https://login.example.com", want: "https://login.example.com"},
+		{given: "https://LOGIN.example.com:443/", want: "https://login.example.com"},
+		{given: "http://localhost:8080", want: "http://localhost:8080"},
+		{given: "https://login.example.com#frag", wrong: "scheme and host"},
+		{given: "https://login.example.com/auth", wrong: "scheme and host"},
+		{given: "https://ada@login.example.com", wrong: "scheme and host"},
+		{given: "http://login.example.com", wrong: "must begin with https://"},
+		{given: "login.example.com", wrong: "scheme and host"},
+		{given: "", wrong: "public_url is missing"},
+	}
+	for _, test := range tests {
+		t.Run(test.given, func(t *testing.T) {
+			var wrong problems
+			c := Config{PublicURL: test.given, MasterKey: "x", SMTP: delivery.SMTPConfig{Host: "mail.example.com"}}
+			public := c.checkServe(&wrong)
+			if test.wrong != "" {
+				if !strings.Contains(wrong.Error(), test.wrong) {
+					t.Errorf("got %v, want %q", wrong, test.wrong)
+				}
+				return
+			}
+			if len(wrong) > 0 || public.String() != test.want {
+				t.Errorf("got %s and %v, want %s", public, wrong, test.want)
+			}
+		})
+	}
 }

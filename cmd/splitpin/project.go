@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin/code"
 )
@@ -121,6 +123,9 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 	if err := c.apply(&d.Settings); err != nil {
 		return err
 	}
+	if c.AppKey && c.Lookup == nil {
+		d.Settings.Lookup = splitpin.LookupMinimal // its clients ask before they sign anybody up
+	}
 	p, secret, err := in.projects.Create(ctx, d)
 	if err != nil {
 		return err
@@ -211,6 +216,14 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	if len(s.Logo) > 0 {
 		rows = append(rows, [2]string{"Logo", fmt.Sprintf("%s, %d bytes", s.LogoType, len(s.Logo))})
 	}
+	for _, form := range slices.Sorted(maps.Keys(s.Forms)) {
+		list := s.Forms[form]
+		who := slices.Clone(list.Identifiers)
+		for _, d := range list.Domains {
+			who = append(who, "@"+d)
+		}
+		rows = append(rows, [2]string{"Admits", otherwise(strings.Join(who, "  "), "nobody") + " (" + otherwise(form, "every form without a list") + ")"})
+	}
 	for _, k := range p.Secrets {
 		text := string(k.Kind) + " since " + k.CreatedAt.Format(time.RFC3339)
 		if !k.RetiresAt.IsZero() {
@@ -244,6 +257,9 @@ type projectSet struct {
 	look
 	AddOrigin    []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
 	RemoveOrigin []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
+	Form         string   `help:"Form that --admit and --admit-all are about. Empty: the project's own list, for every form that has none." placeholder:"ID"`
+	Admit        []string `help:"Put an address, or everybody at @domain, on the list of who may sign in." placeholder:"ADDRESS" sep:"none"`
+	AdmitAll     bool     `help:"Take the list away. A project without lists admits everybody."`
 	ID           string   `arg:"" optional:"" help:"API key id. Empty: the default project."`
 }
 
@@ -264,12 +280,47 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		p.Settings.Origins = origins(append(slices.Clone(p.Settings.Origins), c.AddOrigin...))
 		gone := origins(c.RemoveOrigin)
 		p.Settings.Origins = slices.DeleteFunc(p.Settings.Origins, func(o string) bool { return slices.Contains(gone, o) })
-		return nil
+		if c.AdmitAll {
+			delete(p.Settings.Forms, c.Form)
+		}
+		return admit(&p.Settings, c.Form, c.Admit)
 	})
 	if err != nil {
 		return err
 	}
 	t.printf("Changed %s (%s).\n%s\n", p.ID, p.Name(), risk(p.Settings))
+	return nil
+}
+
+// admit puts people on the list of a form.
+func admit(s *splitpin.Settings, form string, who []string) error {
+	if len(who) == 0 {
+		return nil
+	}
+	list := s.Forms[form]
+	for _, w := range who {
+		if domain, ok := strings.CutPrefix(w, "@"); ok {
+			// By way of an address, so that domains are written as addresses are.
+			address, _, err := account.ParseIdentifier("x@" + domain)
+			if err != nil {
+				return fmt.Errorf("admit: %q is no domain; write @example.org", w)
+			}
+			_, domain, _ = strings.Cut(address, "@")
+			list.Domains = append(list.Domains, domain)
+			continue
+		}
+		identifier, _, err := account.ParseIdentifier(w)
+		if err != nil {
+			return fmt.Errorf("admit: %q is no address; write ada@example.org, or @example.org for everybody there", w)
+		}
+		list.Identifiers = append(list.Identifiers, identifier)
+	}
+	list.Domains = slices.Compact(slices.Sorted(slices.Values(list.Domains)))
+	list.Identifiers = slices.Compact(slices.Sorted(slices.Values(list.Identifiers)))
+	if s.Forms == nil {
+		s.Forms = map[string]splitpin.AllowList{}
+	}
+	s.Forms[form] = list
 	return nil
 }
 
