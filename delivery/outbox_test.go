@@ -646,6 +646,7 @@ func TestOutboxLateOutcomes(t *testing.T) {
 			}
 			sent := r.message(m.Number)
 			if !tt.while {
+				r.wait(time.Second)
 				end()
 			}
 			got := r.message(m.Number)
