@@ -594,6 +594,7 @@ func TestOutboxLateOutcomes(t *testing.T) {
 		late  error // what the first node's sender says at last
 		stop  bool  // the first node is being stopped when it does
 		while bool  // the second node is sending then, and has not finished
+		fails error // what the second node's sender says
 	}{
 		{name: "failed", late: temporary},
 		{name: "refused", late: permanent},
@@ -603,6 +604,7 @@ func TestOutboxLateOutcomes(t *testing.T) {
 		{name: "refused while another sends", late: permanent, while: true},
 		{name: "stopped while another sends", late: context.Canceled, stop: true, while: true},
 		{name: "sent while another sends", late: nil, while: true},
+		{name: "sent while another fails", late: nil, while: true, fails: temporary},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRoom(t)
@@ -638,7 +640,7 @@ func TestOutboxLateOutcomes(t *testing.T) {
 					if worked, err := r.newOutbox(r.db).Step(t.Context(), r.clock()); worked || err != nil {
 						t.Errorf("a third node took the message from under the second: %v, %v", worked, err)
 					}
-					return nil
+					return tt.fails
 				}
 			}
 			if !r.step() {
