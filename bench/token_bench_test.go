@@ -47,10 +47,16 @@ func newMint(b *testing.B) *mint {
 	number, err := db.NextNumber(ctx)
 	must(err)
 	m.project = &splitpin.Project{Number: number, ID: "00000000-0000-4000-8000-0000000000aa", Default: true, CreatedAt: m.now, UpdatedAt: m.now}
+	keys, err := m.NewKeys(ctx, m.project, m.now)
+	must(err)
 	must(db.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-		return splitpin.Writes{Create: []splitpin.Record{m.project}}, nil
+		w := splitpin.Writes{Create: []splitpin.Record{m.project}}
+		for _, k := range keys {
+			w.Create = append(w.Create, k)
+		}
+		return w, nil
 	}))
-	must(m.EnsureKeys(ctx, m.project, m.now))
+	must(m.Reload(ctx))
 	m.user = &splitpin.User{Number: 5, ID: splitpin.NewUUID(), Project: number, Identifier: "ada@example.org", Kind: splitpin.Email, ProvedAt: m.now}
 	m.session = m.NewSession(m.project, m.user, 27805, [16]byte{1}, "OTP", false, m.now)
 	return m

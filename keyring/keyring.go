@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,7 @@ var (
 	ErrWrongMaster = &splitpin.Error{Kind: splitpin.Internal, Code: "master_key_wrong",
 		Message: "This master key does not open this database: its keys are wrapped with another one. " +
 			"Give the key that was in use when this database was last served; after a change of the master key, give the new one. " +
-			"Without it nobody can restore the sessions and signing keys in here."}
+			"Without it nobody can read the sessions and signing keys in here."}
 
 	// ErrNoKey is returned where a purpose or a generation is not on the ring. A
 	// generation that another node made a moment ago arrives with Reload.
@@ -100,28 +101,46 @@ func Open(ctx context.Context, store splitpin.Store, now time.Time, masters ...M
 	}
 	r := &Ring{store: store, masters: slices.Clone(masters)}
 
-	// Most starts find everything in place and write nothing.
-	records, err := store.Load(ctx, splitpin.Reads{Settings: true})
+	err := Change(ctx, store, func(records *splitpin.Records) (splitpin.Writes, error) {
+		missing, err := r.missing(records.DataKeys, now)
+		return splitpin.Writes{Create: missing}, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the data keys: %w", err)
-	}
-	missing, err := r.missing(records.DataKeys, now)
-	if err != nil {
-		return nil, fmt.Errorf("opening the data keys: %w", err)
-	}
-	if len(missing) > 0 {
-		err := store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
-			missing, err := r.missing(records.DataKeys, now)
-			return splitpin.Writes{Create: missing}, err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("making the data keys: %w", err)
-		}
 	}
 	if err := r.Reload(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Change saves what prepare makes of the settings: all projects, data keys and
+// signing keys. prepare runs before the step, so that it may draw keys and nonces
+// and ask for numbers; it must not alter what it is given. Where the settings
+// changed before the step, it runs again. With nothing to save there is no step:
+// most starts find everything in place and write nothing.
+func Change(ctx context.Context, store splitpin.Store, prepare func(*splitpin.Records) (splitpin.Writes, error)) error {
+	settings := splitpin.Reads{Settings: true}
+	for {
+		seen, err := store.Load(ctx, settings)
+		if err != nil {
+			return err
+		}
+		writes, err := prepare(seen)
+		if err != nil || len(writes.Create)+len(writes.Put)+len(writes.Delete) == 0 {
+			return err
+		}
+		same := false
+		err = store.Change(ctx, settings, func(found *splitpin.Records) (splitpin.Writes, error) {
+			if same = reflect.DeepEqual(found, seen); !same {
+				return splitpin.Writes{}, nil
+			}
+			return writes, nil
+		})
+		if err != nil || same {
+			return err
+		}
+	}
 }
 
 // missing returns the data keys that a database with these lacks.
@@ -231,7 +250,7 @@ func (r *Ring) Advance(ctx context.Context, now time.Time, names ...string) erro
 			return fmt.Errorf("making a new data key: %w: %q", ErrNoKey, purpose)
 		}
 	}
-	err := r.store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+	err := Change(ctx, r.store, func(records *splitpin.Records) (splitpin.Writes, error) {
 		master, err := fitting(records.DataKeys, r.masters)
 		if err != nil {
 			return splitpin.Writes{}, err
@@ -260,7 +279,7 @@ func Rewrap(ctx context.Context, store splitpin.Store, old, next Master, now tim
 	if err != nil {
 		return fmt.Errorf("changing the master key: %w", err)
 	}
-	err = store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
+	err = Change(ctx, store, func(records *splitpin.Records) (splitpin.Writes, error) {
 		var writes splitpin.Writes
 		if len(records.DataKeys) == 0 {
 			return writes, errors.New("this database has no data keys yet; start with the new master key right away")
@@ -304,7 +323,8 @@ var ErrSameMaster = &splitpin.Error{Kind: splitpin.Conflict, Code: "master_key_s
 // Succeed prepares the end of a master key that strangers may know. It returns
 // what to save of the data keys: a new generation of each, wrapped with next, and
 // the old ones destroyed; and a ring that has the new generations, with which the
-// rest of the same step can seal. The ring is good for that only.
+// rest of what is saved with it can be sealed. It draws keys, so it belongs into a
+// Change of this package. The ring is good for that only.
 //
 // The key of the audit log alone stays as it is, wrapped anew: without it nobody
 // could ask the log about a person any more. Who knows it can tell whose lines

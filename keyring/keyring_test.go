@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -213,11 +214,75 @@ func TestAdvance(t *testing.T) {
 // succeed does with the data keys what a compromised master key asks for.
 func succeed(t testing.TB, db splitpin.Store, old, next keyring.Master, at time.Time) (done bool, err error) {
 	t.Helper()
-	err = db.Change(t.Context(), splitpin.Reads{Settings: true}, func(r *splitpin.Records) (w splitpin.Writes, err error) {
+	err = keyring.Change(t.Context(), db, func(r *splitpin.Records) (w splitpin.Writes, err error) {
 		w, _, done, err = keyring.Succeed(r.DataKeys, []keyring.Master{old}, next, at)
 		return w, err
 	})
 	return done, err
+}
+
+// A repeating store runs every step twice, as one whose commit met another, and
+// lets somebody in before the first of them.
+type repeating struct {
+	splitpin.Store
+	t      testing.TB
+	before func()
+	runs   int
+}
+
+func (s *repeating) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	if s.before != nil {
+		s.before()
+		s.before = nil
+	}
+	return s.Store.Change(ctx, reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+		first, _ := decide(r)
+		again, err := decide(r)
+		s.runs++
+		if !reflect.DeepEqual(first, again) {
+			s.t.Error("a step that ran again decided something else: it draws keys or nonces inside")
+		}
+		return again, err
+	})
+}
+
+// Steps draw nothing, and what they save fits what they find, also where that
+// changed since the keys were drawn.
+func TestStepsAreDrawnBefore(t *testing.T) {
+	old, next, last := keyring.NewMaster(), keyring.NewMaster(), keyring.NewMaster()
+	db := newStore(t)
+	s := &repeating{Store: db, t: t, before: func() { open(t, db, old) }}
+	ring := open(t, s, old)
+	if s.runs != 1 {
+		t.Errorf("opening what another node made a moment ago took %d steps, want the one that finds out", s.runs)
+	}
+	other := open(t, db, old)
+	advance := func() {
+		if err := other.Advance(t.Context(), now, keyring.Codes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.before = advance
+	if err := ring.Advance(t.Context(), now, keyring.Codes, keyring.Refresh); err != nil || ring.Current(keyring.Codes) != 3 {
+		t.Errorf("generation %d of the codes, %v; want the third", ring.Current(keyring.Codes), err)
+	}
+	s.before = advance
+	if err := keyring.Rewrap(t.Context(), s, old, next, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, db, next).Current(keyring.Codes); got != 4 {
+		t.Errorf("generation %d of the codes after the change of the master key, want the fourth", got)
+	}
+	err := keyring.Change(t.Context(), s, func(r *splitpin.Records) (splitpin.Writes, error) {
+		w, _, _, err := keyring.Succeed(r.DataKeys, []keyring.Master{next}, last, now)
+		return w, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, db, last).Current(keyring.Codes); got != 5 {
+		t.Errorf("generation %d of the codes after the succession, want the fifth", got)
+	}
 }
 
 func TestSucceed(t *testing.T) {
@@ -441,7 +506,7 @@ func TestMasterFile(t *testing.T) {
 	if err != nil || got.Text() != master.Text() {
 		t.Errorf("read another key than was written, %v", err)
 	}
-	if err := keyring.WriteMasterFile(path, keyring.NewMaster()); !errors.Is(err, os.ErrExist) {
+	if err := keyring.WriteMasterFile(path, keyring.NewMaster()); err == nil || !strings.Contains(err.Error(), "exists already") {
 		t.Errorf("writing over a key: %v", err)
 	}
 	if got, err := keyring.ReadMasterFile(path); err != nil || got.Text() != master.Text() {

@@ -84,7 +84,7 @@ func WriteMasterFile(path string, m Master) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing the master key: %s exists already and is left as it is: %w", path, err)
+		return fmt.Errorf("writing the master key: %s exists already and is left as it is", path)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the master key: %w", err)

@@ -193,7 +193,7 @@ func (s *Service) Rotate(ctx context.Context, p *splitpin.Project, now time.Time
 	var fresh []*splitpin.SigningKey
 	var events []*splitpin.AuditEvent
 	for _, use := range uses {
-		k, err := s.newKey(ctx, p.Number, use, now)
+		k, err := newKey(ctx, s.store, s.ring, p.Number, use, now)
 		if err != nil {
 			return Rotation{}, err
 		}
@@ -221,7 +221,7 @@ func (s *Service) Rotate(ctx context.Context, p *splitpin.Project, now time.Time
 				return splitpin.Writes{}, err
 			}
 		}
-		rotation.Breakage = Breakage(stored, rotation.ActiveAt, o.Compromised)
+		rotation.Breakage = Breakage(stored, rotation.ActiveAt, o)
 		if !o.AcceptBreakage {
 			refusal := *ErrBreakage
 			refusal.Message = rotation.Breakage
@@ -248,17 +248,26 @@ func (s *Service) Rotate(ctx context.Context, p *splitpin.Project, now time.Time
 	return rotation, s.Reload(ctx)
 }
 
-// Breakage tells an operator whom a rotation cannot spare, and for how long.
-func Breakage(p *splitpin.Project, activeAt time.Time, compromised bool) string {
-	if compromised {
-		return fmt.Sprintf(`The keys of project %s are replaced at once.
+// Breakage tells an operator whom a rotation cannot spare, and for how long. It
+// begins with what is done, or would be where o does not accept the breakage.
+func Breakage(p *splitpin.Project, activeAt time.Time, o RotateOptions) string {
+	if o.Compromised {
+		first := "The keys of project %s are replaced at once."
+		if !o.AcceptBreakage {
+			first = "The keys of project %s would be replaced at once; nothing has been changed yet."
+		}
+		return fmt.Sprintf(first+`
 - Every access and id token made so far fails at each verifier as soon as it fetches the key set again. Apps recover by themselves with their next refresh.
 - Verifiers keep the key set for up to %s. Until then they refuse new tokens, unless they fetch again for a kid they do not know (package client does), and still believe whoever has the old key.
 - Verifiers that keep the key for the life of their process (cotter-node, the Flutter package, samples that fetch once) refuse every new token, AND BELIEVE THE OLD KEY, until they are restarted. Restart them now.
 - Signed identity tokens made so far fail, and the constant in a patched cotter-token-js must be replaced.
 - Sessions go on. To end them too, revoke them.`, p.ID, KeySetMaxAge)
 	}
-	return fmt.Sprintf(`The new key of project %s is published now and signs from %s on.
+	first := "The new key of project %s is published now and signs from %s on."
+	if !o.AcceptBreakage {
+		first = "The new key of project %s would be published now and sign from %s on; nothing has been changed yet."
+	}
+	return fmt.Sprintf(first+`
 - Verifiers that follow the cache headers and the kid of each token (package client, most JWT libraries) notice nothing.
 - Verifiers that know one key only, because they look for the kid %s or take the first key, and keep it for the life of their process (cotter-node, the Flutter package, samples that fetch once), refuse every token made after %s until they are restarted. Restart them right after it.
 - Those of them that have the new key refuse tokens of the old one: for at most %s after it, since tokens live only that long from now on until then.`,

@@ -194,7 +194,7 @@ func (s *Service) keys(p *splitpin.Project) (*projectKeys, error) {
 func (s *Service) NewKeys(ctx context.Context, p *splitpin.Project, now time.Time) ([]*splitpin.SigningKey, error) {
 	var keys []*splitpin.SigningKey
 	for _, use := range []splitpin.KeyUse{splitpin.TokenKey, splitpin.IdentityKey} {
-		k, err := s.newKey(ctx, p.Number, use, now)
+		k, err := newKey(ctx, s.store, s.ring, p.Number, use, now)
 		if err != nil {
 			return nil, err
 		}
@@ -204,46 +204,13 @@ func (s *Service) NewKeys(ctx context.Context, p *splitpin.Project, now time.Tim
 	return keys, nil
 }
 
-// EnsureKeys makes the keys that a project lacks, and reloads if it made any.
-func (s *Service) EnsureKeys(ctx context.Context, p *splitpin.Project, now time.Time) error {
-	fresh, err := s.NewKeys(ctx, p, now)
-	if err != nil {
-		return err
-	}
-	made := false
-	err = s.store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
-		var writes splitpin.Writes
-		for _, k := range fresh {
-			there := slices.ContainsFunc(records.SigningKeys, func(o *splitpin.SigningKey) bool {
-				return o.Project == k.Project && o.Use == k.Use && stateOf(o) == Active
-			})
-			if !there {
-				writes.Create = append(writes.Create, k)
-			}
-		}
-		made = len(writes.Create) > 0
-		return writes, nil
-	})
-	if err != nil {
-		return fmt.Errorf("making the signing keys of project %s: %w", p.ID, err)
-	}
-	if !made {
-		return nil
-	}
-	return s.Reload(ctx)
-}
-
-// newKey makes a key that was announced now.
-func (s *Service) newKey(ctx context.Context, project int64, use splitpin.KeyUse, now time.Time) (*splitpin.SigningKey, error) {
-	number, err := s.store.NextNumber(ctx)
+// newKey makes a key that was announced now, sealed by the ring. It saves nothing,
+// and draws what is random, so it is no part of a step.
+func newKey(ctx context.Context, store splitpin.Store, ring *keyring.Ring, project int64, use splitpin.KeyUse, now time.Time) (*splitpin.SigningKey, error) {
+	number, err := store.NextNumber(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}
-	return makeKey(s.ring, number, project, use, now)
-}
-
-// makeKey makes a key that was announced now, sealed by the ring.
-func makeKey(ring *keyring.Ring, number, project int64, use splitpin.KeyUse, now time.Time) (*splitpin.SigningKey, error) {
 	k := &splitpin.SigningKey{Number: number, Project: project, Use: use, AnnouncedAt: now}
 	var private []byte
 	switch use {
@@ -268,7 +235,6 @@ func makeKey(ring *keyring.Ring, number, project int64, use splitpin.KeyUse, now
 		return nil, fmt.Errorf("making a signing key: unknown use %q", use)
 	}
 	k.KID = thumbprint(use, k.Public)
-	var err error
 	if k.Generation, k.Wrapped, err = ring.Seal(keyring.Signing, private, sealedWith(k)); err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}

@@ -2,9 +2,7 @@ package token
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -27,40 +25,22 @@ type Succession struct {
 // with the same next does nothing, so a command that was cut off is repeated.
 // Nodes that run notice when they reload; they serve again when they know next.
 func Succeed(ctx context.Context, store splitpin.Store, olds []keyring.Master, next keyring.Master, now time.Time) (*Succession, error) {
-	// Numbers cannot be asked for inside the step: as many as are needed now.
-	projects, err := store.Projects(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("listing the projects: %w", err)
-	}
-	var numbers []int64
-	for range 1 + 4*len(projects) { // an event for all; for each project two keys and two events
-		n, err := store.NextNumber(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("asking for a number: %w", err)
-		}
-		numbers = append(numbers, n)
-	}
 	var out *Succession
-	err = store.Change(ctx, splitpin.Reads{Settings: true}, func(records *splitpin.Records) (splitpin.Writes, error) {
-		if len(records.Projects) > len(projects) {
-			return splitpin.Writes{}, errors.New("a project was made meanwhile; please repeat the command")
-		}
+	err := keyring.Change(ctx, store, func(records *splitpin.Records) (splitpin.Writes, error) {
 		out = &Succession{Projects: records.Projects}
-		left := slices.Clone(numbers)
-		number := func() int64 {
-			n := left[0]
-			left = left[1:]
-			return n
-		}
 		writes, ring, done, err := keyring.Succeed(records.DataKeys, olds, next, now)
 		if err != nil || done {
 			out.Done = done
 			return splitpin.Writes{}, err
 		}
-		writes.Create = append(writes.Create, &splitpin.AuditEvent{Number: number(), At: now,
+		number, err := store.NextNumber(ctx)
+		if err != nil {
+			return splitpin.Writes{}, fmt.Errorf("asking for a number: %w", err)
+		}
+		writes.Create = append(writes.Create, &splitpin.AuditEvent{Number: number, At: now,
 			Kind: "master_key_changed", Detail: "compromised"})
 		for _, p := range records.Projects {
-			w, err := replaceKeys(ring, number, p, records.SigningKeys, now)
+			w, err := replaceKeys(ctx, store, ring, p, records.SigningKeys, now)
 			if err != nil {
 				return splitpin.Writes{}, err
 			}
@@ -76,20 +56,25 @@ func Succeed(ctx context.Context, store splitpin.Store, olds []keyring.Master, n
 
 // replaceKeys gives a project new keys of every use, active from now on, and ends
 // the old ones.
-func replaceKeys(ring *keyring.Ring, number func() int64, p *splitpin.Project, keys []*splitpin.SigningKey, now time.Time) (splitpin.Writes, error) {
+func replaceKeys(ctx context.Context, store splitpin.Store, ring *keyring.Ring, p *splitpin.Project, keys []*splitpin.SigningKey, now time.Time) (splitpin.Writes, error) {
 	var writes splitpin.Writes
 	for _, use := range []splitpin.KeyUse{splitpin.TokenKey, splitpin.IdentityKey} {
-		k, err := makeKey(ring, number(), p.Number, use, now)
+		k, err := newKey(ctx, store, ring, p.Number, use, now)
 		if err != nil {
 			return writes, err
 		}
 		k.ActiveAt = now
-		writes.Create = append(writes.Create, k, keyEvent(number(), k, now, "key_replaced"))
+		number, err := store.NextNumber(ctx)
+		if err != nil {
+			return writes, fmt.Errorf("asking for a number: %w", err)
+		}
+		writes.Create = append(writes.Create, k, keyEvent(number, k, now, "key_replaced"))
 	}
 	for _, k := range keys {
 		if k.Project == p.Number && stateOf(k) != Gone {
-			k.GoneAt = now
-			writes.Put = append(writes.Put, k)
+			gone := *k
+			gone.GoneAt = now
+			writes.Put = append(writes.Put, &gone)
 		}
 	}
 	return writes, nil
