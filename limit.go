@@ -8,7 +8,8 @@ import (
 
 // A Charge takes part of a limit: Cost out of a bucket that holds Burst and
 // refills over Period. Limits follow the generic cell rate algorithm: one
-// number a key.
+// number a key. Which limits there are, and how much each holds, is set in
+// signin/limits.go.
 type Charge struct {
 	Key    int64         // LimitKey of what is limited
 	Burst  int           // how many at once

@@ -196,7 +196,7 @@ func TestImport(t *testing.T) {
 			present: []string{"a@example.org", "d@example.org"}, missing: []string{"b@example.org", "c@example.org"}},
 		{name: "not a list", list: `{"users":[]}`, err: "one JSON array"},
 		{name: "nothing at all", list: ``, err: "one JSON array"},
-		{name: "a list that was cut off", created: 1, list: `[{"ID":"` + id(1) + `","identifier":"a@example.org"},{"ID":"` + id(2) + `","iden`, err: "user 1"},
+		{name: "a list that was cut off", created: 1, list: `[{"ID":"` + id(1) + `","identifier":"a@example.org"},{"ID":"` + id(2) + `","iden`, err: "user 2"},
 		{name: "a list that was cut off between two", created: 1, list: `[{"ID":"` + id(1) + `","identifier":"a@example.org"}`, err: "the end"},
 		{name: "something after the list", created: 1, list: `[{"ID":"` + id(1) + `","identifier":"a@example.org"}] [`, err: "after the end"},
 	}

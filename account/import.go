@@ -69,7 +69,7 @@ func (d *Directory) Import(ctx context.Context, project int64, list io.Reader, p
 		var one json.RawMessage
 		if err := dec.Decode(&one); err != nil {
 			// What came before is sound: an import that is repeated has less to do.
-			err = errors.Join(fmt.Errorf("reading user %d of the list: %w", seen, err), flush(seen))
+			err = errors.Join(fmt.Errorf("reading user %d of the list: %w", seen+1, err), flush(seen))
 			return report, err
 		}
 		var in Imported
@@ -112,6 +112,9 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 
 func (d *Directory) imported(ctx context.Context, project int64, in Imported) (*splitpin.User, error) {
+	if in.ID == "" {
+		return nil, refusal("ID is missing")
+	}
 	id, err := splitpin.ParseUUID(in.ID)
 	if err != nil || id.IsZero() {
 		return nil, refusal("ID is not a UUID")
@@ -119,6 +122,9 @@ func (d *Directory) imported(ctx context.Context, project int64, in Imported) (*
 	identifier, kind := in.Identifier, splitpin.OtherName
 	if identifier == "" {
 		identifier = in.ClientUserID
+	}
+	if identifier == "" {
+		return nil, refusal("identifier is missing")
 	}
 	if identifier, kind, err = ParseIdentifier(identifier); err != nil {
 		return nil, refusal("identifier is neither an address, a number nor a name")

@@ -72,7 +72,11 @@ func (c *masterChange) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if !development {
-		t.printf("Start servers with the new key from now on: master_key_file: %s\n", c.NewFile)
+		file, err := filepath.Abs(c.NewFile)
+		if err != nil {
+			file = c.NewFile
+		}
+		t.printf("Set this in the configuration of every server, and restart: master_key_file: %s\n", file)
 		return nil
 	}
 	if err := replaceKey(filepath.Join(conf.Data, masterFile), next); err != nil {

@@ -344,7 +344,7 @@ func (c *projectRotate) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	t.printf("Server secret  %s\n               shown this once; keep it on servers only\n", secret.Reveal())
+	t.printf("Server secret  %s\n               shown this once; keep it on servers only; good within a second\n", secret.Reveal())
 	if c.Compromised {
 		t.printf("The old secrets are good for nothing from now on.\n")
 	} else {

@@ -81,6 +81,9 @@ func (c *userImport) Run(ctx context.Context, t terminal) error {
 			fmt.Fprintf(t.err, "%d users looked at\n", seen)
 		}
 	})
+	if err != nil && report.Created+report.Known+report.Deleted+len(report.Refused) == 0 {
+		return err // the list is none, or ends before its first user
+	}
 	t.printf("Moved in: %d. Here already: %d. Deleted in the list, so left out: %d. Refused: %d.\n",
 		report.Created, report.Known, report.Deleted, len(report.Refused))
 	slices.SortFunc(report.Refused, func(a, b account.Refused) int { return a.Index - b.Index })
@@ -89,7 +92,7 @@ func (c *userImport) Run(ctx context.Context, t terminal) error {
 			t.printf("  and %d more\n", len(report.Refused)-i)
 			break
 		}
-		t.printf("  user %d of the list: %s\n", r.Index, r.Why)
+		t.printf("  user %d of the list: %s\n", r.Index+1, r.Why)
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nMend the list and import it again: who was moved in stays, and nobody is made twice", err)
