@@ -303,13 +303,11 @@ func (d *dev) message(t *testing.T, to string) message {
 func (d *dev) messages(t *testing.T, to string) []message {
 	t.Helper()
 	answer, body := call(t, "GET", d.url+"/inbox/api/messages?to="+url.QueryEscape(to), http.Header{"Inbox-Token": {d.inboxToken}}, nil)
-	var list struct {
-		Messages []message `json:"messages"`
-	}
+	var list []message
 	if err := json.Unmarshal(body, &list); err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("listing the messages to %s: %s %s", to, answer.Status, body)
 	}
-	return list.Messages
+	return list
 }
 
 // code waits for a message and returns the code in it.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
-	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/web"
@@ -64,10 +63,9 @@ func (s *Server) inboxAPI(h func(http.ResponseWriter, *http.Request)) http.Handl
 	}
 }
 
+// inboxMessages answers with a list, newest first.
 func (s *Server) inboxMessages(w http.ResponseWriter, r *http.Request) {
-	edge.WriteJSON(w, http.StatusOK, struct {
-		Messages []delivery.InboxMessage `json:"messages"`
-	}{s.inbox.Messages(r.URL.Query().Get("to"))})
+	edge.WriteJSON(w, http.StatusOK, s.inbox.Messages(r.URL.Query().Get("to")))
 }
 
 // inboxWait answers with the first message after the one named, as soon as there

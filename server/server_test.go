@@ -616,13 +616,13 @@ func TestInboxNeedsItsToken(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 401", path, w.Code, w.Body)
 		}
 	}
-	list := into[struct{ Messages []map[string]any }](t, h.do(ask{method: "GET", path: "/inbox/api/messages?to=ada@example.org", header: map[string]string{InboxTokenHeader: inboxTo}}), 200)
-	if len(list.Messages) != 1 {
-		t.Fatalf("got %d messages, want 1", len(list.Messages))
+	list := into[[]map[string]any](t, h.do(ask{method: "GET", path: "/inbox/api/messages?to=ada@example.org", header: map[string]string{InboxTokenHeader: inboxTo}}), 200)
+	if len(list) != 1 {
+		t.Fatalf("got %d messages, want 1", len(list))
 	}
 	for _, key := range []string{"id", "to", "channel", "subject", "text", "html", "code", "link", "at"} {
-		if _, ok := list.Messages[0][key].(string); !ok {
-			t.Errorf("the message has no text %q: %v", key, list.Messages[0])
+		if _, ok := list[0][key].(string); !ok {
+			t.Errorf("the message has no text %q: %v", key, list[0])
 		}
 	}
 	m := into[delivery.InboxMessage](t, h.do(ask{method: "GET", path: "/inbox/api/wait?to=ada@example.org&timeout=1s&token=" + inboxTo}), 200)
