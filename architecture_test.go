@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"delivery/deliverytest": {".", "delivery"},
 
 	"server/edge":   {".", "signin", "token"},
-	"server/page":   {".", "server/edge", "web"},
+	"server/page":   {".", "server/edge", "signin", "web"},
 	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "token", "web"},
 	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "token", "web"},
 

@@ -134,7 +134,7 @@ func anchors(t *testing.T, path string) map[string]bool {
 func TestErrorCodes(t *testing.T) {
 	statuses := map[string]int{"Internal": 500, "Invalid": 400, "Unauthenticated": 401, "Forbidden": 403,
 		"NotFound": 404, "Conflict": 409, "TooMany": 429, "Unavailable": 503}
-	special := map[string]int{"too_large": 413, "unsupported_media_type": 415, "misdirected": 421, "http_method": 405}
+	special := map[string]int{"too_large": 413, "unsupported_media_type": 415, "misdirected": 421, "http_method": 405, "method_not_allowed": 405}
 
 	declared := map[string]int{}
 	for _, path := range files(t, ".go") {

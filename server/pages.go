@@ -21,6 +21,12 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	s.pages.TopLevel(w, r, q.Get("project"), f)
 }
 
+// home is the page at the root. In development it leads on; elsewhere it says
+// what this is and nothing more.
+func (s *Server) home(w http.ResponseWriter, r *http.Request) {
+	s.pages.Home(w, r, web.Home{Development: s.inbox != nil, DemoURL: s.demo})
+}
+
 func (s *Server) noPage(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		s.problem(w, r, errRoute)

@@ -16,6 +16,8 @@ var (
 	errPanic = errors.New("a handler panicked")
 	errRoute = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
 		Message: "There is nothing at this address. api/openapi.yaml describes what there is."}
+	errVerb = &splitpin.Error{Kind: splitpin.Invalid, Code: "method_not_allowed",
+		Message: "This address does not answer that HTTP method. The header Allow names those it does."}
 	errHost = &splitpin.Error{Kind: splitpin.Invalid, Code: "misdirected",
 		Message: "This server answers for the host of its public URL only. Operator: check public_url and the Host header that the proxy sends."}
 )
@@ -56,6 +58,8 @@ func status(err *splitpin.Error) int {
 		return http.StatusRequestEntityTooLarge
 	case edge.ErrMedia.Code:
 		return http.StatusUnsupportedMediaType
+	case errVerb.Code:
+		return http.StatusMethodNotAllowed
 	case errHost.Code:
 		return http.StatusMisdirectedRequest
 	}

@@ -15,6 +15,7 @@ type route struct {
 func (s *Server) routes() []route {
 	all := []route{
 		// Pages stand at the root and take the project from their parameters.
+		{"GET /{$}", s.home},
 		{"GET /signin", s.signin},
 		{"GET /logo/{project}", s.logo},
 		{"GET /assets/", s.assets.ServeHTTP},

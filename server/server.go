@@ -99,7 +99,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 		s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
-			"request_id", edge.RequestID(r))
+			"request_id", edge.RequestID(r), "host", printable(r.Host))
 		s.refusal(rec, r, errHost)
 		return
 	}
@@ -110,6 +110,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(rec, r)
+}
+
+// printable makes a text of a stranger fit for the log: at most 100 characters,
+// all of printable ASCII.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), 100)])
 }
 
 // A recorder notices the status for the log.
@@ -170,10 +181,38 @@ func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// noRoute answers what no line of the table takes: an address of /v1 that is
+// there for other methods only, or one that is not there.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	p, _ := s.Project(r)
 	s.CORS(w, r, p)
+	if allow := s.methodsAt(r); allow != "" {
+		w.Header().Set("Allow", allow)
+		s.problem(w, r, errVerb)
+		return
+	}
 	s.problem(w, r, errRoute)
+}
+
+// methodsAt returns what the header Allow says of a request's address, or
+// nothing for an address that answers no method.
+func (s *Server) methodsAt(r *http.Request) string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern == r.Pattern {
+			continue // this handler again
+		}
+		methods = append(methods, method)
+		if method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	if methods == nil {
+		return ""
+	}
+	return strings.Join(append(methods, http.MethodOptions), ", ")
 }
 
 func cut(pattern string) (method, path string) {

@@ -364,6 +364,7 @@ func TestBadRequests(t *testing.T) {
 		{name: "a form", body: "a=b", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, code: "unsupported_media_type"},
 		{name: "no type", body: "{}", header: map[string]string{"Content-Type": ""}, status: 415, code: "unsupported_media_type"},
 		{name: "too large", body: `{"identifier":"` + strings.Repeat("a", 70<<10) + `"}`, status: 413, code: "too_large"},
+		{name: "no method", body: `{"methd":"email_code"}`, status: 400, code: "invalid_request", field: "method"},
 		{name: "unknown method", body: with(func(r *api.StartRequest) { r.Method = "telepathy" }), status: 400, code: "method_unknown", field: "method"},
 		{name: "no address", body: with(func(r *api.StartRequest) { r.Identifier = "ada" }), status: 400, code: "invalid_identifier", field: "identifier"},
 		{name: "a phone", body: with(func(r *api.StartRequest) { r.Identifier = "+12025550123" }), status: 400, code: "invalid_identifier", field: "identifier"},
@@ -386,6 +387,37 @@ func TestBadRequests(t *testing.T) {
 	}
 	h.refused(h.do(ask{method: "GET", path: "/p/" + splitpin.NewUUID().String() + "/v1/project"}), 401, "unknown_project")
 	h.refused(h.do(ask{method: "GET", path: "/v1/nothing-here"}), 404, "not_found")
+}
+
+// An address that is there says which methods it takes.
+func TestMethodsOfAnAddress(t *testing.T) {
+	h := newHouse(t)
+	for _, base := range []string{"", "/p/" + h.first.ID} {
+		for _, test := range []struct{ method, path, allow string }{
+			{"PUT", "/v1/attempts", "POST, OPTIONS"},
+			{"DELETE", "/v1/attempts/x", "GET, HEAD, OPTIONS"},
+			{"PATCH", "/v1/sessions", "GET, HEAD, DELETE, OPTIONS"},
+			{"GET", "/v1/token", "POST, OPTIONS"},
+			{"POST", "/v1/keys", "GET, HEAD, OPTIONS"},
+		} {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(test.method, base+test.path, nil)
+			r.Host = "login.example"
+			h.server.ServeHTTP(w, r)
+			if p := into[api.Problem](t, w, 405); p.Code != "method_not_allowed" || w.Header().Get("Allow") != test.allow {
+				t.Errorf("%s %s: got %s, Allow %q; want %q", test.method, base+test.path, p.Code, w.Header().Get("Allow"), test.allow)
+			}
+		}
+	}
+}
+
+// The log names the host that a proxy sent, whatever a stranger puts there.
+func TestForeignHostIsLogged(t *testing.T) {
+	h := newHouse(t)
+	h.do(ask{method: "GET", path: "/v1/project", host: "evil.example\n" + strings.Repeat("x", 500)})
+	if got := h.log.String(); !strings.Contains(got, `host=evil.example?`+strings.Repeat("x", 87)) || strings.Contains(got, strings.Repeat("x", 88)) {
+		t.Errorf("the log says %s", got)
+	}
 }
 
 func TestAttemptNeedsItsSecret(t *testing.T) {
@@ -578,10 +610,16 @@ func TestPages(t *testing.T) {
 		{"form of nobody", signup("domain", ""), framed, 403, false, "*"},
 		{"form that leads elsewhere", signup("redirect_url", "https://evil.example"), framed, 403, false, "*"},
 		{"form of no project", signup("api_key", "nobody"), framed, 404, false, "*"},
+		{"form without a challenge", signup("challenge", ""), framed, 400, false, "*"},
+		{"form with a challenge that is none", signup("challenge", challenge()+"A"), framed, 400, false, "*"},
 		{"form for phones, which are not there", signup("type", "PHONE"), framed, 400, false, shop},
 		{"app", "/app" + q("api_key", h.first.ID, "type", "EMAIL", "code_challenge", challenge(), "state", "s", "redirect_url", "shopapp://auth"), nil, 200, true, "'none'"},
 		{"app that leads elsewhere", "/app" + q("api_key", h.first.ID, "code_challenge", challenge(), "redirect_url", "evil://auth"), nil, 403, false, "'none'"},
 		{"app without a challenge", "/app" + q("api_key", h.first.ID, "redirect_url", "shopapp://auth"), nil, 400, false, "'none'"},
+		{"app with a challenge that is none", "/app" + q("api_key", h.first.ID, "code_challenge", "abc", "redirect_url", "shopapp://auth"), nil, 400, false, "'none'"},
+		// 43 characters, but the last one has bits that no 32 bytes leave.
+		{"signin with a challenge that is not canonical", "/signin" + q("project", h.first.ID, "code_challenge", strings.Repeat("A", 42)+"B", "redirect_url", shop+"/cb"), nil, 400, false, "'none'"},
+		{"root", "/", map[string]string{"Accept": "text/html"}, 200, false, "'none'"},
 		{"signin", "/signin" + q("project", h.first.ID, "code_challenge", challenge(), "redirect_url", shop+"/cb"), nil, 200, true, "'none'"},
 		{"signin to a script", "/signin" + q("code_challenge", challenge(), "redirect_url", "javascript:alert(1)"), nil, 403, false, "'none'"},
 		{"signin matched by * only", "/signin" + q("project", h.next.ID, "code_challenge", challenge(), "redirect_url", "https://anyone.example/"), nil, 403, false, "'none'"},

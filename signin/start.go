@@ -16,6 +16,8 @@ import (
 var (
 	ErrMethod = &splitpin.Error{Kind: splitpin.Invalid, Code: "method_unknown", Field: "method",
 		Message: "This server does not offer that way to sign in."}
+	ErrNoMethod = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "method",
+		Message: "method is missing."}
 	ErrChallengeForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "code_challenge",
 		Message: "code_challenge must be 43 characters of base64url: the SHA-256 of the verifier (PKCE, S256)."}
 	ErrOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "origin_not_allowed", Field: "origin",
@@ -79,6 +81,9 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) 
 	now := e.moment()
 	if err := e.ring.Usable(); err != nil { // no code could be derived
 		return nil, splitpin.ErrUnavailable.Because(err)
+	}
+	if req.Method == "" {
+		return nil, ErrNoMethod
 	}
 	method := e.methods[req.Method]
 	if method == nil {
@@ -309,6 +314,13 @@ func message(number int64, now time.Time, a *splitpin.Attempt, m Message, u *spl
 		Channel: m.Channel, To: a.Identifier, Template: m.Template, Locale: locale,
 		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
 	}
+}
+
+// CheckChallenge reports whether Start would take a code challenge: nil, or
+// ErrChallengeForm. A page asks before it lets somebody type an address in vain.
+func CheckChallenge(s string) error {
+	_, err := parseChallenge(s)
+	return err
 }
 
 func parseChallenge(s string) ([32]byte, error) {

@@ -20,7 +20,7 @@ func TestStart(t *testing.T) {
 	}{
 		{name: "as the form does", change: func(*house, *signin.StartRequest) {}},
 		{name: "an unknown method", want: signin.ErrMethod, change: func(_ *house, r *signin.StartRequest) { r.Method = "carrier_pigeon" }},
-		{name: "no method", want: signin.ErrMethod, change: func(_ *house, r *signin.StartRequest) { r.Method = "" }},
+		{name: "no method", want: signin.ErrNoMethod, change: func(_ *house, r *signin.StartRequest) { r.Method = "" }},
 		{name: "purpose sign_in", change: func(_ *house, r *signin.StartRequest) { r.Purpose = splitpin.SignIn }},
 		{name: "another purpose", want: signin.ErrPurpose, change: func(_ *house, r *signin.StartRequest) { r.Purpose = "link" }},
 		{name: "no address", want: account.ErrIdentifier, change: func(_ *house, r *signin.StartRequest) { r.Identifier = " " }},

@@ -135,8 +135,12 @@ type Refusal struct {
 	Mode   Mode // of the form that would have stood here; empty: a page of its own
 
 	Reason   Reason
-	Redirect string // NotAllowed: the redirect URL that was asked for; empty: "undefined"
-	Origin   string // NotAllowed: the origin of the framing page; empty: "undefined"
+	Redirect string // NotAllowed: the redirect URL that was asked for; empty: not mentioned
+	Origin   string // NotAllowed: the origin of the framing page; empty: not mentioned
+
+	// Incomplete: the parameter that is wrong, for the developer who reads the page.
+	Missing      string
+	BadChallenge string // a code challenge that is none
 
 	Title     string // instead of the reason's title
 	Text      string // instead of the reason's text
@@ -151,15 +155,21 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 	if _, ok := text[reason+".title"]; !ok {
 		reason = string(Broken)
 	}
-	orUndefined := func(s string) string {
-		if s == "" {
-			return "undefined"
-		}
-		return shorten(s, 200)
-	}
 	p.Title = text[reason+".title"]
-	p.Text = fill(text[reason+".text"], "redirect", orUndefined(r.Redirect), "origin", orUndefined(r.Origin))
+	p.Text = text[reason+".text"]
 	p.Next = text[reason+".next"]
+	switch r.Reason {
+	case NotAllowed:
+		p.Text = fill(text[notAllowed(r)], "redirect", shorten(r.Redirect, 200), "origin", shorten(r.Origin, 200))
+		p.Command = "splitpin project set --add-origin ORIGIN"
+	case Incomplete:
+		switch {
+		case r.Missing != "":
+			p.Next = p.T("invalid.missing", "parameter", r.Missing)
+		case r.BadChallenge != "":
+			p.Next = p.T("invalid.challenge", "parameter", r.BadChallenge)
+		}
+	}
 	if r.Title != "" {
 		p.Title = r.Title
 	}
@@ -170,6 +180,40 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 		p.RequestID = r.RequestID
 	}
 	return render(w, "refusal.html", p)
+}
+
+// notAllowed chooses the sentence for NotAllowed. The whole one is that of
+// contract 5.3; a value that is absent takes its half along.
+func notAllowed(r Refusal) string {
+	framed := r.Mode == Frame || r.Mode == ""
+	switch {
+	case r.Redirect != "" && r.Origin != "":
+		return "refused.text"
+	case r.Redirect != "":
+		return "refused.redirect"
+	case r.Origin != "":
+		return "refused.origin"
+	case framed:
+		return "refused.either"
+	}
+	return "refused.address"
+}
+
+// Home is the page at the server's root.
+type Home struct {
+	Locale string
+	Nonce  string
+
+	Development bool   // say how to go on from here
+	DemoURL     string // Development: a demo app; empty: not mentioned
+}
+
+// RenderHome writes the page at the server's root.
+func RenderHome(w io.Writer, h Home) error {
+	p := newPage(textFor(h.Locale), Look{}, h.Nonce, "")
+	p.Title, p.Development = p.T("home.title"), h.Development
+	p.Link = h.DemoURL
+	return render(w, "home.html", p)
 }
 
 // Inbox is the page on which a developer reads what would have been sent. The
@@ -250,6 +294,8 @@ type page struct {
 	Input                        string
 	Title, Text, Next, RequestID string
 	Link                         string
+	Command                      string // for the site's owner, after Next
+	Development                  bool
 }
 
 func newPage(text table, look Look, nonce, mode string) *page {

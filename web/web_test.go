@@ -50,6 +50,12 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 	add("refusal in own words", func(w io.Writer) error {
 		return RenderRefusal(w, Refusal{Look: look, Reason: Broken, Title: text, Text: text, Nonce: "n0"})
 	})
+	add("refusal of a link", func(w io.Writer) error {
+		return RenderRefusal(w, Refusal{Look: look, Reason: Incomplete, BadChallenge: "challenge", Nonce: "n0"})
+	})
+	add("home", func(w io.Writer) error {
+		return RenderHome(w, Home{Locale: text, Nonce: "n0", Development: true, DemoURL: text})
+	})
 	add("inbox", func(w io.Writer) error {
 		return RenderInbox(w, Inbox{Locale: text, Nonce: "n0", API: text, SignInURL: text})
 	})
@@ -178,15 +184,72 @@ func TestConfigReachesTheScript(t *testing.T) {
 	}
 }
 
-// The sentence is part of the contract with the clients (5.3).
+// The whole sentence is part of the contract with the clients (5.3). Half of it
+// is said where there is only half to say, and never that a value is "undefined".
 func TestNotAllowedSentence(t *testing.T) {
-	var b bytes.Buffer
-	if err := RenderRefusal(&b, Refusal{Reason: NotAllowed, Origin: "https://evil.example"}); err != nil {
-		t.Fatal(err)
+	const redirect, origin = "https://evil.example", "https://page.example"
+	tests := []struct {
+		mode             Mode
+		redirect, origin string
+		want             string
+	}{
+		{Frame, redirect, origin, "The redirect URL https://evil.example or the parent origin https://page.example is not in the list of allowed URLs. Please contact the site owner."},
+		{Frame, "", origin, "The parent origin https://page.example is not in the list"},
+		{Frame, redirect, "", "The redirect URL https://evil.example is not in the list"},
+		{Frame, "", "", "The redirect URL or the parent origin is not in the list"},
+		{App, redirect, "", "The redirect URL https://evil.example is not in the list"},
+		{SignIn, "", "", "The redirect URL is not in the list"},
 	}
-	const want = "The redirect URL undefined or the parent origin https://evil.example is not in the list of allowed URLs. Please contact the site owner."
-	if !strings.Contains(b.String(), want) {
-		t.Errorf("the page does not say %q:\n%s", want, b.String())
+	for _, test := range tests {
+		var b bytes.Buffer
+		if err := RenderRefusal(&b, Refusal{Mode: test.mode, Reason: NotAllowed, Redirect: test.redirect, Origin: test.origin}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{">" + test.want, "<code>splitpin project set --add-origin ORIGIN</code>"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("the page does not say %q:\n%s", want, b.String())
+			}
+		}
+		if strings.Contains(b.String(), "undefined") {
+			t.Errorf("the page says undefined:\n%s", b.String())
+		}
+	}
+}
+
+// A link that cannot work names what is wrong with it.
+func TestIncompleteNamesTheParameter(t *testing.T) {
+	for want, refusal := range map[string]Refusal{
+		"The parameter redirect_url is missing.":                          {Missing: "redirect_url"},
+		"code_challenge must be 43 characters of base64url (PKCE, S256).": {BadChallenge: "code_challenge"},
+	} {
+		refusal.Reason = Incomplete
+		var b bytes.Buffer
+		if err := RenderRefusal(&b, refusal); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page does not say %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// In production the page at the root leads nowhere.
+func TestHome(t *testing.T) {
+	for name, h := range map[string]Home{"development": {Development: true, DemoURL: "http://localhost:8081"}, "no demo": {Development: true}, "production": {DemoURL: "http://localhost:8081"}} {
+		var b bytes.Buffer
+		if err := RenderHome(&b, h); err != nil {
+			t.Fatal(err)
+		}
+		page := b.String()
+		if !strings.Contains(page, "<h1>This is a Splitpin sign-in server</h1>") {
+			t.Errorf("%s: the page does not say what this is:\n%s", name, page)
+		}
+		if got := strings.Contains(page, `href="http://localhost:8081"`); got != (name == "development") {
+			t.Errorf("%s: the demo is offered: %v", name, got)
+		}
+		if got := strings.Contains(page, "splitpin dev"); got != h.Development {
+			t.Errorf("%s: the inbox is mentioned: %v", name, got)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -20,11 +21,22 @@ func (f *Face) signup(w http.ResponseWriter, r *http.Request) {
 	}
 	domain, redirect := q.Get("domain"), given(q.Get("redirect_url"))
 	if !splitpin.IsWeb(domain) || !p.ListsOrigin(domain) || redirect != "" && !p.Lists(redirect) {
+		if _, ok := splitpin.ParseOrigin(redirect); redirect != "" && !ok && p.ListsOrigin(domain) {
+			domain = "" // the page must not blame the half that is right
+		}
 		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Origin: domain}, []string{"*"})
 		return
 	}
 	if r.Header.Get("Sec-Fetch-Dest") == "document" {
 		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotFramed}, nil)
+		return
+	}
+	switch challenge := q.Get("challenge"); {
+	case challenge == "":
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, Missing: "challenge"}, []string{"*"})
+		return
+	case signin.CheckChallenge(challenge) != nil:
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, BadChallenge: "challenge"}, []string{"*"})
 		return
 	}
 	f.pages.Form(w, r, p, web.Form{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -31,8 +32,15 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 		s.Refuse(w, r, f.Mode, nil, web.Refusal{Reason: web.UnknownProject}, nil)
 		return
 	}
-	if f.RedirectURL == "" || f.Challenge == "" {
-		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete}, nil)
+	switch {
+	case f.RedirectURL == "":
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete, Missing: "redirect_url"}, nil)
+		return
+	case f.Challenge == "":
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete, Missing: "code_challenge"}, nil)
+		return
+	case signin.CheckChallenge(f.Challenge) != nil:
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete, BadChallenge: "code_challenge"}, nil)
 		return
 	}
 	if f.Mode == web.App && s.Edge.AnyOrigin && p.ListsAny() {
@@ -69,8 +77,9 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 	refusal.Redirect, _ = splitpin.ParseOrigin(refusal.Redirect)
 	refusal.Origin, _ = splitpin.ParseOrigin(refusal.Origin)
 	refusal.Mode, refusal.Nonce, refusal.RequestID = mode, nonce(), edge.RequestID(r)
+	refusal.Locale = preferred(r, p)
 	if p != nil {
-		refusal.Look, refusal.Locale = look(p), preferred(r, p)
+		refusal.Look = look(p)
 	}
 	status := map[web.Reason]int{
 		web.NotAllowed: http.StatusForbidden, web.NotFramed: http.StatusForbidden, web.UnknownProject: http.StatusNotFound,
@@ -86,6 +95,17 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 		return
 	}
 	Write(w, status, web.CSP(refusal.Nonce, ancestors), page.Bytes())
+}
+
+// Home sends the page at the root: h says what of this server there is to open.
+func (s *Pages) Home(w http.ResponseWriter, r *http.Request, h web.Home) {
+	h.Nonce, h.Locale = nonce(), preferred(r, nil)
+	var page bytes.Buffer
+	if err := web.RenderHome(&page, h); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the page at the root: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CSP(h.Nonce, nil), page.Bytes())
 }
 
 func (s *Pages) broken(w http.ResponseWriter, r *http.Request, err error) {
@@ -128,12 +148,16 @@ func frameable(origins []string) []string {
 	return out
 }
 
-// preferred is the language a browser asks for, or else the project's.
+// preferred is the language a browser asks for, or else the project's, if there
+// is one.
 func preferred(r *http.Request, p *splitpin.Project) string {
 	first, _, _ := strings.Cut(r.Header.Get("Accept-Language"), ",")
 	first, _, _ = strings.Cut(first, ";")
 	if l := edge.Locale(strings.TrimSpace(first)); l != "" && l != "*" {
 		return l
+	}
+	if p == nil {
+		return "en"
 	}
 	return cmp.Or(p.Settings.Locale, "en")
 }

@@ -92,7 +92,7 @@ function busy(button: HTMLElement, text: string): void {
   label.textContent = text || label.dataset.idle;
   button.setAttribute("aria-disabled", String(text !== ""));
   button.classList.toggle("busy", text !== "");
-  if (text) say(text);
+  say(text); // what is over is not said any longer
 }
 
 interface Status {
@@ -405,6 +405,7 @@ async function resend(): Promise<void> {
     const p = error instanceof Problem ? error : new Problem("internal", 0);
     if (p.retryAfter) resendAt = Date.now() + p.retryAfter * 1000;
     if (p.code === "attempt_over" || p.code === "attempt_unknown" || p.code === "too_many_tries") return refusedCode(p, "");
+    say("");
     fault(codeField, explain(p), false);
     codeField.removeAttribute("aria-invalid"); // the code is not what was wrong
   } finally {

@@ -31,6 +31,7 @@ const token = new URLSearchParams(location.search).get("token") ?? "";
 let messages: Message[] = [];
 let chosen = ""; // id of the message that is open
 let loaded = false;
+let denied = false; // for good: a token belongs to one run of the server
 
 /** How often to ask while the page is looked at, in milliseconds. */
 const pace = 1500;
@@ -51,11 +52,12 @@ async function load(): Promise<void> {
       cache: "no-store",
       referrerPolicy: "no-referrer",
     });
-    if (response.status === 401 || response.status === 403) return offline(t("inbox.denied"));
+    if (response.status === 401 || response.status === 403) return deny();
     if (!response.ok) return offline(t("inbox.paused"));
     const body = (await response.json()) as Message[] | { messages?: Message[] } | null;
     const list = (Array.isArray(body) ? body : (body?.messages ?? [])).slice();
     list.sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || Number(b.id) - Number(a.id) || 0);
+    $("lead").hidden = false;
     $("state").textContent = t("inbox.live");
     $("state").className = "link_state live";
     take(list);
@@ -67,6 +69,13 @@ async function load(): Promise<void> {
 function offline(text: string): void {
   if ($("state").textContent !== text) $("state").textContent = text;
   $("state").className = "link_state";
+}
+
+function deny(): void {
+  denied = true;
+  offline("");
+  for (const id of ["lead", "empty", "list", "message", "choose"]) $(id).hidden = true;
+  $("denied").hidden = false;
 }
 
 function take(list: Message[]): void {
@@ -235,14 +244,15 @@ function times(): void {
 }
 
 async function loop(): Promise<void> {
-  for (;;) {
+  if (!token) deny();
+  while (!denied) {
     if (!document.hidden) await load();
     await new Promise((next) => setTimeout(next, pace));
   }
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) void load();
+  if (!document.hidden && !denied) void load();
 });
 setInterval(times, 10_000);
 void loop();

@@ -31,19 +31,26 @@ function fill(text: string, values: Values): string {
 
 /**
  * Puts the text of key into an element, with each value as an element of its
- * own, isolated from the direction of the sentence around it.
+ * own, isolated from the direction of the sentence around it. A value keeps
+ * together with the full stop after it: one that is too long for its line breaks
+ * before an @ or a dot, so that no full stop stands on a line alone.
  */
 export function tInto(element: HTMLElement, key: string, values: Record<string, string>, rest: Values = {}): void {
   const parts = t(key, rest).split(/(\{\w+\})/);
-  element.replaceChildren(
-    ...parts.map((part) => {
-      const value = values[part.slice(1, -1)];
-      if (!part.startsWith("{") || value === undefined) return part;
-      const b = document.createElement("bdi");
-      b.textContent = value;
-      return b;
-    }),
-  );
+  const nodes: (Node | string)[] = [];
+  parts.forEach((part, i) => {
+    const value = values[part.slice(1, -1)];
+    if (!part.startsWith("{") || value === undefined) return nodes.push(part);
+    const b = document.createElement("bdi");
+    value.split(/(?=[@.])/).forEach((piece, n) => b.append(...(n > 0 ? [document.createElement("wbr")] : []), piece));
+    const whole = document.createElement("span");
+    whole.className = "together";
+    const stop = /^\p{Po}*/u.exec(parts[i + 1] ?? "")![0];
+    if (stop) parts[i + 1] = parts[i + 1]!.slice(stop.length);
+    whole.append(b, stop);
+    return nodes.push(whole);
+  });
+  element.replaceChildren(...nodes);
 }
 
 /** "40 seconds", "2 minutes", "3 hours": rounded up, so that waiting that long is enough. */
