@@ -22,9 +22,9 @@ func main() {
 	flag.StringVar(&c.ServerURL, "server", env("LOGIN_URL", "http://localhost:8080"), "URL of the sign-in server (LOGIN_URL)")
 	flag.StringVar(&c.ProjectID, "project", env("API_KEY_ID", ""), "key id of the project (API_KEY_ID)")
 	flag.StringVar(&c.Issuer, "issuer", env("LOGIN_ISSUER", ""), "issuer of the project's tokens, if not the server's URL (LOGIN_ISSUER)")
-	flag.StringVar(&c.URL, "url", env("SHOP_URL", "http://localhost:8082"), "URL under which browsers reach this shop (SHOP_URL)")
+	flag.StringVar(&c.URL, "url", env("SHOP_URL", ""), "URL under which browsers reach this shop, if not the address it listens on (SHOP_URL)")
 	flag.StringVar(&c.Database, "database", env("SHOP_DATABASE", "shop.db"), "path of the SQLite file (SHOP_DATABASE)")
-	listen := flag.String("listen", env("SHOP_LISTEN", "localhost:8082"), "address to listen on (SHOP_LISTEN)")
+	listen := flag.String("listen", env("SHOP_LISTEN", "localhost:3000"), "address to listen on (SHOP_LISTEN)")
 	flag.Parse()
 	if c.ProjectID == "" {
 		fmt.Fprintln(os.Stderr, "Which project? Set API_KEY_ID to the key id that `splitpin dev` or `splitpin project list` prints.")
@@ -43,19 +43,34 @@ func env(name, otherwise string) string {
 	return otherwise
 }
 
+// address is the URL of a shop that nobody gave one: the host it was told to listen
+// on, or localhost where it listens on all, and the port it got.
+func address(listen string, got net.Addr) string {
+	host, _, _ := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	_, port, _ := net.SplitHostPort(got.String())
+	return "http://" + net.JoinHostPort(host, port)
+}
+
 // run serves the shop until the program is told to stop.
 func run(c shop.Config, listen string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w (choose another address with -listen)", err)
+	}
+	defer l.Close()
+	if c.URL == "" {
+		c.URL = address(listen, l.Addr())
+	}
 	app, err := shop.New(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer app.Close()
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("listening: %w (choose another address with -listen and -url)", err)
-	}
 	server := &http.Server{
 		Handler:           app,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -65,6 +80,7 @@ func run(c shop.Config, listen string) error {
 		MaxHeaderBytes:    32 << 10,
 	}
 	fmt.Printf("The shop is open at %s\n", c.URL)
+	go app.Ask(ctx)
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ import (
 // ProjectID, URL and Database are required.
 type Config struct {
 	ServerURL string // of the sign-in server, as browsers reach it
-	ProjectID string // the project's key id
+	ProjectID string // the project's key id, a UUID
 	Issuer    string // of its tokens; empty: ServerURL (see client.Config)
 
 	URL      string // of this shop, as browsers reach it: "http://localhost:8081"
@@ -53,16 +54,29 @@ type Shop struct {
 	db      *sql.DB
 	handler http.Handler
 	log     *slog.Logger
+	project string // its address at the sign-in server
+	origin  string // of the shop
 }
 
 //go:embed page
 var files embed.FS
 
+// Logo is the shop's image, an SVG: for its own pages, and for its project at the
+// sign-in server.
+//
+//go:embed page/logo.svg
+var Logo []byte
+
 var page = template.Must(template.ParseFS(files, "page/index.html"))
+
+var keyID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // New opens the database and checks the configuration. It does not talk to the
 // sign-in server yet, which may still be starting.
 func New(ctx context.Context, c Config) (*Shop, error) {
+	if c.ProjectID != "" && !keyID.MatchString(c.ProjectID) {
+		return nil, fmt.Errorf("%q is not the key id of a project: that is a UUID, as `splitpin dev` or `splitpin project list` prints it", c.ProjectID)
+	}
 	verifier, err := client.New(client.Config{
 		ServerURL: c.ServerURL, ProjectID: c.ProjectID, Issuer: c.Issuer, Log: c.Log, Now: c.Now,
 	})
@@ -70,6 +84,8 @@ func New(ctx context.Context, c Config) (*Shop, error) {
 		return nil, err
 	}
 	s := &Shop{log: cmp.Or(c.Log, slog.Default())}
+	s.project = strings.TrimRight(c.ServerURL, "/") + "/p/" + c.ProjectID + "/v1/project"
+	s.origin = strings.TrimRight(c.URL, "/")
 	if s.db, err = open(c.Database); err != nil {
 		return nil, err
 	}
@@ -113,7 +129,11 @@ func (s *Shop) routes(ctx context.Context, c Config, verifier *client.Verifier) 
 	if err != nil {
 		return nil, err
 	}
-	index, err := render(c)
+	index, err := render(c, false)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := render(c, true)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +146,14 @@ func (s *Shop) routes(ctx context.Context, c Config, verifier *client.Verifier) 
 	mux.HandleFunc("GET /callback", index)
 	mux.HandleFunc("GET /app.js", file("page/app.js"))
 	mux.HandleFunc("GET /app.css", file("page/app.css"))
+	mux.HandleFunc("GET /logo.svg", file("page/logo.svg"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.NotFound(w, r)
+			return
+		}
+		missing(w, r)
+	})
 	return guard(c, mux)
 }
 
@@ -152,15 +180,18 @@ func (s *Shop) me(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(me)
 }
 
-// render makes the page once; it is the same for everyone.
-func render(c Config) (http.HandlerFunc, error) {
+// render makes the page once, or the one that stands in for pages that are
+// missing; it is the same for everyone.
+func render(c Config, missing bool) (http.HandlerFunc, error) {
 	var b bytes.Buffer
 	err := page.Execute(&b, struct {
 		Settings any
 		InboxURL string
+		Missing  bool
 	}{
 		Settings: map[string]string{"server": strings.TrimRight(c.ServerURL, "/"), "project": c.ProjectID},
 		InboxURL: c.InboxURL,
+		Missing:  missing,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rendering the page: %w", err)
@@ -168,6 +199,9 @@ func render(c Config) (http.HandlerFunc, error) {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store") // the callback's address holds a code
+		if missing {
+			w.WriteHeader(http.StatusNotFound)
+		}
 		w.Write(b.Bytes())
 	}, nil
 }
@@ -208,6 +242,35 @@ func guard(c Config, next http.Handler) (http.Handler, error) {
 		h.Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	}), nil
+}
+
+// Ask asks the sign-in server about the shop's project, and logs plainly what
+// would keep everybody from signing in: that the server does not answer, does not
+// know the project, or that the project does not list the shop's origin. The shop
+// works all the same, and may be ahead of the server.
+func (s *Shop) Ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.project, nil)
+	if err != nil {
+		s.log.Error("asking for the project", "error", err)
+		return
+	}
+	r.Header.Set("Origin", s.origin) // as the page will
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.log.Warn("The sign-in server does not answer. Nobody can sign in before it runs.", "url", s.project, "error", err)
+		return
+	}
+	defer resp.Body.Close()
+	switch allowed := resp.Header.Get("Access-Control-Allow-Origin"); {
+	case resp.StatusCode == http.StatusUnauthorized:
+		s.log.Warn("The sign-in server knows no project with this key id. Check API_KEY_ID: `splitpin dev` and `splitpin project list` print it.", "url", s.project)
+	case resp.StatusCode != http.StatusOK:
+		s.log.Warn("The sign-in server did not describe the project. Is this its URL?", "url", s.project, "status", resp.StatusCode)
+	case allowed != s.origin && allowed != "*":
+		s.log.Warn("This shop is not one of the project's allowed URLs. Run: splitpin project set --add-origin " + s.origin)
+	}
 }
 
 // ServeHTTP serves the application.

@@ -1,6 +1,7 @@
 package shop_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,7 +23,10 @@ import (
 	"github.com/splitpin/splitpin/examples/go/shop"
 )
 
-const project = "0d0c6b3e-0a53-4d0e-8d8e-2f6c0e5f7a11"
+const (
+	project = "0d0c6b3e-0a53-4d0e-8d8e-2f6c0e5f7a11"
+	allowed = "https://shop.example.com" // the origin that the project lists
+)
 
 // issuer stands for the sign-in server: it publishes a key and signs with it.
 type issuer struct {
@@ -43,6 +47,15 @@ func newIssuer(t *testing.T) *issuer {
 	mux.HandleFunc("GET /p/"+project+"/v1/keys", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"keys":[{"kty":"EC","crv":"P-256","x":"%s","y":"%s","kid":"one","use":"sig","alg":"ES256"}]}`,
 			text(point[1:33]), text(point[33:]))
+	})
+	mux.HandleFunc("GET /p/"+project+"/v1/project", func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin == allowed {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+		io.WriteString(w, "{}")
+	})
+	mux.HandleFunc("GET /p/{other}/v1/project", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
 	})
 	s := &issuer{httptest.NewServer(mux), key}
 	t.Cleanup(s.Close)
@@ -219,6 +232,7 @@ func TestPage(t *testing.T) {
 		"/callback": "text/html; charset=utf-8",
 		"/app.js":   "text/javascript; charset=utf-8",
 		"/app.css":  "text/css; charset=utf-8",
+		"/logo.svg": "image/svg+xml",
 	} {
 		resp, err := v.Get(v.url + path)
 		if err != nil {
@@ -240,6 +254,61 @@ func TestPage(t *testing.T) {
 		}
 		if strings.Contains(string(b), "https://") || strings.Contains(string(b), "<style") || strings.Contains(string(b), "onclick") {
 			t.Errorf("%s refers to elsewhere or has inline code", path)
+		}
+	}
+}
+
+// A page that is missing looks like the shop, and runs nothing.
+func TestMissingPage(t *testing.T) {
+	v := open(t, newIssuer(t), t.TempDir())
+	for accept, want := range map[string]string{"text/html,*/*;q=0.8": "Back to the shop", "application/json": "404 page not found"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", v.url+"/nope", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		resp, err := v.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 404 || !strings.Contains(string(b), want) || strings.Contains(string(b), "<script") {
+			t.Errorf("%s: got %d %s, want %q", accept, resp.StatusCode, b, want)
+		}
+	}
+}
+
+// What would keep everybody from signing in is in the log from the start.
+func TestAsk(t *testing.T) {
+	s, gone := newIssuer(t), newIssuer(t)
+	gone.Close()
+	good := shop.Config{ServerURL: s.URL, ProjectID: project, URL: allowed}
+	for _, test := range []struct {
+		name   string
+		change func(*shop.Config)
+		want   string // in the log; empty: nothing is logged
+	}{
+		{name: "all is well", change: func(*shop.Config) {}},
+		{"unknown project", func(c *shop.Config) { c.ProjectID = "00000000-0000-4000-8000-000000000000" }, "knows no project with this key id"},
+		{"unlisted origin", func(c *shop.Config) { c.URL = "http://localhost:3000" }, "splitpin project set --add-origin http://localhost:3000"},
+		{"no such server", func(c *shop.Config) { c.ServerURL = gone.URL }, "does not answer"},
+		{"another server", func(c *shop.Config) { c.ServerURL = s.URL + "/elsewhere" }, "Is this its URL?"},
+	} {
+		var log bytes.Buffer
+		c := good
+		test.change(&c)
+		c.Log, c.Database = slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(t.TempDir(), "shop.db")
+		app, err := shop.New(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.Ask(t.Context())
+		if got := log.String(); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%s: the log says %q, want %q", test.name, got, test.want)
+		}
+		if err := app.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -267,6 +336,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, change := range map[string]func(*shop.Config){
 		"good":        func(*shop.Config) {},
 		"no project":  func(c *shop.Config) { c.ProjectID = "" },
+		"no key id":   func(c *shop.Config) { c.ProjectID = "nope" },
 		"no server":   func(c *shop.Config) { c.ServerURL = "" },
 		"no URL":      func(c *shop.Config) { c.URL = "" },
 		"plain http":  func(c *shop.Config) { c.URL = "http://shop.example.com" },

@@ -10,10 +10,16 @@ const element = (id) => document.getElementById(id);
 // A Refusal is an error whose text is meant for the person.
 class Refusal extends Error {}
 
+// Whether there is a session is known to the backend alone, whose cookie no script
+// can read. This page remembers that there was one, so that it need not ask, and be
+// refused, for every stranger.
+const remembered = 'signed-in';
+
 function show(id) {
   for (const part of ['loading', 'signed-out', 'signed-in']) {
     element(part).hidden = part !== id;
   }
+  element('from-table').hidden = id !== 'signed-in';
 }
 
 function say(error) {
@@ -45,7 +51,8 @@ async function signIn() {
   }));
 }
 
-// finish is the way back: it redeems the code and logs in at the shop.
+// finish is the way back: it redeems the code and logs in at the shop. It tells
+// whether the shop made a new row.
 async function finish() {
   const answer = new URLSearchParams(location.search);
   history.replaceState(null, '', '/'); // the code leaves the address bar first of all
@@ -77,6 +84,8 @@ async function finish() {
   const login = await post('/login', { email: user?.identifier, oauth_token: tokens, user }, 'same-origin');
   if (login.status === 503) throw new Refusal('Signing in is not possible at the moment. Please try again shortly.');
   if (!login.ok) throw new Refusal('The shop did not accept this sign-in. Please sign in again.');
+  localStorage.setItem(remembered, 'yes');
+  return (await login.json()).created;
 }
 
 function post(url, body, credentials) {
@@ -90,11 +99,16 @@ function post(url, body, credentials) {
 }
 
 // refresh shows who is signed in, as the shop's database has it.
-async function refresh() {
+async function refresh(created) {
+  if (!localStorage.getItem(remembered)) return show('signed-out');
   const response = await fetch('/me', { cache: 'no-store' });
-  if (response.status === 401) return show('signed-out');
+  if (response.status === 401) { // the session has run out
+    localStorage.removeItem(remembered);
+    return show('signed-out');
+  }
   if (!response.ok) throw new Error('GET /me: ' + response.status);
   const me = await response.json();
+  element('greeting').textContent = created ? 'Welcome' : 'Hello again';
   element('contact').textContent = me.contact;
   element('id').textContent = me.id;
   element('since').dateTime = me.since;
@@ -105,7 +119,8 @@ async function refresh() {
 async function signOut() {
   const response = await post('/logout', undefined, 'same-origin');
   if (!response.ok) throw new Error('POST /logout: ' + response.status);
-  await refresh();
+  localStorage.removeItem(remembered);
+  show('signed-out');
   element('sign-in').focus();
 }
 
@@ -129,13 +144,14 @@ on('sign-in', signIn);
 on('sign-out', signOut);
 
 (async () => {
+  let created = false;
   try {
-    if (location.pathname === '/callback') await finish();
+    if (location.pathname === '/callback') created = await finish();
   } catch (error) {
     say(error);
   }
   try {
-    await refresh();
+    await refresh(created);
   } catch (error) {
     say(error);
     show('signed-out');
