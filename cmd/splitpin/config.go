@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -161,8 +162,9 @@ func (p problems) err() error {
 }
 
 // loadConfig reads the file, if one is named, and the environment. It returns
-// what is wrong along with what could be read.
-func loadConfig(file string, environ []string) (Config, problems) {
+// what is wrong with single settings along with the others. The error is for a
+// file that cannot be read at all: nothing can be said then about what it sets.
+func loadConfig(file string, environ []string) (Config, problems, error) {
 	var c Config
 	var wrong problems
 	given := map[string]string{}
@@ -170,15 +172,19 @@ func loadConfig(file string, environ []string) (Config, problems) {
 	if file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			wrong.add("the configuration file cannot be read: %v", err)
+			return c, nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 		}
 		var tree map[string]any
 		if err := yaml.Unmarshal(b, &tree); err != nil {
-			wrong.add("%s is not YAML: %s", file, yaml.FormatError(err, false, false))
+			return c, nil, fmt.Errorf("%s is not YAML: %s", file, yaml.FormatError(err, false, false))
 		}
+		misspelt := map[string]bool{} // sections, each said once
 		for key, value := range flatten("", tree) {
 			s := find(key)
+			section, _, nested := strings.Cut(key, ".")
 			switch {
+			case nested && !slices.Contains(sections(), section) && find(section) == nil:
+				misspelt[section] = true
 			case s == nil:
 				wrong.add("%s: there is no setting %q%s", file, key, didYouMean(nearest(key), func(key string) string { return key }))
 			case s.secret:
@@ -186,6 +192,9 @@ func loadConfig(file string, environ []string) (Config, problems) {
 			default:
 				given[key] = value
 			}
+		}
+		for section := range misspelt {
+			wrong.add("%s: there is no section %q%s", file, section, didYouMean(closest(section, sections()), func(s string) string { return s }))
 		}
 	}
 	for _, pair := range environ {
@@ -209,7 +218,7 @@ func loadConfig(file string, environ []string) (Config, problems) {
 		}
 	}
 	slices.Sort(wrong)
-	return c, wrong
+	return c, wrong, nil
 }
 
 func flatten(prefix string, tree map[string]any) map[string]string {
@@ -255,12 +264,32 @@ func didYouMean(key string, spelt func(key string) string) string {
 	return fmt.Sprintf("; did you mean %s?", spelt(key))
 }
 
+// sections returns what stands before the point in keys.
+func sections() []string {
+	var names []string
+	for _, s := range settings {
+		if section, _, nested := strings.Cut(s.key, "."); nested && !slices.Contains(names, section) {
+			names = append(names, section)
+		}
+	}
+	return names
+}
+
 // nearest returns the key that was probably meant, empty where none comes near.
 func nearest(key string) string {
-	best, distance := "", len(key)/2+1
+	var keys []string
 	for _, s := range settings {
-		if d := editDistance(strings.ReplaceAll(key, ".", "_"), strings.ReplaceAll(s.key, ".", "_")); d < distance {
-			best, distance = s.key, d
+		keys = append(keys, s.key)
+	}
+	return closest(key, keys)
+}
+
+// closest returns the one of names that was probably meant by given.
+func closest(given string, names []string) string {
+	best, distance := "", len(given)/2+1
+	for _, name := range names {
+		if d := editDistance(strings.ReplaceAll(given, ".", "_"), strings.ReplaceAll(name, ".", "_")); d < distance {
+			best, distance = name, d
 		}
 	}
 	return best
@@ -323,6 +352,10 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 		public, _ = url.Parse(origin) // what ParseOrigin returns is a URL
 	} else {
 		public = &url.URL{}
+	}
+	_, port, err := net.SplitHostPort(c.Listen)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		wrong.add("listen: must be address and port, like 127.0.0.1:9180")
 	}
 	if c.Database != "" && c.Database != "sqlite" {
 		wrong.add("database: only sqlite is there yet")

@@ -98,7 +98,10 @@ func FuzzConfigFile(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, wrong := loadConfig(file, nil)
+		c, wrong, err := loadConfig(file, nil)
+		if err != nil {
+			return
+		}
 		c.standard()
 		c.checkServe(&wrong)
 		for _, line := range wrong {
@@ -126,7 +129,7 @@ func TestPublicURL(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.given, func(t *testing.T) {
 			var wrong problems
-			c := Config{PublicURL: test.given, MasterKey: "x", SMTP: delivery.SMTPConfig{Host: "mail.example.com"}}
+			c := Config{PublicURL: test.given, Listen: "127.0.0.1:9180", MasterKey: "x", SMTP: delivery.SMTPConfig{Host: "mail.example.com"}}
 			public := c.checkServe(&wrong)
 			if test.wrong != "" {
 				if !strings.Contains(wrong.Error(), test.wrong) {

@@ -158,7 +158,10 @@ func (w where) open(ctx context.Context) (*installation, error) {
 }
 
 func (w where) config() (Config, []keyring.Master, error) {
-	c, wrong := loadConfig(w.Config, environ())
+	c, wrong, err := loadConfig(w.Config, environ())
+	if err != nil {
+		return c, nil, err
+	}
 	if w.Data != "" {
 		c.Data = w.Data
 	}

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
@@ -28,21 +27,25 @@ type serveCommand struct {
 
 // Run serves until it is told to stop, then lets requests end.
 func (s serveCommand) Run(ctx context.Context, t terminal) error {
-	c, wrong := loadConfig(s.Config, environ())
+	c, wrong, err := loadConfig(s.Config, environ())
+	if err != nil {
+		return err
+	}
 	c.standard()
 	public := c.checkServe(&wrong)
-	var masters, keyErr = c.masters()
-	if keyErr != nil {
-		wrong.add("%v", keyErr)
+	masters, err := c.masters()
+	if err != nil {
+		wrong.add("%v", err)
 	}
-	var senders map[splitpin.Channel]delivery.Sender
-	if c.SMTP.Host != "" {
-		var err error
-		c.SMTP.MaxConns = outboxLoops * outboxWorkers
-		if senders, err = delivery.Open(delivery.Config{SMTP: c.SMTP}); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				wrong.add("%s", line)
-			}
+	mail := c.SMTP
+	mail.MaxConns = outboxLoops * outboxWorkers
+	if mail.Host == "" {
+		mail.Host = "localhost" // its lack was said; what else is wrong with mail is said too
+	}
+	senders, err := delivery.Open(delivery.Config{SMTP: mail})
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			wrong.add("%s", line)
 		}
 	}
 	if err := wrong.err(); err != nil {
