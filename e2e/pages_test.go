@@ -72,8 +72,11 @@ func TestKeyboardAlone(t *testing.T) {
 func TestDemo(t *testing.T) {
 	d, b := startDev(t), startBrowser(t)
 	page := b.open(t, d.demo)
-	signIn := func(address string) string {
+	signIn := func(address, greeting string) string {
 		t.Helper()
+		if eval[bool](page, `document.querySelector("#from-table").checkVisibility()`) {
+			t.Error("a stranger is told that what they see comes from the table")
+		}
 		page.click("#sign-in")
 		page.await("the sign-in page is there", `location.pathname === "/signin"`)
 		page.giveAddress(address)
@@ -83,6 +86,9 @@ func TestDemo(t *testing.T) {
 		if at := eval[string](page, "location.href"); at != d.demo+"/" {
 			t.Errorf("after signing in the address bar holds %s", at)
 		}
+		if got := page.text("#greeting"); got != greeting {
+			t.Errorf("%s is greeted %q, want %q", address, got, greeting)
+		}
 		id := page.text("#id")
 		page.go_(d.demo)
 		page.awaitText("#contact", address) // a session, not a moment
@@ -90,9 +96,9 @@ func TestDemo(t *testing.T) {
 		page.await("the way in is offered", `document.querySelector("#sign-in").checkVisibility()`)
 		return id
 	}
-	ada := signIn("ada@example.org")
-	grace := signIn("grace@example.org")
-	if again := signIn("ada@example.org"); ada == "" || again != ada || grace == ada {
+	ada := signIn("ada@example.org", "Welcome")
+	grace := signIn("grace@example.org", "Welcome")
+	if again := signIn("ada@example.org", "Hello again"); ada == "" || again != ada || grace == ada {
 		t.Errorf("rows: ada is %q and then %q, grace %q", ada, again, grace)
 	}
 }
@@ -300,7 +306,21 @@ func TestAccessibilityOfOtherPages(t *testing.T) {
 			inbox.awaitText("main", "ada@example.org")
 			checkAccessible(inbox, "inbox")
 
+			locked := b.open(t, d.url+"/inbox")
+			locked.resize(width, 900)
+			locked.awaitText("#denied", says(t, "inbox.denied.title"))
+			if eval[bool](locked, `document.querySelector("#lead").checkVisibility()`) {
+				t.Error("the inbox without its token says that messages arrive here")
+			}
+			checkAccessible(locked, "inbox without its token")
+
+			missing := b.open(t, d.demo+"/nope")
+			missing.resize(width, 900)
+			missing.awaitText("main", "Back to the shop")
+			checkAccessible(missing, "demo not found")
+
 			for state, path := range map[string]string{
+				"root": "/", "challenge that is none": "/signin?code_challenge=abc&redirect_url=" + d.demo, "unlisted": "/signin?code_challenge=" + strings.Repeat("A", 43) + "&redirect_url=https://thief.example",
 				"not found": "/nowhere", "unknown project": "/app?api_key=" + newUUID(), "form without its frame": "/signup?api_key=" + d.defaultProject(t).id + "&domain=" + d.demo,
 			} {
 				refusal := b.open(t, d.url+path)

@@ -491,6 +491,9 @@ func TestWrongCodes(t *testing.T) {
 	s.took()
 	page.paste("code", "111111")
 	page.awaitText("code-error", "one more try")
+	if got := page.eval(`document.getElementById("live").textContent`); got != `""` {
+		t.Errorf("beside the error a screen reader finds %s", got)
+	}
 	page.submit("code-form")
 	page.paste("code", "111 111")
 	page.awaitText("code-error", "one more try")
@@ -504,6 +507,30 @@ func TestWrongCodes(t *testing.T) {
 	page.awaitText("status-title", "This sign-in is over")
 	if got := page.eval(`document.getElementById("status-link").getAttribute("href")`); !strings.Contains(got, `https://shop.invalid/?error=access_denied`) {
 		t.Errorf("the way back is %s", got)
+	}
+}
+
+// However wide the page is, the full stop after the address stands on a line
+// with the end of the address.
+func TestFullStopKeepsCompany(t *testing.T) {
+	s := startStage(t)
+	page := s.open(t, s.ours+"/signin?redirect_url=https://shop.invalid/")
+	page.paste("address", "ada.lovelace@example.org")
+	page.submit("address-form")
+	page.await("the code is asked for", onCode)
+	alone := page.eval(`(() => {
+		const sent = document.getElementById("code-sent"), whole = sent.querySelector(".together");
+		const top = (node, at) => { const r = document.createRange(); r.setStart(node, at); r.setEnd(node, at + 1); return r.getBoundingClientRect().top; };
+		const before = whole.querySelector("bdi").lastChild, stop = whole.lastChild, alone = [];
+		if (stop.textContent !== ".") return "no full stop: " + sent.textContent;
+		for (let width = 80; width < 400; width++) {
+			sent.parentElement.style.width = width + "px";
+			if (top(stop, 0) !== top(before, before.length - 1)) alone.push(width);
+		}
+		return alone.join(" ");
+	})()`)
+	if alone != `""` {
+		t.Errorf("the full stop stands alone at the widths %s", alone)
 	}
 }
 
@@ -523,6 +550,9 @@ func TestStartFailures(t *testing.T) {
 		}
 		page.submit("address-form")
 		page.awaitText("address-error", test.says)
+		if got := page.eval(`document.getElementById("live").textContent`); got != `""` {
+			t.Errorf("%q: beside the error a screen reader finds %s", test.address, got)
+		}
 		if got := page.eval(`document.activeElement.id + document.activeElement.getAttribute("aria-invalid")`); test.says != "" && !strings.HasPrefix(got, `"addresstrue`) {
 			t.Errorf("%q: the focus is on %s, want the address, marked as invalid", test.address, got)
 		}
