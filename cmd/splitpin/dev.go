@@ -59,6 +59,11 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	public, demoURL := loopbackURL(listener), loopbackURL(demoListener)
+	lock, err := occupy(d.Data, public.String(), "--data")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	in, err := open(ctx, d.Data, public.String(), []keyring.Master{master})
 	if err != nil {
 		return err
@@ -147,6 +152,8 @@ func developmentProject(ctx context.Context, in *installation, demo string) (*sp
 	if err != nil {
 		_, _, err := in.projects.Create(ctx, project.Draft{Settings: splitpin.Settings{
 			Name: "Corner Shop", Colour: "#0f766e", Origins: append([]string{demo}, developmentOrigins...),
+			// All of development comes from one network, and some of it in loops.
+			Limits: splitpin.Limits{StartsPerNetwork: 1000, RefusePerNetwork: 2000},
 		}})
 		if err != nil {
 			return nil, err

@@ -116,6 +116,16 @@ func TestDev(t *testing.T) {
 				t.Error("the demo's page holds the token of the inbox")
 			}
 		}
+		var second bytes.Buffer
+		if status := run(t.Context(), terminal{strings.NewReader(""), &second, &second},
+			[]string{"dev", "--listen", "127.0.0.1:0", "--demo-listen", "127.0.0.1:0", "--data", folder}); status != 1 ||
+			!strings.Contains(second.String(), "is served already, at "+links[2]+". Stop that server, or choose another folder with --data") {
+			t.Errorf("a second one on the same folder ended with %d: %s", status, second.String())
+		}
+		var shown bytes.Buffer
+		if run(t.Context(), terminal{strings.NewReader(""), &shown, &shown}, []string{"project", "show", "--data", folder}); !regexp.MustCompile(`(?m)^Issuer +` + regexp.QuoteMeta(links[2]) + `$`).Match(shown.Bytes()) {
+			t.Errorf("beside the server, project show does not know its issuer %s:\n%s", links[2], shown.String())
+		}
 		ids = append(ids, regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(text))
 		stop()
 		if status := <-done; status != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -28,6 +29,7 @@ const (
 	demoFile     = "demo.db"    // development only: the demo app's own database
 	masterFile   = "master.key" // development only: serve wants it elsewhere
 	markFile     = "made-by"    // which command made the folder
+	serverFile   = "server"     // address of the server that runs here, or ran last; locked while it runs
 )
 
 // An installation is a data folder with everything that works on it, wired.
@@ -187,6 +189,46 @@ func repeat(ctx context.Context, name string, s step, every time.Duration, wake 
 		}
 		timer.Reset(every)
 	}
+}
+
+// occupy makes this process the only one that serves a data folder, until it
+// closes what is returned, and notes the address for other commands. They may
+// work on the folder meanwhile; a second server may not: the first would learn
+// late of what it changes, and both would empty the outbox. advice says where the
+// folder is chosen.
+func occupy(folder, publicURL, advice string) (io.Closer, error) {
+	f, err := os.OpenFile(filepath.Join(folder, serverFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the data folder: %w", err)
+	}
+	free, err := lock(f)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("locking the data folder: %w", err)
+	case !free:
+		err = fmt.Errorf("the data folder %s is served already, at %s. Stop that server, or choose another folder with %s",
+			folder, otherwise(servedAt(folder), "another address"), advice)
+	default:
+		if err = f.Truncate(0); err == nil {
+			_, err = f.WriteAt([]byte(publicURL+"\n"), 0)
+		}
+		if err == nil {
+			return f, nil
+		}
+		err = fmt.Errorf("noting the address in the data folder: %w", err)
+	}
+	f.Close()
+	return nil, err
+}
+
+// servedAt returns the public URL under which a data folder is or was served last;
+// empty: never.
+func servedAt(folder string) string {
+	b, err := os.ReadFile(filepath.Join(folder, serverFile))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // prepareFolder makes a data folder, or refuses one that another command made: a

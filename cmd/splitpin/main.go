@@ -133,12 +133,36 @@ func parts(err error) []error {
 type versionCommand struct{}
 
 func (versionCommand) Run(t terminal) error {
-	version := "development"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
 	}
-	t.printf("splitpin %s\n", version)
+	t.printf("splitpin %s\n", versionOf(info))
 	return nil
+}
+
+// versionOf names the release that was built, or else the revision, as far as the
+// build wrote it down.
+func versionOf(info *debug.BuildInfo) string {
+	// v0.0.0-… is what go build makes up where there is no tag.
+	if v := info.Main.Version; v != "" && v != "(devel)" && !strings.HasPrefix(v, "v0.0.0-") {
+		return v
+	}
+	vcs := map[string]string{}
+	for _, s := range info.Settings {
+		vcs[s.Key] = s.Value
+	}
+	text := "of an unknown revision: it was built without one"
+	if revision := vcs["vcs.revision"]; revision != "" {
+		text = "revision " + revision[:min(len(revision), 12)]
+		if day, _, ok := strings.Cut(vcs["vcs.time"], "T"); ok {
+			text += " of " + day
+		}
+		if vcs["vcs.modified"] == "true" {
+			text += ", modified"
+		}
+	}
+	return text
 }
 
 // where says which installation a command works on: the data folder of
@@ -154,7 +178,11 @@ func (w where) open(ctx context.Context) (*installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, c.Data, c.PublicURL, masters)
+	public := servedAt(c.Data)
+	if origin, ok := splitpin.ParseOrigin(c.PublicURL); ok {
+		public = origin // as serve keeps it
+	}
+	return open(ctx, c.Data, public, masters)
 }
 
 func (w where) config() (Config, []keyring.Master, error) {

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/project"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 )
 
@@ -141,6 +144,9 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 	} else {
 		t.printf("Base path      /p/%s\n", p.ID)
 	}
+	if len(p.Settings.Origins) == 0 {
+		t.printf("It lists no origin, so nobody can sign in yet: name your site with 'splitpin project set %s --add-origin https://…'\n", p.ID)
+	}
 	t.printf("%s\n", risk(p.Settings))
 	return nil
 }
@@ -161,9 +167,17 @@ func (in *installation) project(id string) (*splitpin.Project, error) {
 
 // risk says in words what the settings of codes mean.
 func risk(s splitpin.Settings) string {
-	length, alphabet := code.Shape(s)
-	return fmt.Sprintf("Codes of %d characters out of %d: who only guesses gets into one address out of %.0f a day (at least 10000 is required).",
-		length, len(alphabet), 1/project.GuessProbability(s))
+	return fmt.Sprintf("Guessing: at most a 1 in %s chance per address and day (weaker than 1 in %s is refused).",
+		thousands(1/project.GuessProbability(s)), thousands(1/signin.MaxGuessProbability))
+}
+
+// thousands writes the whole part of a number as 22,222.
+func thousands(n float64) string {
+	text := strconv.FormatFloat(math.Floor(n+1e-6), 'f', 0, 64) // 1/(1/10000) is 10,000
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 type projectList struct{ where }
@@ -183,7 +197,14 @@ func (c *projectList) Run(ctx context.Context, t terminal) error {
 		if p.Default {
 			mark = "  (default)"
 		}
-		t.printf("%s  %s%s\n", p.ID, p.Name(), mark)
+		sites := "no origin"
+		if n := len(p.Settings.Origins); n > 0 {
+			sites = p.Settings.Origins[0]
+			if n > 1 {
+				sites += fmt.Sprintf(" and %d more", n-1)
+			}
+		}
+		t.printf("%s  %s%s  %s\n", p.ID, p.Name(), mark, sites)
 	}
 	return nil
 }
@@ -207,7 +228,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	length, alphabet := code.Shape(s)
 	rows := [][2]string{
 		{"API key id", p.ID}, {"Default", yes(p.Default)}, {"Name", p.Name()},
-		{"Issuer", in.tokens.Issuer(p)}, {"Base path", "/p/" + p.ID},
+		{"Issuer", issuer(in, p)}, {"Base path", "/p/" + p.ID},
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
@@ -236,6 +257,16 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	}
 	t.printf("%s\n", risk(s))
 	return nil
+}
+
+// issuer is the iss claim of a project's tokens. In a folder that no server has
+// served yet nobody knows its URL.
+func issuer(in *installation, p *splitpin.Project) string {
+	text := in.tokens.Issuer(p)
+	if text == "" || text[0] == '/' {
+		return "the server's own URL" + text
+	}
+	return text
 }
 
 func yes(b bool) string {
@@ -273,7 +304,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	before := ""
 	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
+		before = risk(p.Settings)
 		if err := c.apply(&p.Settings); err != nil {
 			return err
 		}
@@ -288,7 +321,10 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	t.printf("Changed %s (%s).\n%s\n", p.ID, p.Name(), risk(p.Settings))
+	t.printf("Changed %s (%s).\n", p.ID, p.Name())
+	if after := risk(p.Settings); after != before {
+		t.printf("%s\n", after)
+	}
 	return nil
 }
 

@@ -68,6 +68,11 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		t.printf("The configuration is fine.\n")
 		return nil
 	}
+	lock, err := occupy(c.Data, public.String(), "data in the configuration")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	listener, err := listen(c.Listen, "listen in the configuration")
 	if err != nil {
 		return err
@@ -79,6 +84,9 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	})
 	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())
 	for _, p := range in.engine.Projects() {
+		if len(p.Settings.Origins) == 0 {
+			log.Warn("this project lists no origin, so nobody can sign in: name its site with 'splitpin project set "+p.ID+" --add-origin https://…'", "project", p.ID)
+		}
 		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
 			"guess_probability_per_address_and_day", fmt.Sprintf("1 in %.0f", 1/project.GuessProbability(p.Settings)))
 	}

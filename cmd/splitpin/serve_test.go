@@ -198,6 +198,30 @@ func TestServeDrains(t *testing.T) {
 	p.ended(0)
 }
 
+// One SQLite folder has one server, until that ends, however it ends.
+func TestServeIsAlone(t *testing.T) {
+	folder := t.TempDir()
+	p := serving(t, folder)
+	env := map[string]string{"SPLITPIN_LISTEN": "127.0.0.1:0", "SPLITPIN_SMTP_HOST": "127.0.0.1", "SPLITPIN_SMTP_FROM": "login@example.com"}
+	second := started(t, folder, env, "serve", "--config", configFile(t, folder))
+	second.await("(is served already, at https://login.example.com. Stop that server, or choose another folder with data in the configuration)")
+	second.ended(1)
+	create(t, p) // commands work beside it
+	p.cmd.Process.Kill()
+	p.ended(-1)
+	serving(t, folder)
+}
+
+// A project that nobody can sign in to is no secret.
+func TestServeTellsOfProjectsWithoutOrigin(t *testing.T) {
+	folder := t.TempDir()
+	p := serving(t, folder)
+	id := regexp.MustCompile(`API key id +(\S+)`).FindStringSubmatch(p.command("project", "create", "--name", "Shop"))[1]
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.ended(0)
+	serving(t, folder).await("level=WARN msg=\"this project lists no origin, so nobody can sign in: name its site with (.splitpin project set " + id + " --add-origin)")
+}
+
 // While it drains the server says so to load balancers, and serves everybody else.
 func TestServeIsNotReadyWhileItDrains(t *testing.T) {
 	p := serving(t, t.TempDir(), "SPLITPIN_DRAIN=3s")
