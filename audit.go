@@ -9,7 +9,7 @@ type AuditEvent struct {
 	Number  int64
 	Project int64
 	At      time.Time
-	Kind    string // "attempt_started", "answer_wrong", "session_revoked", …
+	Kind    string // "attempt_started", "answer_wrong", "session_ended", …
 	Subject [12]byte
 	User    int64
 	Attempt int64

@@ -34,6 +34,7 @@ type commandLine struct {
 	User    userCommand    `cmd:"" help:"Import, show, export and delete users."`
 	Message messageCommand `cmd:"" help:"See what became of messages."`
 	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
+	Audit   auditCommand   `cmd:"" help:"See what happened."`
 	Master  masterCommand  `cmd:"" name:"master-key" help:"Make and change the key that wraps all others."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
