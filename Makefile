@@ -51,8 +51,8 @@ types: e2e/node_modules/.package-lock.json
 unit:
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 
-# E2E=1 makes a missing need a failure; without it the package says
-# what it leaves out.
+# E2E=1 makes a missing need a failure; without it nothing of the
+# package runs, and go test says so.
 e2e: e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
 	E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
 
