@@ -10,10 +10,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -282,8 +284,8 @@ func checkCode(s splitpin.Settings) error {
 		return fmt.Errorf("code-length: must be between 4 and %d, with at least two characters to choose from", code.MaxLength)
 	}
 	if p := GuessProbability(s); p > signin.MaxGuessProbability {
-		return fmt.Errorf("code-length: with these settings somebody who only guesses gets into one account out of %.0f a day; it must be at least %.0f. %s",
-			1/p, 1/signin.MaxGuessProbability, advice(s))
+		return fmt.Errorf("code-length: with these settings somebody who only guesses has a chance of %s per address and day; at most %s is allowed. %s",
+			Odds(p), Odds(signin.MaxGuessProbability), advice(s))
 	}
 	return nil
 }
@@ -329,6 +331,15 @@ func tries(s splitpin.Settings) int {
 // one day under these settings.
 func GuessProbability(s splitpin.Settings) float64 {
 	return signin.GuessProbability(s, code.Space(s), tries(s))
+}
+
+// Odds writes a probability for people: 1 in 22,222.
+func Odds(probability float64) string {
+	text := strconv.FormatFloat(math.Floor(1/probability+1e-6), 'f', 0, 64) // of 1/10000 it is 10,000
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return "1 in " + text
 }
 
 // SetLogo reads an image into settings.

@@ -339,3 +339,13 @@ func TestEvents(t *testing.T) {
 		t.Errorf("the log says %q, want %q", got, want)
 	}
 }
+
+func TestOdds(t *testing.T) {
+	for probability, want := range map[float64]string{
+		1: "1 in 1", 0.5: "1 in 2", 1e-3: "1 in 1,000", 1e-4: "1 in 10,000", 1.0001e-4: "1 in 9,999", 4.5e-5: "1 in 22,222", 1e-9: "1 in 1,000,000,000",
+	} {
+		if got := project.Odds(probability); got != want {
+			t.Errorf("%v: got %q, want %q", probability, got, want)
+		}
+	}
+}

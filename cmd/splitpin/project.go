@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -167,17 +165,8 @@ func (in *installation) project(id string) (*splitpin.Project, error) {
 
 // risk says in words what the settings of codes mean.
 func risk(s splitpin.Settings) string {
-	return fmt.Sprintf("Guessing: at most a 1 in %s chance per address and day (weaker than 1 in %s is refused).",
-		thousands(1/project.GuessProbability(s)), thousands(1/signin.MaxGuessProbability))
-}
-
-// thousands writes the whole part of a number as 22,222.
-func thousands(n float64) string {
-	text := strconv.FormatFloat(math.Floor(n+1e-6), 'f', 0, 64) // 1/(1/10000) is 10,000
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+	return fmt.Sprintf("Guessing: at most a %s chance per address and day (weaker than %s is refused).",
+		project.Odds(project.GuessProbability(s)), project.Odds(signin.MaxGuessProbability))
 }
 
 type projectList struct{ where }

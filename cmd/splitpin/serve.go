@@ -88,7 +88,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			log.Warn("this project lists no origin, so nobody can sign in: name its site with 'splitpin project set "+p.ID+" --add-origin https://…'", "project", p.ID)
 		}
 		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
-			"guess_probability_per_address_and_day", fmt.Sprintf("1 in %.0f", 1/project.GuessProbability(p.Settings)))
+			"guess_probability_per_address_and_day", project.Odds(project.GuessProbability(p.Settings)))
 	}
 	if len(in.engine.Projects()) == 0 {
 		log.Warn("there is no project yet: make one with 'splitpin project create'")
