@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/splitpin/splitpin"
 
-// mayImport is the table of design section 3: which packages of ours each
+// mayImport is the rule of this tree: which packages of ours each
 // package may import, by its folder. A folder that ends in /... stands for all
 // below it. What is not here may not exist: a new package gets its line, and with
 // it somebody's thought.

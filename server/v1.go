@@ -180,7 +180,7 @@ func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin
 }
 
 // keys is the key set that verifiers fetch: the same document for old and new
-// ones (design section 6).
+// ones.
 func (s *Server) keys(w http.ResponseWriter, r *http.Request) {
 	s.publicKeys(w, r, s.tokens.KeySet)
 }

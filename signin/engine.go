@@ -30,7 +30,8 @@ type Engine struct {
 
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
-	guarded  atomic.Bool  // wrong answers outrun right ones over the whole installation
+	refusals refusals
+	guarded  atomic.Bool // wrong answers outrun right ones over the whole installation
 }
 
 // Options are what an Engine is made of. Store, Ring, Tokens and Methods are
@@ -81,7 +82,11 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (worked bool, err erro
 	if err := e.refreshIfChanged(ctx); err != nil {
 		return false, err
 	}
-	return false, e.watchGuard(ctx, now.UTC().Truncate(time.Microsecond))
+	now = now.UTC().Truncate(time.Microsecond)
+	if err := e.recordRefusals(ctx, now); err != nil {
+		return false, err
+	}
+	return false, e.watchGuard(ctx, now)
 }
 
 // Methods returns the names of the methods, sorted.

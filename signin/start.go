@@ -78,6 +78,14 @@ type Started struct {
 // Start begins an attempt and queues its message. What it answers does not
 // depend on whether the identifier belongs to a user.
 func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) {
+	started, err := e.start(ctx, req)
+	if err != nil {
+		e.refusals.count(req.Project, err)
+	}
+	return started, err
+}
+
+func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) {
 	now := e.moment()
 	if err := e.ring.Usable(); err != nil { // no code could be derived
 		return nil, splitpin.ErrUnavailable.Because(err)

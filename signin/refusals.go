@@ -1,0 +1,75 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// recordEvery is how often refused starts are written down, where there are any.
+const recordEvery = time.Minute
+
+// refusals counts the starts that were refused before there was an attempt.
+// Writing each down would give whoever floods a server a row for every request
+// (security 10).
+type refusals struct {
+	mu     sync.Mutex
+	counts map[refusal]int
+	since  time.Time // when the counts were last written down
+}
+
+type refusal struct {
+	project int64
+	code    string
+}
+
+func (r *refusals) count(p *splitpin.Project, err error) {
+	known := splitpin.ErrorOf(err)
+	if known == nil || p == nil {
+		return // ours, and logged
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[refusal]int{}
+	}
+	r.counts[refusal{p.Number, known.Code}]++
+}
+
+// due takes what was counted, when it is time to write it down.
+func (r *refusals) due(now time.Time) map[refusal]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.counts) == 0 || now.Sub(r.since).Abs() < recordEvery {
+		return nil
+	}
+	counts := r.counts
+	r.counts, r.since = nil, now
+	return counts
+}
+
+// recordRefusals writes one event a minute for each project and reason. A crash
+// loses the counts of its minute.
+func (e *Engine) recordRefusals(ctx context.Context, now time.Time) error {
+	counts := e.refusals.due(now)
+	if len(counts) == 0 {
+		return nil
+	}
+	numbers, err := e.numbers(ctx, len(counts))
+	if err != nil {
+		return err
+	}
+	var w splitpin.Writes
+	for r, n := range counts {
+		w.Create = append(w.Create, &splitpin.AuditEvent{Number: numbers[len(w.Create)], Project: r.project, At: now,
+			Kind: "starts_refused", Detail: fmt.Sprintf("%s: %d", r.code, n)})
+	}
+	err = e.store.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
+	if err != nil {
+		return fmt.Errorf("recording refused starts: %w", err)
+	}
+	return nil
+}
