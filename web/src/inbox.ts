@@ -54,8 +54,7 @@ async function load(): Promise<void> {
     });
     if (response.status === 401 || response.status === 403) return deny();
     if (!response.ok) return offline(t("inbox.paused"));
-    const body = (await response.json()) as Message[] | { messages?: Message[] } | null;
-    const list = (Array.isArray(body) ? body : (body?.messages ?? [])).slice();
+    const list = (await response.json()) as Message[];
     list.sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || Number(b.id) - Number(a.id) || 0);
     $("lead").hidden = false;
     $("state").textContent = t("inbox.live");
