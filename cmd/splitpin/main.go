@@ -153,7 +153,7 @@ func versionOf(info *debug.BuildInfo) string {
 	for _, s := range info.Settings {
 		vcs[s.Key] = s.Value
 	}
-	text := "of an unknown revision: it was built without one"
+	text := "of an unknown revision: none was recorded when it was built"
 	if revision := vcs["vcs.revision"]; revision != "" {
 		text = "revision " + revision[:min(len(revision), 12)]
 		if day, _, ok := strings.Cut(vcs["vcs.time"], "T"); ok {

@@ -45,7 +45,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	senders, err := delivery.Open(delivery.Config{SMTP: mail})
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			wrong.add("%s", line)
+			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it
 		}
 	}
 	if err := wrong.err(); err != nil {

@@ -21,8 +21,8 @@ func TestVersionOf(t *testing.T) {
 		{"v0.0.0-20260314120000-0123456789ab+dirty", changed, "revision 0123456789ab of 2026-03-14, modified"},
 		{"(devel)", changed, "revision 0123456789ab of 2026-03-14, modified"},
 		{"(devel)", at[:1], "revision 0123456789ab"},
-		{"(devel)", nil, "of an unknown revision: it was built without one"},
-		{"", nil, "of an unknown revision: it was built without one"},
+		{"(devel)", nil, "of an unknown revision: none was recorded when it was built"},
+		{"", nil, "of an unknown revision: none was recorded when it was built"},
 	}
 	for _, test := range tests {
 		if got := versionOf(&debug.BuildInfo{Main: debug.Module{Version: test.version}, Settings: test.settings}); got != test.want {
