@@ -151,7 +151,7 @@ func developmentProject(ctx context.Context, in *installation, demo string) (*sp
 	p, err := in.engine.Project("")
 	if err != nil {
 		_, _, err := in.projects.Create(ctx, project.Draft{Settings: splitpin.Settings{
-			Name: "Corner Shop", Colour: "#0f766e", Origins: append([]string{demo}, developmentOrigins...),
+			Name: "Corner Shop", Colour: "#0f766e", Logo: shop.Logo, LogoType: "image/svg+xml", Origins: append([]string{demo}, developmentOrigins...),
 			// All of development comes from one network, and some of it in loops.
 			Limits: splitpin.Limits{StartsPerNetwork: 1000, RefusePerNetwork: 2000},
 		}})
