@@ -378,11 +378,27 @@ func (p *tab) click(selector string, count ...int) {
 	}
 }
 
-// fill clicks into a field, empties it and types.
+// fill clicks into a field, empties it and types. A frame that has just come
+// from another process may not hear a click yet; then the field has no focus, and
+// a person would click again.
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	p.click(selector, 3) // three clicks select what is there
-	p.keys(text)
+	focused := fmt.Sprintf(`new Promise(done => {
+		const until = performance.now() + 1000;
+		(function look() {
+			if (document.hasFocus() && document.activeElement === document.querySelector(%q)) done(true);
+			else if (performance.now() > until) done(false);
+			else setTimeout(look, 20);
+		})();
+	})`, selector)
+	for range 5 {
+		p.click(selector, 3) // three clicks select what is there
+		if eval[bool](p, focused) {
+			p.keys(text)
+			return
+		}
+	}
+	p.t.Fatalf("five clicks into %s did not give it the focus", selector)
 }
 
 // keys types into whatever has the focus.
