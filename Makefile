@@ -49,7 +49,7 @@ types: e2e/node_modules/.package-lock.json
 # Unit tests, conformance suites, fuzz seeds, with the race detector. The
 # end-to-end tests have a target of their own.
 unit:
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+	E2E=1 CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 
 # E2E=1 makes a missing need a failure; without it nothing of the
 # package runs, and go test says so.
