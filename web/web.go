@@ -124,7 +124,6 @@ const (
 	NoSuchMethod   Reason = "method"   // the project does not offer this way of signing in
 	NotFound       Reason = "notfound" // no such page
 	Broken         Reason = "broken"   // our fault
-	Limited        Reason = "limited"  // too many requests
 )
 
 // Refusal is a page that explains, without a script, why there is no form.

@@ -42,7 +42,7 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 				Type: text, FormID: text, Input: text, DirectLogin: true, Issuer: text})
 		})
 	}
-	for _, reason := range []Reason{NotAllowed, NotFramed, UnknownProject, Incomplete, NoSuchMethod, NotFound, Broken, Limited, Reason(text)} {
+	for _, reason := range []Reason{NotAllowed, NotFramed, UnknownProject, Incomplete, NoSuchMethod, NotFound, Broken, Reason(text)} {
 		add("refusal "+string(reason), func(w io.Writer) error {
 			return RenderRefusal(w, Refusal{Look: look, Locale: "en", Nonce: "n0", Reason: reason, Redirect: text, Origin: text, RequestID: text})
 		})
