@@ -128,7 +128,6 @@ func networks(kind string, p *splitpin.Project, by Caller, burst int) []splitpin
 // over the whole installation; a browser that signed in to the address before
 // has its own, so that nobody can be kept out by strangers (security 9).
 func (e *Engine) lane(now time.Time, p *splitpin.Project, identifier string, by Caller) []splitpin.Charge {
-	who := account.Fold(identifier)
 	if e.knows(now, p, identifier, by.Known) {
 		// By the exact address: a neighbour whose address folds to the same could
 		// empty the lane.
@@ -138,7 +137,7 @@ func (e *Engine) lane(now time.Time, p *splitpin.Project, identifier string, by 
 			{Key: splitpin.LimitKey("known/day", who), Burst: knownPerDay, Period: day, Cost: 1},
 		}
 	}
-	own := p.Settings.Limits
+	own, who := p.Settings.Limits, account.Fold(identifier)
 	return []splitpin.Charge{
 		{Key: splitpin.LimitKey("message/short", who), Burst: or(own.MessagesPerAddress, DefaultMessagesPerAddress), Period: addressPeriod, Cost: 1},
 		{Key: splitpin.LimitKey("message/day", who), Burst: or(own.MessagesPerDay, DefaultMessagesPerDay), Period: day, Cost: 1},
