@@ -265,3 +265,20 @@ func TestVerifiers(t *testing.T) {
 		v.signIn(string('a'+rune(i)) + "@example.org")
 	}
 }
+
+// The origin of a request is input until it is a name that the project lists.
+func TestOriginOfASession(t *testing.T) {
+	h := newHouse(t)
+	listed := h.shop.Settings.Origins[0]
+	for given, want := range map[string]string{listed: listed, "": "", "https://evil.example": "", "<script>": "", listed + "/x": ""} {
+		o := h.visitor("203.0.113.7").start(ada)
+		req := o.collection(o.mustAnswer())
+		req.Origin = given
+		c, err := h.Collect(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "origin kept of "+given, h.load(splitpin.Reads{Session: c.Session.Number}).Session.Origin, want)
+		h.clock.wait(10 * time.Minute)
+	}
+}
