@@ -11,5 +11,6 @@
 //   - sqlite.go: opening, closing, reading; sqlite_writer.go: the one writer and
 //     its group commit; sqlite_records.go: a step's reads and writes;
 //     sqlite_limits.go: counters in memory; sqlite_sweep.go: the sweep;
+//   - marks.go: facts about the installation as a whole;
 //   - migrate.go and migrations/: the tables.
 package store

@@ -277,7 +277,11 @@ func TestFile(t *testing.T) {
 			t.Errorf("%s has mode %o, want 600", filepath.Base(name), mode)
 		}
 	}
-	for pragma, want := range map[string]int64{"page_size": 1024, "synchronous": 2, "user_version": 1} {
+	migrations, err := migrationsFor("sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pragma, want := range map[string]int64{"page_size": 1024, "synchronous": 2, "user_version": int64(len(migrations))} {
 		var got int64
 		if err := s.do(t.Context(), func(c *connection) (err error) { got, err = c.pragma(pragma); return err }); err != nil || got != want {
 			t.Errorf("%s is %d (error %v), want %d", pragma, got, err, want)

@@ -1,0 +1,6 @@
+-- What is known of the installation as a whole: see marks.go.
+
+CREATE TABLE marks (
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
