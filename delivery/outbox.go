@@ -40,6 +40,11 @@ type Outbox struct {
 
 	Log *slog.Logger // hears of failures; nil: nobody does
 
+	// Observe, where it is set, is called before each claimed message is handled,
+	// from several goroutines; writing and sending go on under the context it
+	// returns. done hears what came of it.
+	Observe func(context.Context, *splitpin.Message) (_ context.Context, done func(Result))
+
 	Batch   int // how many messages a step claims at most; zero: 128
 	Workers int // how many it sends at once; zero: 4
 
@@ -54,6 +59,17 @@ type Outbox struct {
 
 	once      sync.Once
 	templates *Templates
+}
+
+// A Result is what came of one try at a message.
+type Result struct {
+	// Outcome is "sent", "retried", "given_up", or "released": untried and free
+	// again, because the outbox stops or ran out of time.
+	Outcome string
+	// Reason says why a message was retried or given up: a Stage, or for what no
+	// sender saw one of "expired", "no_longer_needed", "attempt_gone", "template".
+	Reason string
+	At     time.Time
 }
 
 // Audit details of a message given up, besides the stages of senders.
@@ -147,6 +163,19 @@ type outcome struct {
 	message *splitpin.Message    // as it should be now
 	event   *splitpin.AuditEvent // of one that was given up
 	claim   int                  // its Tries when it was claimed
+	failed  Stage                // of a try that will be repeated
+}
+
+func (x *outcome) result(at time.Time) Result {
+	switch {
+	case !x.message.SentAt.IsZero():
+		return Result{Outcome: "sent", At: at}
+	case x.event != nil:
+		return Result{Outcome: "given_up", Reason: x.event.Detail, At: at}
+	case x.failed != "":
+		return Result{Outcome: "retried", Reason: string(x.failed), At: at}
+	}
+	return Result{Outcome: "released", At: at}
 }
 
 // settle brings what the store holds up to the outcome, and reports whether there
@@ -177,13 +206,18 @@ func (b *batch) clock() time.Time {
 // there when the message was claimed; record looks again.
 func (b *batch) handle(c splitpin.Claimed) *outcome {
 	claim := c.Message.Tries
-	x := b.try(c.Message, c.Attempt)
+	ctx, done := b.ctx, func(Result) {}
+	if b.Observe != nil {
+		ctx, done = b.Observe(ctx, c.Message)
+	}
+	x := b.try(ctx, c.Message, c.Attempt)
 	x.claim = claim
+	done(x.result(b.clock()))
 	return x
 }
 
-// try alters m to what came of it.
-func (b *batch) try(m *splitpin.Message, a *splitpin.Attempt) *outcome {
+// try alters m to what came of it. ctx ends when that of the batch does.
+func (b *batch) try(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) *outcome {
 	now := b.clock()
 	switch {
 	case b.ctx.Err() != nil || now.Sub(b.now) > b.lease-or(b.SendTimeout, 45*time.Second):
@@ -194,7 +228,7 @@ func (b *batch) try(m *splitpin.Message, a *splitpin.Attempt) *outcome {
 		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
 
-	v, err := b.Fill(b.ctx, m, a)
+	v, err := b.Fill(ctx, m, a)
 	switch {
 	case err != nil && b.ctx.Err() != nil:
 		return b.release(m)
@@ -218,7 +252,7 @@ func (b *batch) try(m *splitpin.Message, a *splitpin.Attempt) *outcome {
 		return b.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
 	}
 
-	failure := b.send(l, now, m.ExpiresAt)
+	failure := b.send(ctx, l, now, m.ExpiresAt)
 	now = b.clock()
 	switch {
 	case failure == nil:
@@ -235,7 +269,7 @@ func (b *batch) try(m *splitpin.Message, a *splitpin.Attempt) *outcome {
 
 // send hands the letter to its sender, unless the server was found to be down in
 // this step already: then every letter would wait for the same timeout.
-func (b *batch) send(l *Letter, now, expires time.Time) *SendError {
+func (b *batch) send(ctx context.Context, l *Letter, now, expires time.Time) *SendError {
 	sender := b.Senders[l.Channel]
 	if sender == nil {
 		return &SendError{Stage: StageConfig, Temporary: true, Detail: "no sender is configured for " + string(l.Channel)}
@@ -249,7 +283,7 @@ func (b *batch) send(l *Letter, now, expires time.Time) *SendError {
 	}
 
 	timeout := min(or(b.SendTimeout, 45*time.Second), expires.Sub(now))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	defer context.AfterFunc(b.ctx, func() {
 		grace := or(b.Grace, 3*time.Second)
@@ -297,7 +331,7 @@ func (b *batch) retry(m *splitpin.Message, a *splitpin.Attempt, failure *SendErr
 	if !m.DueAt.Before(m.ExpiresAt) {
 		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
-	return &outcome{message: m}
+	return &outcome{message: m, failed: failure.Stage}
 }
 
 func expiredReason(last string) string {

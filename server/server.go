@@ -8,6 +8,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -34,6 +35,11 @@ type Options struct {
 	// Ready reports why the server should get no requests, or nil.
 	Ready func(context.Context) error
 
+	// Observe, where it is set, is called before each request is served, with the
+	// request as it came; the request is served under the context it returns. done
+	// is called when the visit is complete.
+	Observe func(context.Context, *http.Request, *edge.Visit) (ctx context.Context, done func())
+
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
@@ -46,6 +52,7 @@ type Server struct {
 	tokens   *token.Service
 	people   *account.Directory
 	ready    func(context.Context) error
+	observe  func(context.Context, *http.Request, *edge.Visit) (context.Context, func())
 	inbox    *delivery.Inbox
 	secret   string // of the inbox
 	demo     string
@@ -58,7 +65,7 @@ type Server struct {
 
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
-	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready,
+	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe,
 		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux()}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.pattern, r.handle)
@@ -75,31 +82,40 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // and is logged by its route, never by its query.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	r = edge.WithRequestID(r)
+	ctx, visit := s.Enter(r)
+	observed := func() {}
+	if s.observe != nil {
+		ctx, observed = s.observe(ctx, r, visit)
+	}
+	r = r.WithContext(ctx)
 	h := w.Header()
-	h.Set("X-Request-Id", edge.RequestID(r))
+	h.Set("X-Request-Id", visit.ID)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	if s.PublicURL.Scheme == "https" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	rec := &recorder{ResponseWriter: w, visit: visit}
 	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
-			}
-			s.Log.ErrorContext(r.Context(), "handler panicked", "request_id", edge.RequestID(r), "panic", p, "stack", string(debug.Stack()))
+		p := recover()
+		if p != nil && p != http.ErrAbortHandler {
+			s.Log.ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 			if !rec.wrote {
 				s.refusal(rec, r, errPanic)
 			}
 		}
-		s.Log.DebugContext(r.Context(), "request", "request_id", edge.RequestID(r), "method", r.Method,
-			"route", r.Pattern, "status", rec.status, "took", time.Since(started))
+		visit.Route = r.Pattern
+		observed()
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		if s.Log.Enabled(ctx, slog.LevelDebug) {
+			s.Log.DebugContext(ctx, "request", "method", r.Method, "route", r.Pattern, "status", visit.Status, "took", time.Since(started))
+		}
 	}()
 	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 		s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
-			"request_id", edge.RequestID(r), "host", printable(r.Host))
+			"host", printable(r.Host))
 		s.refusal(rec, r, errHost)
 		return
 	}
@@ -123,16 +139,16 @@ func printable(s string) string {
 	}, s[:min(len(s), 100)])
 }
 
-// A recorder notices the status for the log.
+// A recorder notices the status of the answer.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	wrote  bool
+	visit *edge.Visit
+	wrote bool
 }
 
 func (r *recorder) WriteHeader(status int) {
 	if !r.wrote {
-		r.status, r.wrote = status, true
+		r.visit.Status, r.wrote = status, true
 	}
 	r.ResponseWriter.WriteHeader(status)
 }

@@ -89,7 +89,7 @@ func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *spli
 	}
 	known, err := s.Engine.KnownBrowser(p, identifier)
 	if err != nil {
-		s.Log.WarnContext(r.Context(), "making the cookie of a known browser", "request_id", edge.RequestID(r), "error", err)
+		s.Log.WarnContext(r.Context(), "making the cookie of a known browser", "error", err)
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: edge.KnownCookie, Value: known, Path: "/", MaxAge: edge.Seconds(signin.KnownFor),

@@ -34,7 +34,9 @@ type Granted struct {
 //
 // The right answer shown again by the starter, while the grant lives, gives the
 // same authorization code again: a lost response costs nobody a sign-in.
-func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (*Granted, error) {
+func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (_ *Granted, err error) {
+	ctx, done := e.observe(ctx, "answer")
+	defer func() { done(err) }()
 	now := e.moment()
 	numbers, err := e.numbers(ctx, 2)
 	if err != nil {

@@ -51,7 +51,9 @@ type Collected struct {
 // Collect spends an authorization code. A code that exists but is shown with
 // anything else that does not match is spent too (security 6); an unknown code
 // charges nobody. Its errors are ErrGrant, ErrVerifier and ErrNotAdmitted.
-func (e *Engine) Collect(ctx context.Context, req CollectRequest) (*Collected, error) {
+func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected, err error) {
+	ctx, done := e.observe(ctx, "collect")
+	defer func() { done(err) }()
 	now := e.moment()
 	if !req.Project.ListsOrigin(req.Origin) {
 		req.Origin = "" // input, until it is a name of ours

@@ -27,6 +27,7 @@ type Engine struct {
 	now     func() time.Time
 	random  io.Reader
 	wake    func()
+	observe func(context.Context, string) (context.Context, func(error))
 
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
@@ -45,13 +46,18 @@ type Options struct {
 	Clock  func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 	Wake   func()           // called after a commit that queued a message; nil: the outbox finds it by itself
+
+	// Observe, where it is set, is called when a step for somebody begins, with its
+	// name; the step goes on under the context it returns. done hears what the step
+	// returned: nil, an error that holds a splitpin.Error, or one that is ours.
+	Observe func(ctx context.Context, step string) (_ context.Context, done func(error))
 }
 
 // New returns an engine that has loaded the projects.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		store: o.Store, ring: o.Ring, tokens: o.Tokens, methods: map[string]Method{},
-		now: o.Clock, random: o.Random, wake: o.Wake,
+		now: o.Clock, random: o.Random, wake: o.Wake, observe: o.Observe,
 	}
 	if e.now == nil {
 		e.now = time.Now
@@ -61,6 +67,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.wake == nil {
 		e.wake = func() {}
+	}
+	if e.observe == nil {
+		e.observe = func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
 	for _, m := range o.Methods {
 		if e.methods[m.Name()] != nil {
@@ -88,6 +97,10 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (worked bool, err erro
 	}
 	return false, e.watchGuard(ctx, now)
 }
+
+// Guarded reports whether all codes are longer now, because wrong answers outrun
+// right ones over the whole installation (security 8).
+func (e *Engine) Guarded() bool { return e.guarded.Load() }
 
 // Methods returns the names of the methods, sorted.
 func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods)) }

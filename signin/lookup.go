@@ -17,7 +17,13 @@ var ErrManyLookups = &splitpin.Error{Kind: splitpin.TooMany, Code: "too_many_loo
 
 // ChargeLookup takes what one question about a user costs somebody who showed no
 // server secret. Its error is ErrManyLookups, which says when to come back.
-func (e *Engine) ChargeLookup(ctx context.Context, p *splitpin.Project, by Caller) error {
+func (e *Engine) ChargeLookup(ctx context.Context, p *splitpin.Project, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "lookup")
+	defer func() { done(err) }()
+	return e.chargeLookup(ctx, p, by)
+}
+
+func (e *Engine) chargeLookup(ctx context.Context, p *splitpin.Project, by Caller) error {
 	refused, wait, err := e.store.Take(ctx, e.moment(), networks("lookup", p, by, DefaultLookupsPerNetwork)...)
 	if err != nil {
 		return fmt.Errorf("charging the limits: %w", err)

@@ -38,7 +38,9 @@ type Refreshed struct {
 // Refresh moves a session on. Which tokens it takes is decided by
 // token.Service.DecideRefresh; its final error is ErrRefresh, and any other is
 // worth another try and destroys nothing.
-func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (*Refreshed, error) {
+func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed, err error) {
+	ctx, done := e.observe(ctx, "refresh")
+	defer func() { done(err) }()
 	now := e.moment()
 	presented, err := token.ParseRefresh(req.Token.Reveal())
 	if err != nil {
@@ -114,7 +116,9 @@ func (e *Engine) forged(ctx context.Context, now time.Time, by Caller) error {
 // Logout ends the session of a genuine refresh token. One that was superseded
 // longer ago than the grace ends it too, as it would at Refresh, and the audit
 // log says so. Logout is content with anything: who logs out is logged out.
-func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
+func (e *Engine) Logout(ctx context.Context, req RefreshRequest) (err error) {
+	ctx, done := e.observe(ctx, "logout")
+	defer func() { done(err) }()
 	now := e.moment()
 	presented, err := token.ParseRefresh(req.Token.Reveal())
 	if err != nil {
@@ -151,7 +155,9 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) error {
 // Authenticate verifies an access token and returns its session and user. The
 // session must still live: a token outlives its session elsewhere, not here.
 // Its error is ErrToken.
-func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (*splitpin.Session, *splitpin.User, error) {
+func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (_ *splitpin.Session, _ *splitpin.User, err error) {
+	ctx, done := e.observe(ctx, "authenticate")
+	defer func() { done(err) }()
 	claims, err := e.tokens.Verify(p, access.Reveal())
 	if err != nil {
 		return nil, nil, ErrToken.Because(err)
@@ -168,7 +174,9 @@ func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access s
 }
 
 // Sessions returns the live sessions of a user, newest first.
-func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) ([]*splitpin.Session, error) {
+func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) (_ []*splitpin.Session, err error) {
+	ctx, done := e.observe(ctx, "list_sessions")
+	defer func() { done(err) }()
 	all, err := e.store.Sessions(ctx, u.Number)
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
@@ -184,7 +192,9 @@ func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) ([]*splitpin.Se
 
 // EndSession ends one session of a user. Its error is ErrNoSession when the
 // session is not theirs or over.
-func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64, by Caller) error {
+func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "end_session")
+	defer func() { done(err) }()
 	now := e.moment()
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
@@ -205,7 +215,9 @@ func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64
 
 // EndSessions ends every session of a user but keep, which may be zero. It
 // returns how many it ended.
-func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64, by Caller) (int, error) {
+func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64, by Caller) (_ int, err error) {
+	ctx, done := e.observe(ctx, "end_sessions")
+	defer func() { done(err) }()
 	now := e.moment()
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {

@@ -77,8 +77,10 @@ type Started struct {
 
 // Start begins an attempt and queues its message. What it answers does not
 // depend on whether the identifier belongs to a user.
-func (e *Engine) Start(ctx context.Context, req StartRequest) (*Started, error) {
-	started, err := e.start(ctx, req)
+func (e *Engine) Start(ctx context.Context, req StartRequest) (started *Started, err error) {
+	ctx, done := e.observe(ctx, "start")
+	defer func() { done(err) }()
+	started, err = e.start(ctx, req)
 	if err != nil {
 		e.refusals.count(req.Project, err)
 	}
@@ -117,7 +119,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if len(req.Project.Settings.Forms) > 0 {
 		// Who is on a list is worth asking about, so asking is limited, and costs the
 		// same whatever the answer is.
-		if err := e.ChargeLookup(ctx, req.Project, req.By); err != nil {
+		if err := e.chargeLookup(ctx, req.Project, req.By); err != nil {
 			return nil, err
 		}
 		if !admits(req.Project, req.FormID, identifier) {
@@ -178,7 +180,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 
 // Resend queues the message of an open attempt once more: the same code, with
 // the tries and the expiry it has.
-func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
+func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
+	ctx, done := e.observe(ctx, "resend")
+	defer func() { done(err) }()
 	now := e.moment()
 	a, err := e.held(ctx, h)
 	if err != nil {
@@ -237,7 +241,9 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (*Started, error) {
 }
 
 // Look returns an attempt to the one who started it.
-func (e *Engine) Look(ctx context.Context, h Handle) (*Started, error) {
+func (e *Engine) Look(ctx context.Context, h Handle) (_ *Started, err error) {
+	ctx, done := e.observe(ctx, "look")
+	defer func() { done(err) }()
 	a, err := e.held(ctx, h)
 	if err != nil {
 		return nil, err

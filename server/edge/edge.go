@@ -5,8 +5,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -50,7 +48,7 @@ type Edge struct {
 	AnyOrigin bool           // insecure_any_origin: "*" in a project's list counts
 	Loopback  bool           // development: every loopback name is our host
 	Clock     func() time.Time
-	Log       *slog.Logger
+	Log       *slog.Logger // its handler may ask VisitOf which request a line belongs to
 }
 
 // Hosted reports whether a request names a host that is ours. Anything else
@@ -289,16 +287,24 @@ var internal = &splitpin.Error{Kind: splitpin.Internal, Code: "internal",
 // Refusal returns what to tell the caller about err, and logs what nobody
 // foresaw: its text stays with us. A client that went away is nobody's error.
 func (e *Edge) Refusal(r *http.Request, err error) *splitpin.Error {
+	told := e.refusal(r, err)
+	if v := VisitOf(r.Context()); v != nil {
+		v.Code = told.Code
+	}
+	return told
+}
+
+func (e *Edge) refusal(r *http.Request, err error) *splitpin.Error {
 	known := splitpin.ErrorOf(err)
 	if known == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		known = splitpin.ErrUnavailable
 	}
 	switch {
 	case known == nil:
-		e.Log.ErrorContext(r.Context(), "request went wrong", "request_id", RequestID(r), "route", r.Pattern, "error", err)
+		e.Log.ErrorContext(r.Context(), "request went wrong", "route", r.Pattern, "error", err)
 		return internal
 	case known.Kind == splitpin.Unavailable || known.Kind == splitpin.Internal:
-		e.Log.WarnContext(r.Context(), "request could not be served", "request_id", RequestID(r), "route", r.Pattern, "code", known.Code, "error", err)
+		e.Log.WarnContext(r.Context(), "request could not be served", "route", r.Pattern, "code", known.Code, "error", err)
 	}
 	return known
 }
@@ -309,21 +315,6 @@ func Seconds(d time.Duration) int {
 		return 0
 	}
 	return int((d + time.Second - 1) / time.Second)
-}
-
-type requestIDKey struct{}
-
-// WithRequestID gives a request an id that stands in the log and in errors.
-func WithRequestID(r *http.Request) *http.Request {
-	var b [9]byte
-	rand.Read(b[:]) // never fails: see crypto/rand
-	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, base64.RawURLEncoding.EncodeToString(b[:])))
-}
-
-// RequestID returns the id that WithRequestID gave.
-func RequestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey{}).(string)
-	return id
 }
 
 // SetRetryAfter says in a header when to come back, where that is known.

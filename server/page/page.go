@@ -88,7 +88,10 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 	if status == 0 {
 		status = http.StatusInternalServerError
 	}
-	s.Edge.Log.InfoContext(r.Context(), "page refused", "request_id", edge.RequestID(r), "route", r.Pattern, "reason", refusal.Reason)
+	if v := edge.VisitOf(r.Context()); v != nil && v.Code == "" {
+		v.Code = "page_" + string(refusal.Reason)
+	}
+	s.Edge.Log.InfoContext(r.Context(), "page refused", "route", r.Pattern, "reason", refusal.Reason)
 	var page bytes.Buffer
 	if err := web.RenderRefusal(&page, refusal); err != nil {
 		s.broken(w, r, fmt.Errorf("rendering a refusal: %w", err))
