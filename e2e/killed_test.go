@@ -35,13 +35,7 @@ import (
 // each person behind an address of their own through a trusted proxy, so that no
 // limit has to be raised.
 func TestKilled(t *testing.T) {
-	rounds := 50
-	if text := os.Getenv("E2E_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rounds := rounds(t, 50)
 	clock := newClock(t)
 	post := startPost(t)
 	s := newServe(t, clock, post)
@@ -50,7 +44,7 @@ func TestKilled(t *testing.T) {
 
 	var total tally
 	for round := range rounds {
-		people := storm(t, p, post, s.program, round)
+		people := storm(t, p, post, s.program, round, 20*time.Millisecond+time.Duration(mathrand.IntN(300))*time.Millisecond)
 		s.start(t)
 		p.known(t)
 		for _, who := range people {
@@ -83,9 +77,23 @@ func (n tally) String() string {
 		n.started, n.proved, n.collected, n.refreshed, n.interrupted)
 }
 
-// storm lets people sign in, kills the server at a random moment, and returns
-// everybody who had begun.
-func storm(t *testing.T, p *project, post *post, server *program, round int) []*person {
+// rounds is how often a test goes round: E2E_ROUNDS, or usually.
+func rounds(t *testing.T, usually int) int {
+	t.Helper()
+	text := os.Getenv("E2E_ROUNDS")
+	if text == "" {
+		return usually
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("E2E_ROUNDS is %q, not a number of rounds", text)
+	}
+	return n
+}
+
+// storm lets people sign in, kills the server after a while, and returns everybody
+// who had begun.
+func storm(t *testing.T, p *project, post *post, server *program, round int, length time.Duration) []*person {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -105,8 +113,7 @@ func storm(t *testing.T, p *project, post *post, server *program, round int) []*
 			}
 		})
 	}
-	moment := time.After(20*time.Millisecond + time.Duration(mathrand.IntN(300))*time.Millisecond)
-	<-moment
+	<-time.After(length)
 	server.kill()
 	cancel()
 	wg.Wait()
@@ -114,7 +121,6 @@ func storm(t *testing.T, p *project, post *post, server *program, round int) []*
 }
 
 // A person signs in once, and keeps a record of what the server acknowledged.
-// Each fact has three states: never asked, asked without an answer, answered.
 type person struct {
 	project             *project
 	post                *post
@@ -130,13 +136,26 @@ type person struct {
 	trouble                         error // an answer that should not have come
 }
 
-type fact int
+// A fact is when the server was asked for something, and when it said yes.
+type fact struct{ asked, acknowledged time.Time }
+
+type state int
 
 const (
-	never fact = iota
-	asked      // the server may have done it or not
+	never state = iota
+	asked       // the server may have done it or not
 	acknowledged
 )
+
+func (f fact) state() state {
+	switch {
+	case f.asked.IsZero():
+		return never
+	case f.acknowledged.IsZero():
+		return asked
+	}
+	return acknowledged
+}
 
 var numbers atomic.Int64
 
@@ -154,7 +173,7 @@ func newPerson(p *project, post *post, round int) *person {
 // ask makes one request, and keeps in f how far it came. It reports whether the
 // answer was the wanted one.
 func (who *person) ask(ctx context.Context, f *fact, want int, path string, header http.Header, body, into any) bool {
-	*f = asked
+	*f = fact{asked: time.Now()}
 	status, text, err := who.request(ctx, "POST", path, header, body)
 	if errors.Is(err, errUndescribed) {
 		who.trouble = err
@@ -171,7 +190,7 @@ func (who *person) ask(ctx context.Context, f *fact, want int, path string, head
 		who.trouble = fmt.Errorf("%s: %w", path, err)
 		return false
 	}
-	*f = acknowledged
+	f.acknowledged = time.Now()
 	return true
 }
 
@@ -189,7 +208,12 @@ func (who *person) request(ctx context.Context, method, path string, header http
 
 // interrupted reports whether the kill took the answer to a request.
 func (who *person) interrupted() bool {
-	return who.start == asked || who.answer == asked || who.collect == asked || who.refresh == asked
+	for _, f := range []fact{who.start, who.answer, who.collect, who.refresh} {
+		if f.state() == asked {
+			return true
+		}
+	}
+	return false
 }
 
 // signIn goes as far as the server lives.
@@ -247,19 +271,19 @@ func (who *person) afterRestart(t *testing.T, n *tally) {
 		fact  fact
 		count *int
 	}{{who.start, &n.started}, {who.answer, &n.proved}, {who.collect, &n.collected}, {who.refresh, &n.refreshed}} {
-		switch f.fact {
+		switch f.fact.state() {
 		case acknowledged:
 			*f.count++
 		case asked:
 			n.interrupted++
 		}
 	}
-	if who.answer != acknowledged {
+	if who.answer.state() != acknowledged {
 		return
 	}
 	// The proof was acknowledged, so its grant is worth a session: the first one,
 	// or, if the kill took the answer, the same one again.
-	if who.collect != acknowledged && !who.askCollect(t.Context()) {
+	if who.collect.state() != acknowledged && !who.askCollect(t.Context()) {
 		t.Errorf("%s: the acknowledged proof gives no session: %v", who.address, who.trouble)
 		return
 	}
@@ -276,7 +300,7 @@ func (who *person) afterRestart(t *testing.T, n *tally) {
 // to one, and whoever had not answered can do so now.
 func (who *person) afterLease(t *testing.T, n *tally) {
 	t.Helper()
-	if who.start != acknowledged || t.Failed() {
+	if who.start.state() != acknowledged || t.Failed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), deadlines.step)
@@ -286,7 +310,7 @@ func (who *person) afterLease(t *testing.T, n *tally) {
 		t.Errorf("%s: the start was acknowledged, and no message came", who.address)
 		return
 	}
-	switch who.answer {
+	switch who.answer.state() {
 	case never:
 		if !who.askAnswer(ctx, code) || !who.askCollect(ctx) {
 			t.Errorf("%s: the code of an acknowledged start does not sign in: %v", who.address, who.trouble)
@@ -304,7 +328,7 @@ func (who *person) afterLease(t *testing.T, n *tally) {
 			who.onlyOnce(t)
 		}
 	}
-	if who.answer == acknowledged {
+	if who.answer.state() == acknowledged {
 		status, text, err := who.request(ctx, "POST", "/attempts/"+who.attempt.Attempt.ID+"/answer",
 			http.Header{api.AttemptSecretHeader: {who.attempt.Secret}}, api.AnswerRequest{Code: code})
 		if err != nil || status != http.StatusUnauthorized {

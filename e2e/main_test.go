@@ -14,14 +14,15 @@ import (
 
 // What the tests run. Set once by TestMain.
 var (
-	root      string // of the repository
-	scratch   string // a folder for what is built; gone when all tests are done
-	built     string // splitpin, as anyone would build it
-	backend   string // examples/go, likewise
-	chromium  string
-	python    string
-	node      string
-	deadlines = struct{ step, start time.Duration }{step: 20 * time.Second, start: 30 * time.Second}
+	root       string // of the repository
+	scratch    string // a folder for what is built; gone when all tests are done
+	built      string // splitpin, as anyone would build it
+	backend    string // examples/go, likewise
+	chromium   string
+	python     string
+	node       string
+	stracePath string
+	deadlines  = struct{ step, start time.Duration }{step: 20 * time.Second, start: 30 * time.Second}
 )
 
 // TestMain obtains what every test shares: the binaries and the paths of the
@@ -83,6 +84,7 @@ func find() error {
 	chromium = program("Chromium", "CHROMIUM", "chromium")
 	python = program("Python 3", "PYTHON", "/usr/bin/python3")
 	node = program("Node.js", "NODE", "node")
+	stracePath = program("strace", "STRACE", "strace")
 
 	wd, err := os.Getwd()
 	if err != nil {
