@@ -231,8 +231,7 @@ func (who *person) signIn(ctx context.Context) {
 }
 
 func (who *person) askStart(ctx context.Context) bool {
-	return who.ask(ctx, &who.start, http.StatusCreated, "/attempts", nil,
-		api.StartRequest{Method: "email_code", Identifier: who.address, CodeChallenge: who.challenge, RedirectURL: who.project.origin + "/"}, &who.attempt)
+	return who.ask(ctx, &who.start, http.StatusCreated, "/attempts", nil, who.startRequest(), &who.attempt)
 }
 
 func (who *person) askAnswer(ctx context.Context, code string) bool {
@@ -396,7 +395,9 @@ func (s *serve) firstProject(t *testing.T) *project {
 
 // A post is an SMTP server that keeps the code of each address.
 type post struct {
-	addr string
+	addr     string
+	listener *muteListener
+
 	mu   sync.Mutex
 	code map[string]string
 	came chan struct{} // closed and replaced with every message
@@ -410,20 +411,67 @@ func startPost(t *testing.T) *post {
 		t.Fatal(err)
 	}
 	p.addr = l.Addr().String()
+	p.listener = &muteListener{Listener: l}
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &delivery{post: p}, nil }))
 	server.Domain = "localhost"
 	server.ErrorLog = log.New(io.Discard, "", 0) // of connections that a kill cut off
-	go server.Serve(l)
+	go server.Serve(p.listener)
 	t.Cleanup(func() { server.Close() })
 	return p
+}
+
+// has returns the code that was sent to an address, empty for none, and a channel
+// that is closed when another message comes.
+func (p *post) has(address string) (string, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.code[address], p.came
+}
+
+// silence makes the server answer nobody, or speak again: the connections it left
+// without an answer are closed then.
+func (p *post) silence(on bool) {
+	p.listener.mu.Lock()
+	defer p.listener.mu.Unlock()
+	p.listener.silent = on
+	for _, c := range p.listener.conns {
+		if !on {
+			c.Close()
+		}
+	}
+	if !on {
+		p.listener.conns = nil
+	}
+}
+
+// A muteListener keeps connections to itself while it is silent.
+type muteListener struct {
+	net.Listener
+	mu     sync.Mutex
+	silent bool
+	conns  []net.Conn
+}
+
+func (l *muteListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if !l.silent {
+			l.mu.Unlock()
+			return c, nil
+		}
+		l.conns = append(l.conns, c)
+		l.mu.Unlock()
+	}
 }
 
 // wait returns the code that was sent to an address.
 func (p *post) wait(ctx context.Context, address string) (string, bool) {
 	for {
-		p.mu.Lock()
-		code, came := p.code[address], p.came
-		p.mu.Unlock()
+		code, came := p.has(address)
 		if code != "" {
 			return code, true
 		}
