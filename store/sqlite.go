@@ -35,6 +35,10 @@ type Options struct {
 	// FlushEvery is how often limits are written to the file, where some
 	// changed: what a crash can lose of them. Zero: five seconds.
 	FlushEvery time.Duration
+
+	// Committed, where it is set, hears of every transaction of the writer, which
+	// waits for it meanwhile.
+	Committed func(Commit)
 }
 
 // A SQLite keeps everything in one file, with a log and an index of the log
@@ -65,6 +69,10 @@ type SQLite struct {
 	numbers numbers
 	limits  limits
 	sweeps  sweeps
+
+	awaiting  atomic.Int32  // calls that wait for a reader
+	refused   atomic.Uint64 // steps that found the queue full
+	conflicts atomic.Uint64 // runs of a step that were repeated
 
 	failCommit func() error // tests make a commit fail; nil otherwise
 	lastGroup  atomic.Int64 // how many steps the last commit held
@@ -329,13 +337,9 @@ func (c *connection) apply(m migration) (err error) {
 // read calls f with a connection that nobody else uses meanwhile, inside one
 // snapshot. When ctx ends, f's statement is interrupted.
 func (s *SQLite) read(ctx context.Context, f func(*connection) error) error {
-	var c *connection
-	select {
-	case c = <-s.readers:
-	case <-ctx.Done():
-		return unavailable(context.Cause(ctx))
-	case <-s.stop:
-		return unavailable(errClosed)
+	c, err := s.reader(ctx)
+	if err != nil {
+		return err
 	}
 	defer func() { s.readers <- c }()
 	if err := ctx.Err(); err != nil {
@@ -356,11 +360,30 @@ func (s *SQLite) read(ctx context.Context, f func(*connection) error) error {
 	if err := c.begin(false); err != nil {
 		return c.failed(err)
 	}
-	err := f(c)
+	err = f(c)
 	if end := c.execute(rollback); err == nil && end != nil {
 		err = end
 	}
 	return c.failed(err)
+}
+
+// reader waits for a connection that nobody uses, nil for one not opened yet.
+func (s *SQLite) reader(ctx context.Context) (*connection, error) {
+	select {
+	case c := <-s.readers:
+		return c, nil
+	default:
+	}
+	s.awaiting.Add(1)
+	defer s.awaiting.Add(-1)
+	select {
+	case c := <-s.readers:
+		return c, nil
+	case <-ctx.Done():
+		return nil, unavailable(context.Cause(ctx))
+	case <-s.stop:
+		return nil, unavailable(errClosed)
+	}
 }
 
 // scanning is read for what may take long: it can be interrupted inside a

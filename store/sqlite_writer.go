@@ -107,6 +107,7 @@ func (s *SQLite) enqueue(j *job) error {
 	case s.queue <- j:
 		return nil
 	default:
+		s.refused.Add(1)
 		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
 	}
 }
@@ -140,12 +141,13 @@ func (s *SQLite) write() {
 func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	var failure error // of the transaction: nothing of the group is kept
 	begun := false
+	var began time.Time
 	next := first
 	for next != nil {
 		if next.state.CompareAndSwap(waiting, started) {
 			*group = append(*group, next)
 			if !begun {
-				begun = true
+				begun, began = true, s.stopwatch()
 				failure = s.writer.begin(true)
 			}
 			if failure == nil {
@@ -163,6 +165,7 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	if !begun {
 		return
 	}
+	ran := s.stopwatch()
 	if failure == nil && s.failCommit != nil {
 		failure = s.failCommit()
 	}
@@ -176,9 +179,20 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 		}
 	}
 	s.lastGroup.Store(int64(len(*group)))
+	if s.options.Committed != nil {
+		s.options.Committed(Commit{Steps: len(*group), Ran: ran.Sub(began), Synced: time.Since(ran), Failed: failure != nil})
+	}
 	settle(*group, failure)
 	clear(*group)
 	*group = (*group)[:0]
+}
+
+// stopwatch is the time where somebody wants to know how long commits take.
+func (s *SQLite) stopwatch() time.Time {
+	if s.options.Committed == nil {
+		return time.Time{}
+	}
+	return time.Now()
 }
 
 // settle tells the callers of a group. A failure counts for all of them: what
@@ -260,6 +274,7 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 			case !errors.Is(err, errTaken):
 				return err
 			}
+			s.conflicts.Add(1)
 		}
 		return splitpin.ErrConflict.Because(errTaken)
 	})
