@@ -12,5 +12,6 @@
 //     its group commit; sqlite_records.go: a step's reads and writes;
 //     sqlite_limits.go: counters in memory; sqlite_sweep.go: the sweep;
 //   - marks.go: facts about the installation as a whole;
+//   - memory.go: a store without a database, for tests and simulations;
 //   - migrate.go and migrations/: the tables.
 package store
