@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 
 	"store":                 {"."},
 	"store/storetest":       {"."},
+	"store/postgrestest":    {},
 	"delivery":              {"."},
 	"delivery/deliverytest": {".", "delivery"},
 

@@ -90,6 +90,9 @@ type Store interface {
 	// next call at the part after that, and so round and round.
 	Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error)
 
+	// Now is the database's clock, which the nodes that share it are held against.
+	Now(ctx context.Context) (time.Time, error)
+
 	Close() error
 }
 

@@ -483,6 +483,12 @@ func (s *memoryStore) Version(ctx context.Context) (version int64, err error) {
 	return version, err
 }
 
+// Now implements [splitpin.Store]: the clock of this machine.
+func (s *memoryStore) Now(ctx context.Context) (time.Time, error) {
+	err := s.locked(ctx, func(*Memory) {})
+	return time.Now().UTC().Truncate(time.Microsecond), err
+}
+
 // Sweep implements [splitpin.Store]. It looks at everything.
 func (s *memoryStore) Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (swept int, err error) {
 	expired := now.Add(-keptAfter)

@@ -18,8 +18,10 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
-// Options of a SQLite store. The zero value is usable.
+// Options of a store. The zero value is usable. All but Postgres are of SQLite.
 type Options struct {
+	Postgres PostgresOptions
+
 	// PageSize in bytes, a power of two from 512 to 65536, counts only when the
 	// file is made. Zero: 1024, which writes the fewest bytes for each sign-in.
 	PageSize int

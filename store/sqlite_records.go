@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -317,4 +318,13 @@ func (s *SQLite) Version(ctx context.Context) (version int64, err error) {
 		return err
 	})
 	return version, err
+}
+
+// Engine implements [Database].
+func (s *SQLite) Engine() string { return "sqlite" }
+
+// Now implements [splitpin.Store]. Whoever opens the file has the same clock.
+func (s *SQLite) Now(ctx context.Context) (time.Time, error) {
+	err := s.read(ctx, func(*connection) error { return nil })
+	return time.Now().UTC().Truncate(time.Microsecond), err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/store"
 )
 
 // A Config is everything that an operator can say about one server. Each setting
@@ -25,10 +26,11 @@ import (
 // SPLITPIN_ and the key in capitals with _ for a point: smtp.host is
 // SPLITPIN_SMTP_HOST. The environment wins; an empty variable counts as absent.
 type Config struct {
-	PublicURL string // what people and tokens see: https://login.example.com; required by serve
-	Listen    string // empty: 127.0.0.1:8080
-	Data      string // folder; empty: splitpin-data
-	Database  string // empty: sqlite, in the data folder
+	PublicURL string          // what people and tokens see: https://login.example.com; required by serve
+	Listen    string          // empty: 127.0.0.1:8080
+	Data      string          // folder; empty: splitpin-data
+	Database  splitpin.Secret // empty or sqlite: in the data folder; or the URL of a PostgreSQL database, which may hold a password
+	Postgres  store.PostgresOptions
 
 	MasterKey         splitpin.Secret // from the environment only
 	MasterKeyFile     string
@@ -50,7 +52,8 @@ const envPrefix = "SPLITPIN_"
 // A setting is one key of the configuration.
 type setting struct {
 	key    string
-	secret bool // must not stand in the file
+	secret bool                     // must not stand in the file
+	unfit  func(value string) error // nil, or why this value must not stand in the file
 	apply  func(c *Config, value string) error
 }
 
@@ -62,13 +65,53 @@ func secret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 	return func(c *Config, v string) error { *at(c) = splitpin.Secret(v); return nil }
 }
 
+func fileSecret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		b, err := os.ReadFile(v)
+		if err != nil {
+			return err
+		}
+		*at(c) = splitpin.Secret(strings.TrimRight(string(b), "\r\n"))
+		return nil
+	}
+}
+
+// passwordIn refuses the URL of a database that has a password in it. It never
+// repeats the URL.
+func passwordIn(v string) error {
+	u, err := url.Parse(v)
+	if err != nil {
+		return nil // what opens it says so
+	}
+	if _, given := u.User.Password(); given || u.Query().Has("password") {
+		return errors.New("holds a password, which is a secret: leave it out and name a file that holds it as database_password_file, or give the URL in the environment as SPLITPIN_DATABASE")
+	}
+	return nil
+}
+
 // settings is every key there is. docs/operate/configuration.md lists them, and
 // a test holds it against this table.
 var settings = []setting{
 	{key: "public_url", apply: text(func(c *Config) *string { return &c.PublicURL })},
 	{key: "listen", apply: text(func(c *Config) *string { return &c.Listen })},
 	{key: "data", apply: text(func(c *Config) *string { return &c.Data })},
-	{key: "database", apply: text(func(c *Config) *string { return &c.Database })},
+	{key: "database", apply: secret(func(c *Config) *splitpin.Secret { return &c.Database }), unfit: passwordIn},
+	{key: "database_password", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
+	{key: "database_password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
+	{key: "database_connections", apply: func(c *Config, v string) (err error) {
+		if c.Postgres.Connections, err = strconv.Atoi(v); err != nil || c.Postgres.Connections < 2 {
+			return errors.New("must be a number, at least 2")
+		}
+		return nil
+	}},
+	{key: "database_pooler", apply: func(c *Config, v string) (err error) {
+		c.Postgres.Pooler, err = boolean(v)
+		return err
+	}},
+	{key: "insecure_database", apply: func(c *Config, v string) (err error) {
+		c.Postgres.Unsafe, err = boolean(v)
+		return err
+	}},
 	{key: "master_key", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.MasterKey })},
 	{key: "master_key_file", apply: text(func(c *Config) *string { return &c.MasterKeyFile })},
 	{key: "previous_master_key", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.PreviousMasterKey })},
@@ -104,14 +147,7 @@ var settings = []setting{
 	{key: "smtp.tls", apply: text(func(c *Config) *string { return &c.SMTP.TLS })},
 	{key: "smtp.username", apply: text(func(c *Config) *string { return &c.SMTP.Username })},
 	{key: "smtp.password", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.SMTP.Password })},
-	{key: "smtp.password_file", apply: func(c *Config, v string) error {
-		b, err := os.ReadFile(v)
-		if err != nil {
-			return err
-		}
-		c.SMTP.Password = splitpin.Secret(strings.TrimRight(string(b), "\r\n"))
-		return nil
-	}},
+	{key: "smtp.password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.SMTP.Password })},
 	{key: "smtp.from", apply: text(func(c *Config) *string { return &c.SMTP.From })},
 	{key: "smtp.helo", apply: text(func(c *Config) *string { return &c.SMTP.HELO })},
 	{key: "log.level", apply: text(func(c *Config) *string { return &c.LogLevel })},
@@ -190,6 +226,12 @@ func loadConfig(file string, environ []string) (Config, problems, error) {
 			case s.secret:
 				wrong.add("%s: %s is a secret: give it in the environment as %s, or name a file that holds it as %s_file", file, key, envName(key), key)
 			default:
+				if s.unfit != nil {
+					if err := s.unfit(value); err != nil {
+						wrong.add("%s: %s %v", file, key, err)
+						continue
+					}
+				}
 				given[key] = value
 			}
 		}
@@ -357,9 +399,7 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 		wrong.add("listen: must be address and port, like 127.0.0.1:9180")
 	}
-	if c.Database != "" && c.Database != "sqlite" {
-		wrong.add("database: only sqlite is there yet")
-	}
+	c.checkDatabase(wrong)
 	if c.MasterKey == "" && c.MasterKeyFile == "" {
 		wrong.add("master_key_file is missing: make a key with 'splitpin master-key new FILE', outside the data folder")
 	}
@@ -374,6 +414,26 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 		wrong.add("log.format: must be text or json")
 	}
 	return public
+}
+
+// shared reports whether the database is a server that several nodes may share, and
+// not a file in the data folder.
+func (c *Config) shared() bool { return store.IsPostgres(c.Database.Reveal()) }
+
+// database is where the data is, for store.Open.
+func (c *Config) database() string {
+	if c.shared() {
+		return c.Database.Reveal()
+	}
+	return filepath.Join(c.Data, databaseFile)
+}
+
+func (c *Config) storeOptions() store.Options { return store.Options{Postgres: c.Postgres} }
+
+func (c *Config) checkDatabase(wrong *problems) {
+	if d := c.Database; d != "" && d != "sqlite" && !c.shared() {
+		wrong.add("database: must be sqlite, for a file in the data folder, or the address of a PostgreSQL database, like postgres://splitpin@db.example.com/splitpin")
+	}
 }
 
 // checkMaster refuses a master key that every copy of the data would take along.

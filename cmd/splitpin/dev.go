@@ -23,6 +23,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/store"
 )
 
 type devCommand struct {
@@ -64,7 +65,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer lock.Close()
-	in, err := open(ctx, d.Data, public.String(), []keyring.Master{master})
+	in, err := open(ctx, filepath.Join(d.Data, databaseFile), public.String(), store.Options{}, []keyring.Master{master})
 	if err != nil {
 		return err
 	}

@@ -32,9 +32,9 @@ const (
 	serverFile   = "server"     // address of the server that runs here, or ran last; locked while it runs
 )
 
-// An installation is a data folder with everything that works on it, wired.
+// An installation is a database with everything that works on it, wired.
 type installation struct {
-	store    *store.SQLite
+	store    store.Database
 	ring     *keyring.Ring
 	tokens   *token.Service
 	engine   *signin.Engine
@@ -47,10 +47,10 @@ type installation struct {
 	masters func() ([]keyring.Master, error)
 }
 
-// open opens the database in folder with the first of masters, or during a
-// change of the master key any of them.
-func open(ctx context.Context, folder, publicURL string, masters []keyring.Master) (*installation, error) {
-	db, err := store.OpenSQLite(ctx, filepath.Join(folder, databaseFile), store.Options{})
+// open opens the database with the first of masters, or during a change of the
+// master key any of them.
+func open(ctx context.Context, database, publicURL string, options store.Options, masters []keyring.Master) (*installation, error) {
+	db, err := store.Open(ctx, database, options)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func open(ctx context.Context, folder, publicURL string, masters []keyring.Maste
 	return in, nil
 }
 
-func wire(ctx context.Context, db *store.SQLite, publicURL string, masters []keyring.Master) (*installation, error) {
+func wire(ctx context.Context, db store.Database, publicURL string, masters []keyring.Master) (*installation, error) {
 	in := &installation{store: db, wake: make(chan struct{}, 1)}
 	var err error
 	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {

@@ -179,11 +179,14 @@ func (w where) open(ctx context.Context) (*installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	public := servedAt(c.Data)
+	public := ""
+	if !c.shared() {
+		public = servedAt(c.Data)
+	}
 	if origin, ok := splitpin.ParseOrigin(c.PublicURL); ok {
 		public = origin // as serve keeps it
 	}
-	return open(ctx, c.Data, public, masters)
+	return open(ctx, c.database(), public, c.storeOptions(), masters)
 }
 
 func (w where) config() (Config, []keyring.Master, error) {
@@ -196,11 +199,15 @@ func (w where) config() (Config, []keyring.Master, error) {
 	}
 	c.standard()
 	c.checkMaster(&wrong)
+	c.checkDatabase(&wrong)
 	if err := wrong.err(); err != nil {
 		return c, nil, err
 	}
 	configured := c.MasterKey != "" || c.MasterKeyFile != ""
-	if _, err := os.Stat(filepath.Join(c.Data, databaseFile)); err != nil {
+	if c.shared() && !configured {
+		return c, nil, errors.New("master_key_file is missing: name the file that the servers of this database have")
+	}
+	if _, err := os.Stat(c.database()); err != nil && !c.shared() {
 		if !configured {
 			return c, nil, fmt.Errorf("there is no database in %s. Name the configuration of the server with --config, or the folder with --data; "+
 				"'splitpin dev' makes a folder to try things in", c.Data)

@@ -54,10 +54,10 @@ func (c *masterChange) Run(ctx context.Context, t terminal) error {
 	if !development && inside(c.NewFile, conf.Data) {
 		return fmt.Errorf("%s lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere", c.NewFile)
 	}
-	if _, err := os.Stat(filepath.Join(conf.Data, databaseFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(conf.database()); !conf.shared() && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no database in %s yet: start with the new master key right away", conf.Data)
 	}
-	db, err := store.OpenSQLite(ctx, filepath.Join(conf.Data, databaseFile), store.Options{})
+	db, err := store.Open(ctx, conf.database(), conf.storeOptions())
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (c *masterChange) Run(ctx context.Context, t terminal) error {
 
 // rewrap changes the key and nothing else. Servers that run go on with what they
 // have in memory; a start needs the new key.
-func (c *masterChange) rewrap(ctx context.Context, t terminal, db *store.SQLite, masters []keyring.Master, next keyring.Master) (err error) {
+func (c *masterChange) rewrap(ctx context.Context, t terminal, db store.Database, masters []keyring.Master, next keyring.Master) (err error) {
 	for _, old := range masters {
 		if err = keyring.Rewrap(ctx, db, old, next, now()); err == nil {
 			t.printf("All data keys are wrapped with the new master key. Nobody is signed out, and servers that run go on.\n")
@@ -101,7 +101,7 @@ func (c *masterChange) rewrap(ctx context.Context, t terminal, db *store.SQLite,
 // replace ends everything that the old key protected. Servers that run notice
 // within a second: they refuse what was made before, and make nothing new until
 // they have the new key.
-func (c *masterChange) replace(ctx context.Context, t terminal, db *store.SQLite, masters []keyring.Master, next keyring.Master) error {
+func (c *masterChange) replace(ctx context.Context, t terminal, db store.Database, masters []keyring.Master, next keyring.Master) error {
 	projects, err := db.Projects(ctx)
 	if err != nil {
 		return fmt.Errorf("listing the projects: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/store"
 )
 
 func TestMain(m *testing.M) {
@@ -67,7 +68,7 @@ func devFolder(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	in, err := open(ctx, folder, "http://localhost:8080", []keyring.Master{master})
+	in, err := open(ctx, folder+string(os.PathSeparator)+databaseFile, "http://localhost:8080", store.Options{}, []keyring.Master{master})
 	if err != nil {
 		return err
 	}

@@ -52,10 +52,12 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log := logger(t, c)
-	if err := prepareFolder(c.Data, "serve"); err != nil {
-		return err
+	if !c.shared() {
+		if err := prepareFolder(c.Data, "serve"); err != nil {
+			return err
+		}
 	}
-	in, err := open(ctx, c.Data, public.String(), masters)
+	in, err := open(ctx, c.database(), public.String(), c.storeOptions(), masters)
 	if err != nil {
 		return err
 	}
@@ -68,11 +70,13 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		t.printf("The configuration is fine.\n")
 		return nil
 	}
-	lock, err := occupy(c.Data, public.String(), "data in the configuration")
-	if err != nil {
-		return err
+	if !c.shared() {
+		lock, err := occupy(c.Data, public.String(), "data in the configuration")
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
 	}
-	defer lock.Close()
 	listener, err := listen(c.Listen, "listen in the configuration")
 	if err != nil {
 		return err
@@ -110,9 +114,19 @@ func checkProjects(ctx context.Context, in *installation, c *Config) error {
 	return wrong.err()
 }
 
+// clockSkew is how far this node's clock may be from the database's. Expiry, limits
+// and grace hold across nodes as well as their clocks agree.
+const clockSkew = 5 * time.Second
+
 func (in *installation) ready(ctx context.Context) error {
-	if _, err := in.store.Version(ctx); err != nil {
+	asked := now()
+	theirs, err := in.store.Now(ctx)
+	if err != nil {
 		return err
+	}
+	// The answer was true at some moment since it was asked for.
+	if early, late := asked.Sub(theirs), theirs.Sub(now()); max(early, late) > clockSkew {
+		return fmt.Errorf("the clock of this machine is %v away from the database's: set one of them right", max(early, late).Round(time.Second))
 	}
 	return in.ring.Usable()
 }

@@ -413,6 +413,18 @@ func versions(b *bench) {
 	want(b, "version after a step that failed", must[int64](b)(b.Version(b.Context())), last)
 }
 
+// clock: the database's and this test's are those of one machine.
+func clock(b *bench) {
+	before := time.Now().Add(-time.Second)
+	now := must[time.Time](b)(b.Now(b.Context()))
+	if after := time.Now().Add(time.Second); now.Before(before) || now.After(after) {
+		b.Errorf("it is %v in the database, want a moment between %v and %v", now, before, after)
+	}
+	if now.Location() != time.UTC || now.Nanosecond()%1000 != 0 {
+		b.Errorf("it is %v in the database, want UTC in whole microseconds", now)
+	}
+}
+
 func reopening(b *bench) {
 	s := b.open(b.T, b.dir) // closed by hand
 	u := User(b.number(), b.number())
@@ -459,6 +471,7 @@ func afterClose(b *bench) {
 	_, fails["Projects"] = s.Projects(ctx)
 	_, fails["ClaimMessages"] = s.ClaimMessages(ctx, Now, Now, 1)
 	_, fails["Version"] = s.Version(ctx)
+	_, fails["Now"] = s.Now(ctx)
 	_, fails["Sweep"] = s.Sweep(ctx, Now, Now, 1)
 	for method, err := range fails {
 		if !errors.Is(err, splitpin.ErrUnavailable) {

@@ -69,6 +69,7 @@ func Run(t *testing.T, open Open) {
 		{"sweeping", sweeping},
 		{"sweeping by and by", sweepingLimit},
 		{"versions", versions},
+		{"the clock", clock},
 		{"reopening", reopening},
 		{"two stores on the same data", twoStores},
 		{"after Close", afterClose},
