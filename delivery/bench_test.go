@@ -14,6 +14,7 @@ import (
 // BenchmarkRender writes subject, text and HTML of one mail.
 func BenchmarkRender(b *testing.B) {
 	templates, v := delivery.Builtin(), full()
+	v.Link = "" // as a code is sent
 	l := new(delivery.Letter)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -29,9 +30,14 @@ func BenchmarkSMTP(b *testing.B) {
 	server := startMail(b, &mailServer{drop: true}, nil, false)
 	s := open(b, delivery.SMTPConfig{Port: server.port, TLS: "none"})
 	v := full()
+	v.Link = ""
 	l := deliverytest.Letter("ada@example.com", 1)
-	if err := delivery.Builtin().Render(l, splitpin.EmailChannel, "code", "en", &v); err != nil {
-		b.Fatal(err)
+	l.ID = "abcdefghijklmnopqrstuvwx" // as long as those of the outbox
+	templates := delivery.Builtin()
+	for range 2 { // the second is written by the form that the first left
+		if err := templates.Render(l, splitpin.EmailChannel, "code", "en", &v); err != nil {
+			b.Fatal(err)
+		}
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -38,6 +38,8 @@ type Letter struct {
 	Link splitpin.Secret
 
 	At time.Time // when the message was queued; the date the letter bears
+
+	by *writing // how Render wrote it; nil: in full, or by somebody else
 }
 
 // A Sender delivers letters of one channel.

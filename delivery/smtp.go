@@ -237,17 +237,25 @@ func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 
 // compose writes the letter as RFC 5322 has it, ready to follow DATA.
 func (s *SMTP) compose(l *Letter) ([]byte, error) {
+	if content := s.composeByForm(l); content != nil {
+		return content, nil
+	}
+	return s.write(l, l.At.UTC().Format(time.RFC1123Z), "")
+}
+
+// write composes a letter in full. Without a boundary it gets a random one.
+func (s *SMTP) write(l *Letter, date, boundary string) ([]byte, error) {
 	name := s.from.Name
 	if name == "" {
 		name = oneLine(l.From, 60)
 	}
 	_, domain, _ := strings.Cut(s.from.Address, "@")
 
-	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary(boundary))
 	m.FromMailAddress(&mail.Address{Name: name, Address: s.from.Address})
 	m.ToMailAddress(&mail.Address{Address: l.To})
 	m.Subject(oneLine(l.Subject, 200))
-	m.SetDateWithValue(l.At.UTC())
+	m.SetGenHeader(gomail.HeaderDate, date)
 	if id := headerWord(l.ID); id != "" {
 		m.SetMessageIDWithValue(id + "@" + domain)
 	}

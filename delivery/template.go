@@ -76,9 +76,9 @@ type view struct {
 	Link    string
 	Project string
 	Colour  string
-	Device  string // empty: not known
-	Network string // empty: not known
-	AskedAt time.Time
+	Device  string    // empty: not known
+	Network string    // empty: not known
+	AskedAt time.Time // to the minute, like Until, so that letters of one minute share a form
 	Until   time.Time
 	Minutes int // from asking to expiry, rounded down, at least 1
 }
@@ -92,8 +92,8 @@ func newView(v *Values, locale string) *view {
 		Colour:  v.Colour,
 		Device:  v.Device,
 		Network: showNetwork(v.Network),
-		AskedAt: v.AskedAt.UTC(),
-		Until:   v.ExpiresAt.UTC(),
+		AskedAt: v.AskedAt.UTC().Truncate(time.Minute),
+		Until:   v.ExpiresAt.UTC().Truncate(time.Minute),
 	}
 	w.Minutes = max(1, int(v.ExpiresAt.Sub(v.AskedAt)/time.Minute))
 	if !aColour.MatchString(w.Colour) {
@@ -125,7 +125,8 @@ func showNetwork(network string) string {
 // <locale>/<channel>/<name> as three files: .subject, .text and .html, of which
 // a channel may lack the first and the last. The zero value has none.
 type Templates struct {
-	sets map[string]*templateSet // by locale/channel/name
+	sets  map[string]*templateSet // by locale/channel/name
+	forms forms
 }
 
 type templateSet struct {
@@ -271,11 +272,11 @@ func (t *Templates) Render(l *Letter, channel splitpin.Channel, name, locale str
 		return fmt.Errorf("there is no template %q for %s", name, channel)
 	}
 	w := newView(v, found)
-	r, err := set.render(w)
+	r, by, err := t.forms.write(set, w)
 	if err != nil {
 		return fmt.Errorf("rendering %s/%s/%s: %w", found, channel, name, err)
 	}
-	l.Subject, l.Text, l.HTML = r.subject, r.text, r.html
+	l.Subject, l.Text, l.HTML, l.by = r.subject, r.text, r.html, by
 	l.Locale, l.From = found, w.Project
 	l.Code, l.Link = splitpin.Secret(w.Code), splitpin.Secret(w.Link)
 	return nil
