@@ -48,7 +48,7 @@ type database interface {
 
 // A meter follows what a database logs.
 type meter interface {
-	look()                       // must be called every few milliseconds
+	look()                         // must be called every few milliseconds
 	total() (bytes, commits int64) // since the meter was made
 }
 
