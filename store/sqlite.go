@@ -69,6 +69,7 @@ type SQLite struct {
 	size    int              // of readers
 
 	numbers numbers
+	era     atomic.Pointer[era]
 	limits  limits
 	sweeps  sweeps
 
@@ -89,7 +90,7 @@ const applicationID = 0x53504c54
 // missing. It refuses a file that another program or a newer version made.
 func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, error) {
 	if options.PageSize == 0 {
-		options.PageSize = 1024
+		options.PageSize = pageSize
 	}
 	if options.Readers <= 0 {
 		options.Readers = min(max(runtime.GOMAXPROCS(0), 2), 8)
@@ -136,6 +137,12 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 	for range options.Readers {
 		s.readers <- nil
 	}
+	opened, err := eraOf(path, s.writer)
+	if err != nil {
+		s.writer.Close()
+		return nil, fmt.Errorf("opening the database %s: %w", path, err)
+	}
+	s.era.Store(opened)
 	go s.write()
 	go s.flushRegularly()
 	return s, nil
@@ -186,7 +193,10 @@ func (s *SQLite) openWriter(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
-const checkpointBytes = 4 << 20
+const (
+	checkpointBytes = 4 << 20
+	pageSize        = 1024 // writes the fewest bytes for each sign-in
+)
 
 // A connection is a connection with its prepared statements.
 type connection struct {

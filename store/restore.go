@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// OpenBackup makes an installation of the file at path: a copy of a backup that
+// nobody else has, for it is changed. It is checked as CheckBackup does, brought
+// up to date where an older version made it, and cannot be taken for a backup any
+// more. The caller tells it with [SQLite.Restart] that it is not what it was, and
+// closes it.
+func OpenBackup(ctx context.Context, path string) (*SQLite, *Contents, error) {
+	found, err := CheckBackup(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := open(path, sqlite.OpenReadWrite, time.Second)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the backup: %w", err)
+	}
+	err = sqlitex.ExecuteTransient(c.Conn, "DROP TABLE manifest", nil)
+	if err = errors.Join(err, c.Conn.Close()); err != nil {
+		return nil, nil, fmt.Errorf("opening the backup: %w", err)
+	}
+	s, err := OpenSQLite(ctx, path, Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, found, nil
+}
+
+// A Restart says how an installation goes on that was put back to an earlier
+// moment, while what happened since is lost here, but not in people's browsers and
+// mail.
+type Restart struct {
+	// Copy is set where the original goes on somewhere else, and this one is to
+	// try things out with: then sessions are dropped too, and senders are off.
+	Copy bool
+	Now  time.Time
+}
+
+// numberJump is how far the numbers jump at a restart: further than an installation
+// comes between a backup and its loss, at ten thousand numbers a second for three
+// years. There is room for millions of jumps.
+const numberJump = 1 << 40
+
+// statements returns what a restart does, in the dialect that every engine knows.
+//
+// Sign-ins under way are dropped with their codes and messages: a code that was
+// spent after the backup would be good once more, and a message that was sent would
+// be sent again. The numbers jump, so that no number given out since, in a refresh
+// token or a link, is ever given to something else. A new epoch ends the nodes that
+// still hold what was true before.
+func (r Restart) statements() []string {
+	quoted := func(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+	mark := func(name MarkName, value string) string {
+		return fmt.Sprintf("INSERT INTO marks (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			quoted(string(name)), quoted(value))
+	}
+	all := []string{
+		"DELETE FROM attempts",
+		"DELETE FROM grants",
+		"DELETE FROM messages",
+		fmt.Sprintf("UPDATE counters SET value = value + %d WHERE name = 'numbers'", int64(numberJump)),
+		"UPDATE counters SET value = value + 1 WHERE name = 'version'",
+		mark(Epoch, rand.Text()),
+	}
+	if r.Copy {
+		all = append(all, "DELETE FROM sessions", mark(SendersOff, FormatMark(r.Now)))
+	}
+	return all
+}
+
+// Restart does, in one transaction, what an installation needs before it serves
+// again after it was put back to an earlier moment.
+func (s *SQLite) Restart(ctx context.Context, r Restart) error {
+	s.numbers.mu.Lock()
+	defer s.numbers.mu.Unlock()
+	var now *era
+	err := s.do(ctx, func(c *connection) error {
+		return c.atomically(func() (err error) {
+			for _, statement := range r.statements() {
+				if err := c.each(statement, none); err != nil {
+					return err
+				}
+			}
+			now, err = eraOf(s.path, c)
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("preparing what was restored: %w", err)
+	}
+	s.numbers.next, s.numbers.last = 0, 0 // they are of before the jump
+	s.era.Store(now)
+	return nil
+}
+
+// ErrReplaced is what Current returns in a node that must end.
+var ErrReplaced = errors.New("the database under this server was put back to an earlier state or replaced by another; " +
+	"what this process remembers of it is wrong. Start it again")
+
+// An era is what must not change below a node that runs.
+type era struct {
+	file    os.FileInfo
+	epoch   string
+	numbers int64 // at least; grows
+}
+
+// eraOf reads it on a connection to the file at path.
+func eraOf(path string, c *connection) (*era, error) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the database: %w", err)
+	}
+	e := &era{file: file}
+	err = c.query(markGet, func(stmt *sqlite.Stmt) error { e.epoch = stmt.ColumnText(0); return nil }, string(Epoch))
+	if err == nil {
+		e.numbers, err = c.number(counterGet, "numbers")
+	}
+	return e, err
+}
+
+// Current reports whether the database is still the one that this process opened,
+// and has only gone forward since. The error wraps ErrReplaced where it is not:
+// a backup was restored below it, or the file was moved away. The process must end
+// then, and may be started again. Any other error says that it could not be told.
+func (s *SQLite) Current(ctx context.Context) error {
+	before := s.era.Load()
+	var now *era
+	err := s.read(ctx, func(c *connection) (err error) {
+		now, err = eraOf(s.path, c)
+		return err
+	})
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: the file %s is gone", ErrReplaced, s.path)
+	case err != nil:
+		return err
+	case !os.SameFile(before.file, now.file):
+		return fmt.Errorf("%w: %s is another file", ErrReplaced, s.path)
+	case before.epoch != now.epoch:
+		return fmt.Errorf("%w: a backup was restored", ErrReplaced)
+	case before.numbers > now.numbers:
+		return fmt.Errorf("%w: numbers that were given out are free again", ErrReplaced)
+	}
+	s.era.CompareAndSwap(before, now)
+	return nil
+}
