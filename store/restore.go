@@ -120,7 +120,7 @@ type era struct {
 func eraOf(path string, c *connection) (*era, error) {
 	file, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the database: %w", err)
+		return nil, err
 	}
 	e := &era{file: file}
 	err = c.query(markGet, func(stmt *sqlite.Stmt) error { e.epoch = stmt.ColumnText(0); return nil }, string(Epoch))
@@ -135,6 +135,10 @@ func eraOf(path string, c *connection) (*era, error) {
 // a backup was restored below it, or the file was moved away. The process must end
 // then, and may be started again. Any other error says that it could not be told.
 func (s *SQLite) Current(ctx context.Context) error {
+	// Before a connection is opened, which would say less plainly what is wrong.
+	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: the file %s is gone", ErrReplaced, s.path)
+	}
 	before := s.era.Load()
 	var now *era
 	err := s.read(ctx, func(c *connection) (err error) {
@@ -142,10 +146,8 @@ func (s *SQLite) Current(ctx context.Context) error {
 		return err
 	})
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("%w: the file %s is gone", ErrReplaced, s.path)
 	case err != nil:
-		return err
+		return fmt.Errorf("looking at the database: %w", err)
 	case !os.SameFile(before.file, now.file):
 		return fmt.Errorf("%w: %s is another file", ErrReplaced, s.path)
 	case before.epoch != now.epoch:
