@@ -205,6 +205,7 @@ func (s *Server) end(word string) {
 	if s.running == nil {
 		return
 	}
+	s.Thaw() // a frozen one could not leave
 	s.lifeline.WriteString(word)
 	s.lifeline.Close()
 	s.running.Wait()
@@ -228,14 +229,9 @@ func (s *Server) Restart() error {
 // Kill ends the server as a crash would, all its processes by SIGKILL. Run starts
 // it again.
 func (s *Server) Kill() error {
-	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	first, err := s.first()
 	if err != nil {
-		return fmt.Errorf("finding the server: %w", err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	first, err := strconv.Atoi(line)
-	if err != nil {
-		return fmt.Errorf("finding the server: %w", err)
+		return err
 	}
 	children := childrenOf(first)
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
@@ -246,6 +242,20 @@ func (s *Server) Kill() error {
 	}
 	s.end("keep\n")
 	return nil
+}
+
+// first returns the process that started the others.
+func (s *Server) first() (int, error) {
+	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		return 0, fmt.Errorf("finding the server: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return 0, fmt.Errorf("finding the server: %w", err)
+	}
+	return pid, nil
 }
 
 // childrenOf returns the processes that a process started, where the system shows

@@ -1,7 +1,11 @@
 package postgrestest_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,5 +57,65 @@ func TestKill(t *testing.T) {
 	n := 0
 	if err := again.QueryRow(t.Context(), "SELECT n FROM t").Scan(&n); err != nil || n != 7 {
 		t.Errorf("what was committed is %d (error %v), want 7", n, err)
+	}
+}
+
+func TestStandby(t *testing.T) {
+	s := postgrestest.New(t, postgrestest.Options{Durable: true})
+	database := s.Database(t)
+	f, err := s.Standby(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Stop)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE t AS SELECT 7 AS n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := pgx.Connect(t.Context(), strings.Replace(database, s.Address(), f.Address(), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close(t.Context())
+	n := 0
+	if err := again.QueryRow(t.Context(), "UPDATE t SET n = n + 1 RETURNING n").Scan(&n); err != nil || n != 8 {
+		t.Errorf("what was committed before the failover is %d (error %v), want 8", n, err)
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	s := postgrestest.New(t, postgrestest.Options{})
+	database := s.Database(t)
+	ask := func(patience time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		conn, err := pgx.Connect(ctx, database)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(t.Context())
+		return conn.Ping(ctx)
+	}
+	if err := s.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(100 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a frozen server says %v, want nothing", err)
+	}
+	if err := s.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(30 * time.Second); err != nil {
+		t.Errorf("a server that was thawed does not answer: %v", err)
 	}
 }
