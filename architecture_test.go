@@ -39,6 +39,8 @@ var mayImport = map[string][]string{
 	"delivery":              {"."},
 	"delivery/deliverytest": {".", "delivery"},
 
+	"telemetry": {".", "delivery", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
+
 	"server/edge":   {".", "signin", "token"},
 	"server/page":   {".", "server/edge", "signin", "web"},
 	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "token", "web"},

@@ -40,6 +40,10 @@ type Options struct {
 	// is called when the visit is complete.
 	Observe func(context.Context, *http.Request, *edge.Visit) (ctx context.Context, done func())
 
+	// Metrics answers /metrics here too. Nil in production, where strangers come
+	// here and metrics have a listener of their own.
+	Metrics http.Handler
+
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
@@ -67,6 +71,9 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe,
 		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux()}
+	if o.Metrics != nil {
+		s.mux.Handle("GET /metrics", o.Metrics)
+	}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.pattern, r.handle)
 	}

@@ -275,3 +275,31 @@ func Breakage(p *splitpin.Project, activeAt time.Time, o RotateOptions) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
+
+// Schedule returns since when the key of one use signs that signs now, and when a
+// key of that use moves on next; zero where none does, or there is none.
+func (s *Service) Schedule(p *splitpin.Project, use splitpin.KeyUse) (active, next time.Time) {
+	keys := s.snapshot.Load().projects[p.Number]
+	if keys == nil {
+		return active, next
+	}
+	for _, k := range keys.records {
+		if k.Use != use {
+			continue
+		}
+		var at time.Time
+		switch stateOf(k) {
+		case Active:
+			active = k.ActiveAt
+			continue
+		case Announced:
+			at = ActiveFrom(p, k)
+		case Retiring:
+			at = GoneFrom(k)
+		}
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return active, next
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/telemetry"
 )
 
 // A Config is everything that an operator can say about one server. Each setting
@@ -40,7 +41,12 @@ type Config struct {
 	TrustedProxies    []netip.Prefix // whose forwarding headers are believed; empty: nobody's
 	InsecureAnyOrigin bool           // projects may list "*"
 
-	SMTP      delivery.SMTPConfig
+	SMTP           delivery.SMTPConfig
+	MetricsListen  string  // a listener of its own; empty: metrics are off
+	MetricsProfile bool    // profiles of the program beside them
+	TracesEndpoint string  // base URL of an OTLP collector; empty: see telemetry.TraceOptions
+	TracesSample   float64 // share of requests that are traced; zero: see telemetry.TraceOptions
+
 	LogLevel  string        // debug, info, warn or error; empty: info
 	LogFormat string        // text or json; empty: text
 	Drain     time.Duration // how long to go on serving when asked to end, not ready any more; zero: end at once
@@ -150,6 +156,21 @@ var settings = []setting{
 	{key: "smtp.password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.SMTP.Password })},
 	{key: "smtp.from", apply: text(func(c *Config) *string { return &c.SMTP.From })},
 	{key: "smtp.helo", apply: text(func(c *Config) *string { return &c.SMTP.HELO })},
+	{key: "metrics_listen", apply: text(func(c *Config) *string { return &c.MetricsListen })},
+	{key: "metrics_pprof", apply: func(c *Config, v string) (err error) {
+		c.MetricsProfile, err = boolean(v)
+		return err
+	}},
+	{key: "otlp_endpoint", apply: func(c *Config, v string) error {
+		c.TracesEndpoint = v
+		return telemetry.CheckEndpoint(v)
+	}},
+	{key: "otlp_sample", apply: func(c *Config, v string) (err error) {
+		if c.TracesSample, err = strconv.ParseFloat(v, 64); err != nil || !(c.TracesSample > 0 && c.TracesSample <= 1) {
+			return errors.New("must be a share above 0 and at most 1, like 0.05")
+		}
+		return nil
+	}},
 	{key: "log.level", apply: text(func(c *Config) *string { return &c.LogLevel })},
 	{key: "log.format", apply: text(func(c *Config) *string { return &c.LogFormat })},
 	{key: "drain", apply: func(c *Config, v string) (err error) {
@@ -395,9 +416,14 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 	} else {
 		public = &url.URL{}
 	}
-	_, port, err := net.SplitHostPort(c.Listen)
-	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+	if !isAddress(c.Listen) {
 		wrong.add("listen: must be address and port, like 127.0.0.1:9180")
+	}
+	switch {
+	case c.MetricsListen == "" && c.MetricsProfile:
+		wrong.add("metrics_pprof: needs metrics_listen, which says where the profiles are")
+	case c.MetricsListen != "" && !isAddress(c.MetricsListen):
+		wrong.add("metrics_listen: must be address and port, like 127.0.0.1:9181")
 	}
 	c.checkDatabase(wrong)
 	if c.MasterKey == "" && c.MasterKeyFile == "" {
@@ -434,6 +460,13 @@ func (c *Config) checkDatabase(wrong *problems) {
 	if d := c.Database; d != "" && d != "sqlite" && !c.shared() {
 		wrong.add("database: must be sqlite, for a file in the data folder, or the address of a PostgreSQL database, like postgres://splitpin@db.example.com/splitpin")
 	}
+}
+
+// isAddress reports whether s can be listened on.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	_, bad := strconv.ParseUint(port, 10, 16)
+	return err == nil && bad == nil
 }
 
 // checkMaster refuses a master key that every copy of the data would take along.

@@ -24,6 +24,7 @@ import (
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/telemetry"
 )
 
 type devCommand struct {
@@ -65,7 +66,8 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer lock.Close()
-	in, err := open(ctx, filepath.Join(d.Data, databaseFile), public.String(), store.Options{}, []keyring.Master{master})
+	watch := telemetry.New(telemetry.Options{Version: programVersion(), Clock: now})
+	in, err := open(ctx, filepath.Join(d.Data, databaseFile), public.String(), store.Options{}, []keyring.Master{master}, watch)
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	inbox, token := &delivery.Inbox{}, perRunToken()
 	handler := server.New(server.Options{
 		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Clock: now, Log: log},
-		Tokens: in.tokens, People: in.people, Ready: in.ready,
+		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(), Metrics: watch.Handler(false),
 		Inbox: inbox, InboxToken: token, DemoURL: demoURL.String(),
 	})
 	inboxURL := public.JoinPath("inbox")

@@ -20,6 +20,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/telemetry"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -35,6 +36,8 @@ const (
 // An installation is a database with everything that works on it, wired.
 type installation struct {
 	store    store.Database
+	watched  splitpin.Store   // the same, observed by watch
+	watch    *telemetry.Watch // nil: nobody watches
 	ring     *keyring.Ring
 	tokens   *token.Service
 	engine   *signin.Engine
@@ -48,21 +51,23 @@ type installation struct {
 }
 
 // open opens the database with the first of masters, or during a change of the
-// master key any of them.
-func open(ctx context.Context, database, publicURL string, options store.Options, masters []keyring.Master) (*installation, error) {
+// master key any of them. watch may be nil.
+func open(ctx context.Context, database, publicURL string, options store.Options, masters []keyring.Master, watch *telemetry.Watch) (*installation, error) {
+	options.Committed = watch.Commits()
 	db, err := store.Open(ctx, database, options)
 	if err != nil {
 		return nil, err
 	}
-	in, err := wire(ctx, db, publicURL, masters)
+	in, err := wire(ctx, db, publicURL, masters, watch)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return in, nil
 }
 
-func wire(ctx context.Context, db store.Database, publicURL string, masters []keyring.Master) (*installation, error) {
-	in := &installation{store: db, wake: make(chan struct{}, 1)}
+func wire(ctx context.Context, kept store.Database, publicURL string, masters []keyring.Master, watch *telemetry.Watch) (*installation, error) {
+	db := watch.Store(kept)
+	in := &installation{store: kept, watched: db, watch: watch, wake: make(chan struct{}, 1)}
 	var err error
 	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {
 		return nil, err
@@ -71,9 +76,13 @@ func wire(ctx context.Context, db store.Database, publicURL string, masters []ke
 	in.people = &account.Directory{Store: db, Ring: in.ring, Clock: now}
 	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}
 	in.engine, err = signin.New(ctx, signin.Options{
-		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Wake: in.knock,
+		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Wake: in.knock, Observe: watch.Steps(),
 	})
-	return in, err
+	if err != nil {
+		return nil, err
+	}
+	watch.From(telemetry.Sources{Store: kept, Engine: in.engine, Tokens: in.tokens, Ready: in.ready})
+	return in, nil
 }
 
 // Two loops empty the outbox, so that a batch that waits for a slow answer holds
@@ -99,7 +108,7 @@ func (in *installation) Close() error { return in.store.Close() }
 // outbox returns the outbox with its senders.
 func (in *installation) outbox(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
 	return &delivery.Outbox{
-		Store: in.store, Senders: senders, Clock: now, Log: log, Workers: outboxWorkers,
+		Store: in.watched, Senders: senders, Clock: now, Log: log, Workers: outboxWorkers, Observe: in.watch.Messages(),
 		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
 			code, err := in.engine.Secret(a)
 			if err != nil {
@@ -129,7 +138,7 @@ type step func(ctx context.Context, now time.Time) (worked bool, err error)
 func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepAudit time.Duration, log *slog.Logger) {
 	var running sync.WaitGroup
 	run := func(name string, s step, every time.Duration, wake <-chan struct{}) {
-		running.Go(func() { repeat(ctx, name, s, every, wake, log) })
+		running.Go(func() { repeat(ctx, name, in.watch.Work(name, s), every, wake, log) })
 	}
 	for range outboxLoops {
 		run("outbox", outbox.Step, time.Second, in.wake)
@@ -137,7 +146,7 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	run("engine", in.follow, time.Second, nil)
 	run("key rotation", in.tokens.Step, 10*time.Second, nil)
 	run("sweep", func(ctx context.Context, now time.Time) (bool, error) {
-		n, err := in.store.Sweep(ctx, now, now.Add(-keepAudit), 200)
+		n, err := in.watched.Sweep(ctx, now, now.Add(-keepAudit), 200)
 		return n > 0, err
 	}, 30*time.Second, nil)
 	running.Wait()

@@ -134,12 +134,17 @@ func parts(err error) []error {
 type versionCommand struct{}
 
 func (versionCommand) Run(t terminal) error {
+	t.printf("splitpin %s\n", programVersion())
+	return nil
+}
+
+// programVersion names what runs.
+func programVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}
 	}
-	t.printf("splitpin %s\n", versionOf(info))
-	return nil
+	return versionOf(info)
 }
 
 // versionOf names the release that was built, or else the revision, as far as the
@@ -186,7 +191,7 @@ func (w where) open(ctx context.Context) (*installation, error) {
 	if origin, ok := splitpin.ParseOrigin(c.PublicURL); ok {
 		public = origin // as serve keeps it
 	}
-	return open(ctx, c.database(), public, c.storeOptions(), masters)
+	return open(ctx, c.database(), public, c.storeOptions(), masters, nil)
 }
 
 func (w where) config() (Config, []keyring.Master, error) {

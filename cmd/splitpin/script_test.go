@@ -68,7 +68,7 @@ func devFolder(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	in, err := open(ctx, folder+string(os.PathSeparator)+databaseFile, "http://localhost:8080", store.Options{}, []keyring.Master{master})
+	in, err := open(ctx, folder+string(os.PathSeparator)+databaseFile, "http://localhost:8080", store.Options{}, []keyring.Master{master}, nil)
 	if err != nil {
 		return err
 	}

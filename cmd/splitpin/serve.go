@@ -18,6 +18,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/telemetry"
 )
 
 type serveCommand struct {
@@ -57,7 +58,11 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			return err
 		}
 	}
-	in, err := open(ctx, c.database(), public.String(), c.storeOptions(), masters)
+	watch, traces, err := watching(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	in, err := open(ctx, c.database(), public.String(), c.storeOptions(), masters, watch)
 	if err != nil {
 		return err
 	}
@@ -81,11 +86,21 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	sites := make([]site, 1, 2)
+	if c.MetricsListen != "" {
+		metrics, err := listen(c.MetricsListen, "metrics_listen in the configuration")
+		if err != nil {
+			return err
+		}
+		sites = append(sites, site{watch.Handler(c.MetricsProfile), metrics, nil})
+		log.Info("metrics", "listen", metrics.Addr().String(), "profiles", c.MetricsProfile)
+	}
 	handler := server.New(server.Options{
 		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
 			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},
-		Tokens: in.tokens, People: in.people, Ready: in.ready,
+		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(),
 	})
+	sites[0] = site{handler, listener, handler.Drain}
 	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())
 	for _, p := range in.engine.Projects() {
 		if len(p.Settings.Origins) == 0 {
@@ -97,7 +112,25 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	if len(in.engine.Projects()) == 0 {
 		log.Warn("there is no project yet: make one with 'splitpin project create'")
 	}
-	return serve(ctx, log, in, in.outbox(senders, log), c, site{handler, listener, handler.Drain})
+	err = serve(ctx, log, in, in.outbox(senders, log), c, sites...)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if unsent := traces.Close(ending); unsent != nil {
+		log.Warn("the last traces were not sent", "error", unsent)
+	}
+	return err
+}
+
+// watching returns what observes the server, nil where the configuration asks for
+// neither metrics nor traces.
+func watching(ctx context.Context, c Config, log *slog.Logger) (*telemetry.Watch, *telemetry.Traces, error) {
+	version := programVersion()
+	traces, err := telemetry.OpenTraces(ctx, telemetry.TraceOptions{
+		Endpoint: c.TracesEndpoint, Sample: c.TracesSample, Version: version, Log: log})
+	if err != nil || traces == nil && c.MetricsListen == "" {
+		return nil, nil, err
+	}
+	return telemetry.New(telemetry.Options{Version: version, Traces: traces, Clock: now}), traces, nil
 }
 
 // checkProjects refuses what serve must not serve.
@@ -213,9 +246,9 @@ func logger(t terminal, c Config) *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(t.err, options))
+		return slog.New(telemetry.LogHandler(slog.NewJSONHandler(t.err, options)))
 	}
-	return slog.New(slog.NewTextHandler(t.err, options))
+	return slog.New(telemetry.LogHandler(slog.NewTextHandler(t.err, options)))
 }
 
 // loopbackURL is the address under which this machine reaches a listener.
