@@ -196,6 +196,7 @@ type Progress struct {
 	Copied   int64 // written, or found to be there already
 	Compared int64 // read back and found equal
 	Total    int64 // as counted at the start
+	Compares bool  // whether what was written will be read back at the end
 }
 
 // progress tells tell, which may be nil.

@@ -36,6 +36,7 @@ type commandLine struct {
 	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Audit   auditCommand   `cmd:"" help:"See what happened."`
 	Master  masterCommand  `cmd:"" name:"master-key" help:"Make and change the key that wraps all others."`
+	Backup  backupCommand  `cmd:"" help:"Write everything to one file, while servers run, or check such a file."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -195,17 +196,8 @@ func (w where) open(ctx context.Context) (*installation, error) {
 }
 
 func (w where) config() (Config, []keyring.Master, error) {
-	c, wrong, err := loadConfig(w.Config, environ())
+	c, err := w.load()
 	if err != nil {
-		return c, nil, err
-	}
-	if w.Data != "" {
-		c.Data = w.Data
-	}
-	c.standard()
-	c.checkMaster(&wrong)
-	c.checkDatabase(&wrong)
-	if err := wrong.err(); err != nil {
 		return c, nil, err
 	}
 	configured := c.MasterKey != "" || c.MasterKeyFile != ""
@@ -234,6 +226,33 @@ func (w where) config() (Config, []keyring.Master, error) {
 	return c, masters, err
 }
 
+// load reads the configuration as far as commands need it.
+func (w where) load() (Config, error) {
+	c, wrong, err := loadConfig(w.Config, environ())
+	if err != nil {
+		return c, err
+	}
+	if w.Data != "" {
+		c.Data = w.Data
+	}
+	c.standard()
+	c.checkMaster(&wrong)
+	c.checkDatabase(&wrong)
+	return c, wrong.err()
+}
+
+// settings is config for who works on the data as they are, and needs no key.
+func (w where) settings() (Config, error) {
+	c, err := w.load()
+	if err != nil {
+		return c, err
+	}
+	if _, err := os.Stat(c.database()); err != nil && !c.shared() {
+		return c, fmt.Errorf("there is no database in %s. Name the configuration of the server with --config, or the folder with --data", c.Data)
+	}
+	return c, nil
+}
+
 // environ is the environment less what is for the command line itself.
 func environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
@@ -243,8 +262,13 @@ func environ() []string {
 
 // colour reports whether somebody looks at the output who wants colours.
 func (t terminal) colour() bool {
-	f, ok := t.out.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && watched(t.out)
+}
+
+// watched reports whether what is written there goes to a terminal.
+func watched(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
 		return false
 	}
 	info, err := f.Stat()

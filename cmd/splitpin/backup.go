@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin/store"
+)
+
+type backupCommand struct {
+	where
+	File      string `arg:"" help:"File to make; with --keep the folder for files named by their date." placeholder:"FILE"`
+	Keep      int    `help:"Make a dated file in the folder FILE, then remove all but the newest N." placeholder:"N"`
+	Overwrite bool   `help:"Replace the file where it exists."`
+	Check     bool   `help:"Make nothing: read this backup from the first byte to the last, and say what is in it."`
+}
+
+// Run makes a backup while servers run, or checks one. It needs no master key.
+func (c *backupCommand) Run(ctx context.Context, t terminal) error {
+	switch {
+	case c.Check && (c.Keep != 0 || c.Overwrite):
+		return errors.New("--check goes with no other flag: it makes nothing")
+	case c.Check:
+		found, err := store.CheckBackup(ctx, c.File)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.File, err)
+		}
+		t.printf("%s is whole and sound. It has %s.\n", c.File, described(found, c.File))
+		return nil
+	case c.Keep < 0 || c.Keep != 0 && c.Overwrite:
+		return errors.New("--keep takes a number of files, at least 1, and replaces none of them")
+	}
+	conf, err := c.settings()
+	if err != nil {
+		return err
+	}
+	file := c.File
+	if c.Keep > 0 {
+		if info, err := os.Stat(c.File); err != nil || !info.IsDir() {
+			return fmt.Errorf("with --keep, %s must be a folder that exists", c.File)
+		}
+		file = filepath.Join(c.File, dated(now()))
+	}
+	if _, err := os.Lstat(file); err == nil && !c.Overwrite {
+		return fmt.Errorf("%s exists already and is left as it is. Choose another name, or replace it with --overwrite", file)
+	}
+	if live := conf.database(); !conf.shared() && (same(file, live) || same(file, live+"-wal") || same(file, live+"-shm")) {
+		return fmt.Errorf("%s is the database itself; a backup belongs elsewhere, best onto another machine", file)
+	}
+	db, err := store.Open(ctx, conf.database(), conf.storeOptions())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	found, err := writeBackup(ctx, t, db, file)
+	if err != nil {
+		return err
+	}
+	t.printf("Wrote %s and read it back: %s.\n", file, described(found, file))
+	if err := db.SetMark(ctx, store.BackupAt, store.FormatMark(found.At)); err != nil {
+		return fmt.Errorf("the backup is made; noting it in the installation: %w", err)
+	}
+	if c.Keep > 0 {
+		return thinOut(t, c.File, c.Keep)
+	}
+	t.printf("The master key is not in it. Keep both, apart: without the key nobody can open the backup, with both anybody can.\n")
+	return nil
+}
+
+func same(a, b string) bool { return real(a) == real(b) }
+
+// writeBackup makes the file under another name and gives it its own when it is
+// whole and on the disk.
+func writeBackup(ctx context.Context, t terminal, db store.Database, file string) (found *store.Contents, err error) {
+	from, ok := db.(store.Backupable)
+	if !ok {
+		return nil, fmt.Errorf("backups of %s are not there yet", db.Engine())
+	}
+	partial := file + partialSuffix
+	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the backup: %w", err)
+	}
+	defer f.Close()
+	free, err := lock(f)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("locking the backup: %w", err)
+	case !free:
+		return nil, fmt.Errorf("another backup is being written to %s", partial)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(partial)
+		}
+	}()
+	if err := errors.Join(f.Truncate(0), f.Chmod(0o600)); err != nil { // it may be what an interrupted one left
+		return nil, fmt.Errorf("making the backup: %w", err)
+	}
+	meter := newMeter(t, "backup")
+	found, err = store.WriteBackup(ctx, from, partial, now(), meter.tell)
+	meter.end()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Rename(partial, file); err != nil {
+		return nil, fmt.Errorf("naming the backup: %w", err)
+	}
+	return found, syncFolder(filepath.Dir(file))
+}
+
+// syncFolder waits until the names in a folder are on the disk.
+func syncFolder(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing the folder %s: %w", folder, err)
+	}
+	return nil
+}
+
+const partialSuffix = ".partial"
+
+func dated(at time.Time) string { return at.Format("splitpin-20060102T150405Z.db") }
+
+var datedName = regexp.MustCompile(`^splitpin-\d{8}T\d{6}Z\.db(` + regexp.QuoteMeta(partialSuffix) + `)?$`)
+
+// thinOut removes the oldest dated backups of a folder until keep are left, and
+// what interrupted ones left behind. It touches nothing else.
+func thinOut(t terminal, folder string, keep int) error {
+	entries, err := os.ReadDir(folder) // sorted, so by date
+	if err != nil {
+		return fmt.Errorf("looking for old backups: %w", err)
+	}
+	var whole []string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case !e.Type().IsRegular() || !datedName.MatchString(name):
+		case strings.HasSuffix(name, partialSuffix):
+			removeAbandoned(filepath.Join(folder, name))
+		default:
+			whole = append(whole, filepath.Join(folder, name))
+		}
+	}
+	for _, file := range whole[:max(len(whole)-keep, 0)] {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing an old backup: %w", err)
+		}
+		t.printf("Removed %s.\n", file)
+	}
+	return nil
+}
+
+// removeAbandoned removes what an interrupted backup left, where nobody writes to
+// it any more.
+func removeAbandoned(partial string) {
+	f, err := os.OpenFile(partial, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if free, err := lock(f); err == nil && free {
+		os.Remove(partial)
+	}
+}
+
+// described says what is in a backup or a copy.
+func described(c *store.Contents, file string) string {
+	text := fmt.Sprintf("%s, %s and %s, as of %s",
+		counted(c.Rows["projects"], "project"), counted(c.Rows["users"], "user"), counted(c.Rows["sessions"], "session"), c.At.Format("2006-01-02 15:04:05 MST"))
+	if info, err := os.Stat(file); err == nil {
+		text += fmt.Sprintf(", in %.1f MiB", float64(info.Size())/(1<<20))
+	}
+	return text
+}
+
+func counted(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// A meter shows how far a copy is: in one line where somebody watches, otherwise
+// a line each time that a tenth is done.
+type meter struct {
+	t     terminal
+	what  string
+	watch bool
+	start time.Time
+	said  time.Time
+	tenth int64
+}
+
+func newMeter(t terminal, what string) *meter {
+	return &meter{t: t, what: what, watch: watched(t.err), start: now()}
+}
+
+// meterLines is the size, in rows, from which a copy that nobody watches says how
+// far it is: cron should have nothing to mail about a small one.
+const meterLines = 1_000_000
+
+func (m *meter) tell(p store.Progress) {
+	done, total := p.Copied+p.Compared, p.Total
+	if p.Compares {
+		total *= 2
+	}
+	if total == 0 {
+		return
+	}
+	at := now()
+	spent := at.Sub(m.start)
+	rate := float64(done) / max(spent.Seconds(), 0.001)
+	left := time.Duration(float64(total-done) / max(rate, 1) * float64(time.Second))
+	text := fmt.Sprintf("%s: %d of %d rows, %.0f a second, %v left (%s)", m.what, done, total, rate, max(left, 0).Round(time.Second), p.Table)
+	switch {
+	case m.watch && at.Sub(m.said) > 100*time.Millisecond:
+		m.said = at
+		fmt.Fprintf(m.t.err, "\r\x1b[K%s", text)
+	case !m.watch && total >= meterLines && done*10/total > m.tenth:
+		m.tenth = done * 10 / total
+		fmt.Fprintln(m.t.err, text)
+	}
+}
+
+func (m *meter) end() {
+	if m.watch && !m.said.IsZero() {
+		fmt.Fprint(m.t.err, "\r\x1b[K")
+	}
+}
