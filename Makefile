@@ -8,6 +8,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Longer proofs, for `make prove`.
 ROUNDS   ?= 2000
 FUZZTIME ?= 10m
+SOAK     ?= 20m
+
+# What is measured: sqlite, postgres or both.
+ENGINE   ?= sqlite
 
 .PHONY: help run build test check prove bench screenshots generate clean needs vet types unit e2e
 
@@ -16,8 +20,8 @@ help:
 	@echo 'make build     build $(BIN)'
 	@echo 'make test      everything CI runs; on Debian it installs what it needs'
 	@echo 'make check     the same, and static analysis'
-	@echo 'make prove     hours: long fuzzing and kill rounds'
-	@echo 'make bench     the benchmarks of bench/README.md'
+	@echo 'make prove     hours: long fuzzing, kill rounds, a soak, many users'
+	@echo 'make bench     minutes: ours, the limit of this machine, and the budget'
 	@echo 'make screenshots  take the pictures of README.md again (needs Chromium)'
 	@echo 'make generate  rebuild what is generated and committed'
 	@echo 'make clean     remove what these made'
@@ -68,9 +72,12 @@ prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.
 		done; \
 	done
 	E2E=1 E2E_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 12h -v -run 'TestKilled' ./e2e
+	$(GO) run ./bench -engine $(ENGINE) -soak $(SOAK)
+	$(GO) run ./bench -engine $(ENGINE) -sizes 1000000,10000000 -only signin,refresh,user,address
 
+# ARGS are further flags, like -markdown bench/README.md.
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./bench -engine $(ENGINE) $(ARGS)
 
 screenshots: build
 	$(GO) run ./docs/internal/screenshots $(BIN) docs/images

@@ -50,7 +50,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "an existing `folder` on the disk to measure; empty: that of temporary files")
 	soak := flag.Duration("soak", 0, "instead, hold 70 % of the largest rate for so long and say what grew")
 	jsonFile := flag.String("json", "", "`file` for everything that was found, as JSON")
-	markdownFile := flag.String("markdown", "", "`file` for the table, as Markdown")
+	markdownFile := flag.String("markdown", "", "`file` for the table, as Markdown: between its marks, where it has them, as README.md of this folder has")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		exit(fmt.Errorf("what is %q? Everything is given by flags: see -help", flag.Arg(0)))
@@ -101,14 +101,12 @@ func main() {
 		if err != nil {
 			return err
 		}
-		table := r.markdown()
-		if o.against != "" || len(o.sizes) > 0 {
-			fmt.Print(r.comparison())
-		} else {
-			fmt.Print(r.comparison(), "\n", table)
+		fmt.Print(r.comparison())
+		if o.against == "" && len(o.sizes) == 0 {
+			fmt.Print("\n", r.markdown())
 		}
 		if *markdownFile != "" {
-			err = os.WriteFile(*markdownFile, []byte(table), 0o644)
+			err = r.putMarkdown(*markdownFile)
 		}
 		if *jsonFile != "" && err == nil {
 			var text []byte
@@ -144,6 +142,10 @@ func (o options) prepared(f func(options) error) (err error) {
 		return err
 	}
 	defer os.RemoveAll(o.dir)
+	// PostgreSQL, which does not run as root, makes its folder in there.
+	if err := errors.Join(os.Chmod(o.dir, 0o711), os.Setenv("TMPDIR", o.dir)); err != nil {
+		return err
+	}
 	if fileSystem(o.dir) == inMemory {
 		progress("%s lies in memory, where a sync costs nothing: figures of what writes mean nothing. Name a folder on a disk with -dir", o.dir)
 	}
@@ -221,7 +223,7 @@ func (o options) target(engine, label, binary string, users int) (*server, error
 	}
 	var db database = &sqliteFile{path: filepath.Join(dir, "data", "splitpin.db")}
 	if engine == "postgres" {
-		if db, err = newPostgres(dir); err != nil {
+		if db, err = newPostgres(); err != nil {
 			return nil, err
 		}
 	}
@@ -271,7 +273,7 @@ func (o options) engine(engine string, whole bool, r *report) (err error) {
 		return err
 	}
 	if p, ok := servers[0].db.(*postgres); ok && whole {
-		if err := o.limits(r.Limits, postgresLimits(p.url, p.cpu)); err != nil {
+		if err := o.limits(r.Limits, bareTransactions(p)); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -221,7 +223,7 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 		rows = append(rows, row{engine, operation, unit, ours, spread, limit, is, budget, more})
 	}
 	// rateAndCPU are the rows of an operation that writes.
-	rateAndCPU := func(name, operation string, f floor, rate, processor, p99 float64) {
+	rateAndCPU := func(name, operation string, f floor, rate, processor, p99, logged float64) {
 		s := of.Scenarios[name]
 		if s == nil {
 			return
@@ -236,15 +238,17 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 		}
 		add(operation+", 32 connections", "a second", s.Rate, s.Spread, most, "that processor time and the generator's, on all cores", rate, true)
 		add(operation+", processor time of server and database", "µs", s.CPU, 0, least, is, processor, false)
+		add(operation+", processor time of the generator and its mail sink", "µs", s.Generator, 0, 0, "", 0, false)
 		add(operation+", p99", "ms", s.P99, 0, 0, "", p99, false)
-		add(operation+", appended to the log", "bytes", s.Logged, 0, 0, "", b.logged, false)
+		add(operation+", appended to the log", "bytes", s.Logged, 0, 0, "", logged, false)
+		add(operation+", all that went to the disk", "bytes", s.Disk, 0, 0, "", 0, false)
 		add(operation+", durable commits, shared ones by their share", "", s.Commits, 0, 0, "", 0, false)
 		if wide := of.Scenarios[name+"320"]; wide != nil {
 			add(operation+", 320 connections, share of the rate at 32", "%", 100*wide.Rate/s.Rate, wide.Spread, 0, "", 80, true)
 			add(operation+", 320 connections, p99", "ms", wide.P99, 0, 0, "", 0, false)
 		}
 	}
-	rateAndCPU("signin", "whole sign-in", signInFloor, b.signInRate, b.signInCPU, b.signInP99)
+	rateAndCPU("signin", "whole sign-in", signInFloor, b.signInRate, b.signInCPU, b.signInP99, b.logged)
 	if s := of.Scenarios["campus"]; s != nil {
 		limit, is := 0.0, ""
 		if many := of.Scenarios["signin"]; many != nil {
@@ -267,7 +271,7 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 		}
 		add("whole sign-in, one person alone, p50", "ms", s.P50, s.Spread, limit, "3 plain requests, 3 durable writes, 2 signatures", b.alone, false)
 	}
-	rateAndCPU("refresh", "refresh with rotation", refreshFloor, b.refreshRate, b.refreshCPU, b.refreshP99)
+	rateAndCPU("refresh", "refresh with rotation", refreshFloor, b.refreshRate, b.refreshCPU, b.refreshP99, 0)
 	for _, l := range []struct {
 		name, title string
 		budget      float64
@@ -285,13 +289,13 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 		}
 		add(l.title, "a second", s.Rate, s.Spread, limit, "a bare net/http handler", l.budget, true)
 	}
-	largest, errors := 0.0, 0
+	largest, refused := 0.0, 0
 	for _, s := range of.Scenarios {
 		if s != plain && s != plain1 {
 			largest = max(largest, s.Memory)
 		}
 		for _, n := range s.Errors {
-			errors += n
+			refused += n
 		}
 	}
 	if i := of.Rest; i != nil {
@@ -302,7 +306,7 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 		}
 	}
 	add("memory of the server, the most under any load", "MiB", largest, 0, 0, "", b.loaded, false)
-	add("requests refused, in all", "", float64(errors), 0, 0, "", 0, false)
+	add("requests refused, in all", "", float64(refused), 0, 0, "", 0, false)
 	return rows
 }
 
@@ -344,13 +348,35 @@ func (r *report) markdown() string {
 	}
 	if len(r.Limits) > 0 {
 		b.WriteString("\n| limit program | a second | p50 | processor time of one |\n|---|--:|--:|--:|\n")
-		for _, p := range append(hardware(), postgresLimits("", nil)...) {
+		for _, p := range append(hardware(), bareTransactions(nil)...) {
 			if l := r.Limits[p.name]; l != nil {
 				fmt.Fprintf(&b, "| %s | %s | %.3g ms | %s µs |\n", l.Title, grouped(l.Rate), l.P50, grouped(l.CPU))
 			}
 		}
 	}
 	return b.String()
+}
+
+// The table stands between these lines of a document that has them.
+const (
+	figuresBegin = "<!-- figures: written by go run ./bench -markdown -->\n"
+	figuresEnd   = "<!-- end of figures -->\n"
+)
+
+// putMarkdown writes the table into the document at path, in the place of the last
+// one, or makes a document of it alone.
+func (r *report) putMarkdown(path string) error {
+	text := r.markdown()
+	document, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(document), figuresBegin)
+	_, after, ends := strings.Cut(rest, figuresEnd)
+	if begins && ends {
+		text = before + figuresBegin + text + figuresEnd + after
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // comparison writes what several targets did side by side, with the medians of the
@@ -373,8 +399,8 @@ func (r *report) comparison() string {
 			b.WriteString("\n")
 			for _, f := range figures {
 				first := values(targets[0].Scenarios[c.name].Runs, f.of)
-				if slices.Max(first) == 0 {
-					continue
+				if slices.Min(first) == 0 {
+					continue // there is nothing to take a ratio of
 				}
 				fmt.Fprintf(&b, "%16s", f.name)
 				for i, t := range targets {

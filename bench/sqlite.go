@@ -117,7 +117,7 @@ func copies(users int, random string, columns func(table string) ([]string, erro
 			return nil, fmt.Errorf("table %s lacks the columns %v", table, different[table])
 		}
 		statements = append(statements, fmt.Sprintf("CREATE TEMPORARY TABLE first_of_%s AS SELECT * FROM %[1]s LIMIT 1", table), fmt.Sprintf(
-			"WITH RECURSIVE many(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < %d) INSERT INTO %s (%s) SELECT %s FROM many, first_of_%[2]s",
+			"WITH RECURSIVE many(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM many WHERE i < %d) INSERT INTO %s (%s) SELECT %s FROM many, first_of_%[2]s",
 			n, table, strings.Join(names, ", "), strings.Join(values, ", ")))
 	}
 	return append(statements, fmt.Sprintf("UPDATE counters SET value = value + %d WHERE name = 'numbers'", 2*n)), nil
