@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,17 +16,22 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
-// An Outbox sends the messages that the store holds. It keeps nothing of its own:
-// several, in one process or in many, may work on one store. Store, Senders and
-// Fill are required; every other field is useful at its zero value. Do not change
-// it once Step was called.
+// An Outbox sends the messages that the store holds: those that are handed to it
+// when they are made (Reserve, Created), and those that it claims because their
+// time has come. Several, in one process or in many, may work on one store. Store,
+// Senders and Fill are required; every other field is useful at its zero value. Do
+// not change it once Reserve or Step was called.
+//
+// No domain, channel or project can hold more than its share of workers and
+// memory, so that a server that hangs holds up its own letters and few others.
 type Outbox struct {
 	Store   splitpin.Store
 	Senders map[splitpin.Channel]Sender
 
 	// Fill gives what a message shows: code and link, derived now and stored
 	// nowhere, and the look of its project. It may leave device, network and
-	// times zero. It is called from several goroutines at once.
+	// times zero. It is called from several goroutines at once. Where its error is a
+	// splitpin.Error that will not pass, the message is given up.
 	Fill func(context.Context, *splitpin.Message, *splitpin.Attempt) (Values, error)
 
 	Templates *Templates // nil: Builtin
@@ -40,13 +46,18 @@ type Outbox struct {
 
 	Log *slog.Logger // hears of failures; nil: nobody does
 
-	// Observe, where it is set, is called before each claimed message is handled,
-	// from several goroutines; writing and sending go on under the context it
-	// returns. done hears what came of it.
+	// Observe, where it is set, is called before each message is handled, from
+	// several goroutines; writing and sending go on under the context it returns.
+	// done hears what came of it.
 	Observe func(context.Context, *splitpin.Message) (_ context.Context, done func(Result))
 
 	Batch   int // how many messages a step claims at most; zero: 128
-	Workers int // how many it sends at once; zero: 4
+	Places  int // how many are held in memory at most; zero: 512
+	Workers int // from how many goroutines Step is called at once, which sets the shares; zero: 1
+
+	// Poll is how often the store is asked for messages that were not handed over,
+	// unless it is known that there are some. Zero: in every step.
+	Poll time.Duration
 
 	// Lease is for how long claimed messages are ours. It should be several times
 	// SendTimeout. Zero: two minutes.
@@ -59,6 +70,20 @@ type Outbox struct {
 
 	once      sync.Once
 	templates *Templates
+
+	mu       sync.Mutex
+	ring     chan struct{}
+	held     int              // entries: reserved, waiting, being handled or finished
+	reserved map[int64]*entry // by number: those whose commit is under way
+	waiting  []*entry         // oldest first
+	lanes    map[string]*lane
+	stopped  bool      // the last step found its context ended: nothing more is taken
+	claiming bool      // a step asks the store
+	asked    time.Time // when one did so last
+	more     bool      // the store holds messages that are due
+
+	finished  []*outcome // not recorded yet
+	recording bool       // somebody is at it
 }
 
 // A Result is what came of one try at a message.
@@ -67,7 +92,7 @@ type Result struct {
 	// again, because the outbox stops or ran out of time.
 	Outcome string
 	// Reason says why a message was retried or given up: a Stage, or for what no
-	// sender saw one of "expired", "no_longer_needed", "attempt_gone", "template".
+	// sender saw one of "expired", "no_longer_needed", "attempt_gone", "attempt_over", "template".
 	Reason string
 	At     time.Time
 }
@@ -78,6 +103,7 @@ const (
 	gaveUpNotNeeded = "no_longer_needed" // its attempt was answered or denied
 	gaveUpOrphan    = "attempt_gone"     // its attempt is not there
 	gaveUpTemplate  = "template"         // it cannot be written
+	gaveUpOver      = "attempt_over"     // what it should say can never be derived again
 )
 
 func or[T comparable](value, otherwise T) T {
@@ -88,78 +114,127 @@ func or[T comparable](value, otherwise T) T {
 	return value
 }
 
-// Step claims the messages that are due at now, sends them, and records what came
-// of each. It reports whether there were any: then there may be more. It may be
-// called from several goroutines at once, and should be, so that one slow server
-// does not hold up everybody.
+// Step sends what was handed over, then claims the messages that are due at now
+// and sends them, one after the other, and records what came of each. It reports
+// whether there were any: then there may be more. It works in the goroutine of its
+// caller; call it from several at once, so that one slow server does not hold up
+// everybody. Each takes what the others left.
 //
-// When ctx ends, letters on their way get Grace to arrive; what was not sent is
-// free again at once for the next process. The error is the store's: messages
-// whose outcome could not be recorded are sent again when the lease runs out.
+// When ctx ends, a letter on its way gets Grace to arrive; what was not sent is
+// free again at once for the next process, and nothing more is taken in until a
+// step has another context. The error is the store's: an outcome that could not be
+// recorded is kept and tried again with the next; where the process ends before,
+// the message is sent again when the lease runs out.
 func (o *Outbox) Step(ctx context.Context, now time.Time) (worked bool, err error) {
 	o.once.Do(func() {
 		if o.templates = o.Templates; o.templates == nil {
 			o.templates = Builtin()
 		}
 	})
-	lease := or(o.Lease, 2*time.Minute)
-	claimed, err := o.Store.ClaimMessages(ctx, now, now.Add(lease), or(o.Batch, 128))
-	if err != nil {
-		return false, fmt.Errorf("claiming messages: %w", err)
+	o.mu.Lock()
+	o.stopped = ctx.Err() != nil
+	o.mu.Unlock()
+	t := &turn{Outbox: o, ctx: ctx, now: now}
+	failures := []error{t.record()}
+	worked, err = t.work()
+	failures = append(failures, err)
+	claimed, err := t.claim()
+	if failures = append(failures, err); claimed {
+		_, err = t.work()
+		worked, failures = true, append(failures, err)
 	}
-	if len(claimed) == 0 {
-		return false, nil
-	}
+	return worked, errors.Join(failures...)
+}
 
-	b := &batch{Outbox: o, ctx: ctx, now: now, lease: lease, down: make(map[splitpin.Channel]*SendError)}
-	jobs := make(chan splitpin.Claimed, len(claimed))
-	for _, c := range claimed {
-		jobs <- c
-	}
-	close(jobs)
-	outcomes := make(chan *outcome, len(claimed))
-	for range min(or(o.Workers, 4), len(claimed)) {
-		go func() {
-			for c := range jobs {
-				outcomes <- b.handle(c)
-			}
-		}()
-	}
+// A turn is one Step at work.
+type turn struct {
+	*Outbox
+	ctx context.Context
+	now time.Time
+}
 
-	// Whatever is finished while a commit runs goes into the next one: under load
-	// one commit records many messages, alone each is recorded at once.
+// work handles what waits, until nothing is left that may begin.
+func (t *turn) work() (worked bool, err error) {
 	var failures []error
-	for left := len(claimed); left > 0; {
-		finished := []*outcome{<-outcomes}
-		for more := true; more; {
-			select {
-			case x := <-outcomes:
-				finished = append(finished, x)
-			default:
-				more = false
-			}
+	for {
+		now := t.clock()
+		e, late, crowded := t.next(now, t.ctx.Err() != nil)
+		if e == nil {
+			return worked, errors.Join(failures...)
 		}
-		left -= len(finished)
-		if err := b.record(finished); err != nil {
+		worked = true
+		var x *outcome
+		switch {
+		case late && crowded && t.ctx.Err() == nil:
+			x = t.putOff(e)
+		case late:
+			x = t.release(e.message)
+		default:
+			x = t.handle(e)
+			t.ended(e, now, t.clock())
+		}
+		if err := t.finish(e, x); err != nil {
 			failures = append(failures, err)
 		}
 	}
-	return true, errors.Join(failures...)
 }
 
-// A batch is one Step at work.
-type batch struct {
-	*Outbox
-	ctx   context.Context
-	now   time.Time
-	lease time.Duration
+// claim takes what is due from the store into the queue.
+func (t *turn) claim() (claimed bool, err error) {
+	o := t.Outbox
+	o.mu.Lock()
+	limit := min(or(o.Batch, 128), o.places()-o.held)
+	due := o.more || o.Poll == 0 || o.asked.IsZero() || t.now.Sub(o.asked).Abs() >= o.Poll
+	if o.claiming || !due || limit <= 0 {
+		o.mu.Unlock()
+		return false, nil
+	}
+	o.claiming, o.more, o.asked = true, false, t.now
+	o.forgetLanes(t.now)
+	o.mu.Unlock()
 
-	mu   sync.Mutex
-	down map[splitpin.Channel]*SendError // channels whose server failed in this step
+	lease := or(o.Lease, 2*time.Minute)
+	list, err := o.Store.ClaimMessages(t.ctx, t.now, t.now.Add(lease), limit)
+
+	o.mu.Lock()
+	o.claiming = false
+	if len(list) == limit {
+		o.more = true
+	}
+	var crowded []*entry
+	for _, c := range list {
+		e := &entry{message: c.Message, attempt: c.Attempt, claim: c.Message.Tries,
+			beginBy: t.now.Add(lease - or(o.SendTimeout, 45*time.Second))}
+		o.enter(e)
+		if e.domain.held > o.room(e.domain, t.now) {
+			crowded = append(crowded, e)
+			continue
+		}
+		o.waiting = append(o.waiting, e)
+	}
+	o.mu.Unlock()
+	if err != nil {
+		return false, fmt.Errorf("claiming messages: %w", err)
+	}
+	for i, e := range crowded {
+		x := t.putOff(e)
+		x.entry, x.claim = e, e.claim
+		o.mu.Lock()
+		o.finished = append(o.finished, x)
+		o.mu.Unlock()
+		if i == len(crowded)-1 {
+			err = t.record()
+		}
+	}
+	for range min(len(list), o.Workers) - 1 {
+		o.wake() // there is work for more than one
+	}
+	return len(list) > 0, err
 }
 
 // An outcome is what came of a claimed message.
 type outcome struct {
+	entry   *entry
 	message *splitpin.Message    // as it should be now
 	event   *splitpin.AuditEvent // of one that was given up
 	claim   int                  // its Tries when it was claimed
@@ -195,49 +270,47 @@ func (x *outcome) settle(m *splitpin.Message) bool {
 }
 
 // clock is the present, in the store's precision.
-func (b *batch) clock() time.Time {
-	if b.Clock == nil {
-		return b.now
+func (t *turn) clock() time.Time {
+	if t.Clock == nil {
+		return t.now
 	}
-	return b.Clock().UTC().Truncate(time.Microsecond)
+	return t.Clock().UTC().Truncate(time.Microsecond)
 }
 
-// handle takes one claimed message as far as it goes. It decides on what was
-// there when the message was claimed; record looks again.
-func (b *batch) handle(c splitpin.Claimed) *outcome {
-	claim := c.Message.Tries
-	ctx, done := b.ctx, func(Result) {}
-	if b.Observe != nil {
-		ctx, done = b.Observe(ctx, c.Message)
+// handle takes one message as far as it goes. It decides on what was there when
+// the message became ours; record looks again.
+func (t *turn) handle(e *entry) *outcome {
+	ctx, done := t.ctx, func(Result) {}
+	if t.Observe != nil {
+		ctx, done = t.Observe(ctx, e.message)
 	}
-	x := b.try(ctx, c.Message, c.Attempt)
-	x.claim = claim
-	done(x.result(b.clock()))
+	x := t.try(ctx, e)
+	done(x.result(t.clock()))
 	return x
 }
 
-// try alters m to what came of it. ctx ends when that of the batch does.
-func (b *batch) try(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) *outcome {
-	now := b.clock()
+// try alters the message to what came of it. ctx ends when that of the turn does.
+func (t *turn) try(ctx context.Context, e *entry) *outcome {
+	m, a, now := e.message, e.attempt, t.clock()
 	switch {
-	case b.ctx.Err() != nil || now.Sub(b.now) > b.lease-or(b.SendTimeout, 45*time.Second):
-		return b.release(m)
 	case a == nil:
-		return b.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
+		return t.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
 	case !now.Before(m.ExpiresAt) || !now.Before(a.ExpiresAt):
-		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
+		return t.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
 
-	v, err := b.Fill(ctx, m, a)
+	v, err := t.Fill(ctx, m, a)
 	switch {
-	case err != nil && b.ctx.Err() != nil:
-		return b.release(m)
+	case err != nil && t.ctx.Err() != nil:
+		return t.release(m)
+	case isFinal(err):
+		return t.giveUp(m, a, gaveUpOver, "nobody could answer it any more: "+Scrub(err.Error(), nil))
 	case err != nil:
-		return b.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("deriving what it says: "+err.Error(), nil)})
+		return t.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("deriving what it says: "+err.Error(), nil)})
 	}
 	asksForAnswer := v.Code != "" || v.Link != ""
 	if asksForAnswer && !a.Open(now) {
-		return b.giveUp(m, a, gaveUpNotNeeded, "the attempt was answered already")
+		return t.giveUp(m, a, gaveUpNotNeeded, "the attempt was answered already")
 	}
 	v.Device, v.Network = or(v.Device, a.Device), or(v.Network, a.Network)
 	if v.AskedAt.IsZero() {
@@ -248,45 +321,59 @@ func (b *batch) try(ctx context.Context, m *splitpin.Message, a *splitpin.Attemp
 	}
 
 	l := &Letter{ID: letterID(m, a), Channel: m.Channel, To: m.To, At: m.CreatedAt}
-	if err := b.templates.Render(l, m.Channel, m.Template, m.Locale, &v); err != nil {
-		return b.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
+	if err := t.templates.Render(l, m.Channel, m.Template, m.Locale, &v); err != nil {
+		return t.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
 	}
 
-	failure := b.send(ctx, l, now, m.ExpiresAt)
-	now = b.clock()
+	until := m.ExpiresAt
+	if !e.endBy.IsZero() && e.endBy.Before(until) {
+		until = e.endBy
+	}
+	failure := t.send(ctx, e.channel, l, now, until)
+	now = t.clock()
 	switch {
 	case failure == nil:
 		m.SentAt, m.Reason = now, ""
 		return &outcome{message: m}
-	case b.ctx.Err() != nil && failure.Stage == StageCancelled:
-		return b.release(m)
+	case t.ctx.Err() != nil && failure.Stage == StageCancelled:
+		return t.release(m)
 	case !failure.Temporary:
-		return b.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l))
+		return t.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l))
 	}
 	failure.Detail = Scrub(failure.Detail, l)
-	return b.retry(m, a, failure)
+	return t.retry(m, a, failure)
 }
 
-// send hands the letter to its sender, unless the server was found to be down in
-// this step already: then every letter would wait for the same timeout.
-func (b *batch) send(ctx context.Context, l *Letter, now, expires time.Time) *SendError {
-	sender := b.Senders[l.Channel]
+// isFinal reports whether what Fill said will not pass: the key of the attempt was
+// destroyed, or its project is gone.
+func isFinal(err error) bool {
+	known := splitpin.ErrorOf(err)
+	return known != nil && known.Kind != splitpin.Unavailable && known.Kind != splitpin.Internal
+}
+
+// send hands the letter to its sender, unless the server was found to be down a
+// moment ago: then every letter would wait for the same timeout.
+func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until time.Time) *SendError {
+	sender := t.Senders[l.Channel]
 	if sender == nil {
 		return &SendError{Stage: StageConfig, Temporary: true, Detail: "no sender is configured for " + string(l.Channel)}
 	}
-	b.mu.Lock()
-	down := b.down[l.Channel]
-	b.mu.Unlock()
+	t.mu.Lock()
+	down := channel.down
+	if down != nil && now.Sub(channel.downUntil) >= 0 {
+		down, channel.down = nil, nil
+	}
+	t.mu.Unlock()
 	if down != nil {
 		copy := *down
 		return &copy
 	}
 
-	timeout := min(or(b.SendTimeout, 45*time.Second), expires.Sub(now))
+	timeout := min(or(t.SendTimeout, 45*time.Second), until.Sub(now))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	defer context.AfterFunc(b.ctx, func() {
-		grace := or(b.Grace, 3*time.Second)
+	defer context.AfterFunc(t.ctx, func() {
+		grace := or(t.Grace, 3*time.Second)
 		if grace < 0 {
 			cancel()
 			return
@@ -296,6 +383,13 @@ func (b *batch) send(ctx context.Context, l *Letter, now, expires time.Time) *Se
 
 	err := sender.Send(ctx, l)
 	if err == nil {
+		t.mu.Lock()
+		again := channel.failing
+		channel.down, channel.failing = nil, false
+		t.mu.Unlock()
+		if again && t.Log != nil {
+			t.Log.Info("sending works again", "channel", l.Channel)
+		}
 		return nil
 	}
 	failure := *asSendError(err)
@@ -303,33 +397,40 @@ func (b *batch) send(ctx context.Context, l *Letter, now, expires time.Time) *Se
 		failure.Stage = StageCancelled
 	}
 	if failure.Stage.aboutServer() {
-		b.mu.Lock()
-		first := b.down[l.Channel] == nil
-		b.down[l.Channel] = &failure
-		b.mu.Unlock()
-		if first && b.Log != nil {
-			b.Log.Warn("sending is failing", "channel", l.Channel, "stage", failure.Stage, "detail", Scrub(failure.Detail, l))
-		}
 		copy := failure
-		return &copy
+		t.mu.Lock()
+		first := !channel.failing
+		channel.down, channel.downUntil, channel.failing = &copy, t.clock().Add(downFor), true
+		t.mu.Unlock()
+		if first && t.Log != nil {
+			t.Log.Warn("sending is failing", "channel", l.Channel, "stage", failure.Stage, "detail", Scrub(failure.Detail, l))
+		}
 	}
 	return &failure
 }
 
 // release gives an untried message back: due at once, the try not counted.
-func (b *batch) release(m *splitpin.Message) *outcome {
-	m.DueAt = b.now
+func (t *turn) release(m *splitpin.Message) *outcome {
+	m.DueAt = t.clock()
 	m.Tries = max(0, m.Tries-1)
 	return &outcome{message: m}
 }
 
+// putOff gives back an untried message whose domain has its share of what this
+// node holds: due in eight to ten seconds, so that those behind it come first.
+func (t *turn) putOff(e *entry) *outcome {
+	x := t.release(e.message)
+	x.message.DueAt = x.message.DueAt.Add(5*time.Second + backoff(e.message.Number, 1)*2).Truncate(time.Microsecond)
+	return x
+}
+
 // retry puts the message off, or gives up where no time is left for another try.
-func (b *batch) retry(m *splitpin.Message, a *splitpin.Attempt, failure *SendError) *outcome {
-	now := b.clock()
+func (t *turn) retry(m *splitpin.Message, a *splitpin.Attempt, failure *SendError) *outcome {
+	now := t.clock()
 	m.Reason = string(failure.Stage) + ": " + oneLine(failure.Detail, maxDetail)
 	m.DueAt = now.Add(backoff(m.Number, m.Tries)).Truncate(time.Microsecond)
 	if !m.DueAt.Before(m.ExpiresAt) {
-		return b.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
+		return t.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
 	return &outcome{message: m, failed: failure.Stage}
 }
@@ -358,24 +459,65 @@ func backoff(number int64, tries int) time.Duration {
 
 // giveUp ends a message unsent, visibly: reason for the operator, detail (a code of
 // ours) for the audit. a may be nil.
-func (b *batch) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason string) *outcome {
-	m.GivenUpAt, m.Reason = b.clock(), reason
+func (t *turn) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason string) *outcome {
+	m.GivenUpAt, m.Reason = t.clock(), reason
 	event := &splitpin.AuditEvent{Project: m.Project, At: m.GivenUpAt, Kind: "message_given_up", Attempt: m.Attempt, Detail: detail}
 	identifier := m.To
 	if a != nil {
 		identifier, event.Network = a.Identifier, a.Network
 	}
-	if b.Subject != nil {
-		event.Subject = b.Subject(m.Project, identifier)
+	if t.Subject != nil {
+		event.Subject = t.Subject(m.Project, identifier)
 	}
 	return &outcome{message: m, event: event}
 }
 
-// record saves outcomes in one step. It goes on when ctx ended: what was sent must
+// finish has an outcome recorded. Whatever is finished while a commit runs goes into
+// the next one, whoever finished it: under load one commit records many messages,
+// alone each is recorded at once.
+func (t *turn) finish(e *entry, x *outcome) error {
+	x.entry, x.claim = e, e.claim
+	t.mu.Lock()
+	t.finished = append(t.finished, x)
+	t.mu.Unlock()
+	return t.record()
+}
+
+// record saves all outcomes that are finished, unless another turn is at it and
+// takes them along. Where the store is unavailable they are kept.
+func (t *turn) record() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.recording {
+		return nil
+	}
+	t.recording = true
+	defer func() { t.recording = false }()
+	for len(t.finished) > 0 {
+		group := t.finished[:min(len(t.finished), 128)]
+		t.finished = slices.Clone(t.finished[len(group):])
+		t.mu.Unlock()
+		err := t.save(group)
+		t.mu.Lock()
+		if errors.Is(err, splitpin.ErrUnavailable) {
+			t.finished = append(group, t.finished...)
+			return err
+		}
+		for _, x := range group {
+			t.leave(x.entry)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save saves outcomes in one step. It goes on when ctx ended: what was sent must
 // be known to be sent. A message that is not there any more (a user was deleted,
 // say) is left out.
-func (b *batch) record(outcomes []*outcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 10*time.Second)
+func (t *turn) save(outcomes []*outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 10*time.Second)
 	defer cancel()
 
 	var reads splitpin.Reads
@@ -385,7 +527,7 @@ func (b *batch) record(outcomes []*outcome) error {
 		byNumber[x.message.Number] = x
 		if x.event != nil {
 			var err error
-			if x.event.Number, err = b.Store.NextNumber(ctx); err != nil {
+			if x.event.Number, err = t.Store.NextNumber(ctx); err != nil {
 				return fmt.Errorf("recording what was sent: %w", err)
 			}
 		}
@@ -408,7 +550,7 @@ func (b *batch) record(outcomes []*outcome) error {
 	}
 	var err error
 	for range 3 {
-		if err = b.Store.Change(ctx, reads, decide); !errors.Is(err, splitpin.ErrUnavailable) {
+		if err = t.Store.Change(ctx, reads, decide); !errors.Is(err, splitpin.ErrUnavailable) {
 			break
 		}
 	}
@@ -416,8 +558,8 @@ func (b *batch) record(outcomes []*outcome) error {
 		return fmt.Errorf("recording what was sent: %w", err)
 	}
 	for _, x := range settled {
-		if m := x.message; x.event != nil && b.Log != nil {
-			b.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel,
+		if m := x.message; x.event != nil && t.Log != nil {
+			t.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel,
 				"tries", m.Tries, "why", x.event.Detail, "reason", m.Reason)
 		}
 	}

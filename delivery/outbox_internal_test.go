@@ -35,12 +35,12 @@ func TestRecordGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b := &batch{Outbox: &Outbox{Store: db}, ctx: t.Context(), now: now}
+	b := &turn{Outbox: &Outbox{Store: db}, ctx: t.Context(), now: now}
 	sent := *messages[0]
 	sent.SentAt = now
 	erased := *messages[1]
 	refused := *messages[2]
-	err = b.record([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), b.giveUp(&refused, nil, "recipient", "550")})
+	err = b.save([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), b.giveUp(&refused, nil, "recipient", "550")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ type Engine struct {
 	methods map[string]Method
 	now     func() time.Time
 	random  io.Reader
-	wake    func()
+	outbox  Outbox
 	observe func(context.Context, string) (context.Context, func(error))
 
 	projects atomic.Pointer[directory]
@@ -45,7 +45,7 @@ type Options struct {
 
 	Clock  func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
-	Wake   func()           // called after a commit that queued a message; nil: the outbox finds it by itself
+	Outbox Outbox           // of this node; nil: messages are left to whoever claims them
 
 	// Observe, where it is set, is called when a step for somebody begins, with its
 	// name; the step goes on under the context it returns. done hears what the step
@@ -53,11 +53,30 @@ type Options struct {
 	Observe func(ctx context.Context, step string) (_ context.Context, done func(error))
 }
 
+// An Outbox takes the messages that this node creates, so that none of them need be
+// claimed and read again.
+type Outbox interface {
+	// Reserve is told of a message that the next commit will create. Where there is
+	// a place for it, it becomes this node's: Reserve sets Tries and DueAt, so that no
+	// other node claims it before then.
+	Reserve(m *splitpin.Message) bool
+	// Created is told what became of that commit, whatever Reserve said. It
+	// happened: a is the message's attempt, and the outbox owns both. It did not, or
+	// nobody knows: a is nil.
+	Created(m *splitpin.Message, a *splitpin.Attempt)
+}
+
+// elsewhere is for programs that send nothing themselves.
+type elsewhere struct{}
+
+func (elsewhere) Reserve(*splitpin.Message) bool               { return false }
+func (elsewhere) Created(*splitpin.Message, *splitpin.Attempt) {}
+
 // New returns an engine that has loaded the projects.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		store: o.Store, ring: o.Ring, tokens: o.Tokens, methods: map[string]Method{},
-		now: o.Clock, random: o.Random, wake: o.Wake, observe: o.Observe,
+		now: o.Clock, random: o.Random, outbox: o.Outbox, observe: o.Observe,
 	}
 	if e.now == nil {
 		e.now = time.Now
@@ -65,8 +84,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if e.random == nil {
 		e.random = rand.Reader
 	}
-	if e.wake == nil {
-		e.wake = func() {}
+	if e.outbox == nil {
+		e.outbox = elsewhere{}
 	}
 	if e.observe == nil {
 		e.observe = func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} }

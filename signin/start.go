@@ -158,6 +158,12 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		return nil, err
 	}
 	hardened := e.guarded.Load()
+	var mail *splitpin.Message
+	if what := method.Message(attempt); what.Channel != "" {
+		attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
+		mail = message(numbers[1], now, attempt, what)
+		e.outbox.Reserve(mail)
+	}
 	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}},
 		func(r *splitpin.Records) (splitpin.Writes, error) {
 			attempt.Data = begun.Data
@@ -165,17 +171,30 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 				attempt.Data = begun.Hardened
 			}
 			w := splitpin.Writes{Create: []splitpin.Record{attempt, audit}}
-			if mail := method.Message(attempt); mail.Channel != "" {
-				attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
-				w.Create = append(w.Create, message(numbers[1], now, attempt, mail, r.User))
+			if mail != nil {
+				mail.Locale = locale(attempt, r.User)
+				w.Create = append(w.Create, mail)
 			}
 			return w, nil
 		})
+	if mail != nil {
+		e.tell(mail, attempt, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("starting an attempt: %w", err)
 	}
-	e.wake()
 	return &Started{Attempt: attempt, Secret: splitpin.Secret(secret), Form: method.Describe(attempt)}, nil
+}
+
+// tell tells the outbox what became of the commit of a message, which gets a copy
+// of the attempt: the original is the caller's.
+func (e *Engine) tell(m *splitpin.Message, a *splitpin.Attempt, err error) {
+	if err != nil {
+		e.outbox.Created(m, nil)
+		return
+	}
+	copy := *a
+	e.outbox.Created(m, &copy)
 }
 
 // Resend queues the message of an open attempt once more: the same code, with
@@ -211,6 +230,8 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err != nil {
 		return nil, err
 	}
+	mail := message(numbers[0], now, a, method.Message(a))
+	e.outbox.Reserve(mail)
 	err = e.store.Change(ctx, splitpin.Reads{Attempt: h.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		if !h.holds(r.Attempt) {
 			return splitpin.Writes{}, ErrUnknown
@@ -222,11 +243,10 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		a = r.Attempt
 		a.Sends++
 		a.NextSendAt = now.Add(resendPause)
-		return splitpin.Writes{
-			Put:    []splitpin.Record{a},
-			Create: []splitpin.Record{message(numbers[0], now, a, method.Message(a), r.User), audit},
-		}, nil
+		mail.Sequence, mail.Locale = a.Sends, locale(a, r.User)
+		return splitpin.Writes{Put: []splitpin.Record{a}, Create: []splitpin.Record{mail, audit}}, nil
 	})
+	e.tell(mail, a, err)
 	if err != nil {
 		// Nothing was queued, so the lane gets back what it gave. Where that fails
 		// too, somebody waits a little longer.
@@ -236,7 +256,6 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		e.store.Take(ctx, now, lane...)
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
-	e.wake()
 	return &Started{Attempt: a, Form: method.Describe(a)}, nil
 }
 
@@ -316,18 +335,22 @@ func mayResend(now time.Time, a *splitpin.Attempt) error {
 	return nil
 }
 
-// message is the outbox entry of an attempt. It is written in the language of
-// the page that asked, or else of the user.
-func message(number int64, now time.Time, a *splitpin.Attempt, m Message, u *splitpin.User) *splitpin.Message {
-	locale := a.Locale
-	if locale == "" && u != nil {
-		locale = u.Locale
-	}
+// message is the outbox entry of an attempt, due at once.
+func message(number int64, now time.Time, a *splitpin.Attempt, m Message) *splitpin.Message {
 	return &splitpin.Message{
 		Number: number, Project: a.Project, Attempt: a.ID.Number, Sequence: a.Sends,
-		Channel: m.Channel, To: a.Identifier, Template: m.Template, Locale: locale,
+		Channel: m.Channel, To: a.Identifier, Template: m.Template,
 		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
 	}
+}
+
+// locale is the language of a message: that of the page that asked, or else of the
+// user.
+func locale(a *splitpin.Attempt, u *splitpin.User) string {
+	if a.Locale == "" && u != nil {
+		return u.Locale
+	}
+	return a.Locale
 }
 
 // CheckChallenge reports whether Start would take a code challenge: nil, or

@@ -43,7 +43,7 @@ type installation struct {
 	engine   *signin.Engine
 	people   *account.Directory
 	projects *project.Admin
-	wake     chan struct{} // something may be in the outbox
+	outbox   *delivery.Outbox // sends nothing before mail gave it senders
 
 	// masters reads the master keys again, for an operator who put a new one in the
 	// place of the old; nil: the ones given to open are all there are.
@@ -67,7 +67,8 @@ func open(ctx context.Context, database, publicURL string, options store.Options
 
 func wire(ctx context.Context, kept store.Database, publicURL string, masters []keyring.Master, watch *telemetry.Watch) (*installation, error) {
 	db := watch.Store(kept)
-	in := &installation{store: kept, watched: db, watch: watch, wake: make(chan struct{}, 1)}
+	in := &installation{store: kept, watched: db, watch: watch}
+	in.outbox = &delivery.Outbox{Store: db, Clock: now, Workers: outboxWorkers, Poll: time.Second, Observe: watch.Messages()}
 	var err error
 	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, masters []
 	in.people = &account.Directory{Store: db, Ring: in.ring, Clock: now}
 	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}
 	in.engine, err = signin.New(ctx, signin.Options{
-		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Wake: in.knock, Observe: watch.Steps(),
+		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Outbox: in.outbox, Observe: watch.Steps(),
 	})
 	if err != nil {
 		return nil, err
@@ -85,49 +86,37 @@ func wire(ctx context.Context, kept store.Database, publicURL string, masters []
 	return in, nil
 }
 
-// Two loops empty the outbox, so that a batch that waits for a slow answer holds
-// up nobody; each sends with as many workers, and the mail sender has a connection
-// for every one of them.
-const (
-	outboxLoops   = 2
-	outboxWorkers = 4
-)
+// outboxWorkers empty the outbox at once; the mail sender has a connection for each.
+// One recipient's domain gets a third of them at most.
+const outboxWorkers = 12
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// knock wakes the outbox; it never waits.
-func (in *installation) knock() {
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
-}
-
 func (in *installation) Close() error { return in.store.Close() }
 
-// outbox returns the outbox with its senders.
-func (in *installation) outbox(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
-	return &delivery.Outbox{
-		Store: in.watched, Senders: senders, Clock: now, Log: log, Workers: outboxWorkers, Observe: in.watch.Messages(),
-		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-			code, err := in.engine.Secret(a)
-			if err != nil {
-				return delivery.Values{}, err
-			}
-			p, err := in.engine.ProjectByNumber(m.Project)
-			if err != nil {
-				return delivery.Values{}, err
-			}
-			return delivery.Values{Code: code, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
-		},
-		Subject: func(project int64, identifier string) [12]byte {
-			subject, err := in.engine.Subject(project, identifier)
-			if err != nil {
-				log.Error("naming the subject of an event", "error", err)
-			}
-			return subject
-		},
+// mail gives the outbox its senders. Call it before anything is served.
+func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
+	o := in.outbox
+	o.Senders, o.Log = senders, log
+	o.Fill = func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+		code, err := in.engine.Secret(a)
+		if err != nil {
+			return delivery.Values{}, err
+		}
+		p, err := in.engine.ProjectByNumber(m.Project)
+		if err != nil { // made by another node a moment ago
+			return delivery.Values{}, splitpin.ErrUnavailable.Because(err)
+		}
+		return delivery.Values{Code: code, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
 	}
+	o.Subject = func(project int64, identifier string) [12]byte {
+		subject, err := in.engine.Subject(project, identifier)
+		if err != nil {
+			log.Error("naming the subject of an event", "error", err)
+		}
+		return subject
+	}
+	return o
 }
 
 // A step does a little of what is due and says whether there may be more.
@@ -140,8 +129,8 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	run := func(name string, s step, every time.Duration, wake <-chan struct{}) {
 		running.Go(func() { repeat(ctx, name, in.watch.Work(name, s), every, wake, log) })
 	}
-	for range outboxLoops {
-		run("outbox", outbox.Step, time.Second, in.wake)
+	for range outboxWorkers {
+		run("outbox", outbox.Step, time.Second, outbox.Woken())
 	}
 	run("engine", in.follow, time.Second, nil)
 	run("key rotation", in.tokens.Step, 10*time.Second, nil)
@@ -150,6 +139,9 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 		return n > 0, err
 	}, 30*time.Second, nil)
 	running.Wait()
+	if _, err := outbox.Step(ctx, now()); err != nil { // frees what it still holds for the next process
+		log.Warn("giving back messages that were not sent", "error", err)
+	}
 }
 
 // follow is the engine's step, given the new master key where that was changed and

@@ -39,7 +39,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		wrong.add("%v", err)
 	}
 	mail := c.SMTP
-	mail.MaxConns = outboxLoops * outboxWorkers
+	mail.MaxConns = outboxWorkers
 	if mail.Host == "" {
 		mail.Host = "localhost" // its lack was said; what else is wrong with mail is said too
 	}
@@ -112,7 +112,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	if len(in.engine.Projects()) == 0 {
 		log.Warn("there is no project yet: make one with 'splitpin project create'")
 	}
-	err = serve(ctx, log, in, in.outbox(senders, log), c, sites...)
+	err = serve(ctx, log, in, in.mail(senders, log), c, sites...)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if unsent := traces.Close(ending); unsent != nil {
