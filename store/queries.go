@@ -9,14 +9,18 @@ import (
 // A query is a statement that every engine understands: placeholders $1, $2 …,
 // ON CONFLICT, RETURNING. An engine keeps what it prepared of it under index.
 type query struct {
-	text  string
-	index int
+	text       string
+	index      int
+	parameters int // $1 to this
 }
 
 var queries []*query
 
 func newQuery(format string, args ...any) *query {
 	q := &query{text: fmt.Sprintf(format, args...), index: len(queries)}
+	for strings.Contains(q.text, fmt.Sprintf("$%d", q.parameters+1)) {
+		q.parameters++
+	}
 	queries = append(queries, q)
 	return q
 }
@@ -72,6 +76,11 @@ func newTable[R any](name string, visit func(*R, columns), keys int, indexed, li
 			strings.Join(loose, ", "), key, strings.Join(fixed, " AND "))
 	}
 	return t
+}
+
+// listOf is the list with the name of the table, or of what stands for it.
+func (t *table[R]) listOf(name string) string {
+	return name + "." + strings.ReplaceAll(t.list, ", ", ", "+name+".")
 }
 
 // where returns a query for whole records.
@@ -141,14 +150,17 @@ var (
 // A sweeper finds and deletes the records of one table whose life is over. dead
 // is the condition, with $1 for the moment that decides.
 type sweeper struct {
-	find   *query // numbers after $2, dead or not, at most $3, with whether they are dead
-	remove *query // by number $2, if it is dead still
+	find      *query // numbers after $2, dead or not, at most $3, with whether they are dead
+	remove    *query // by number $2, if it is dead still
+	removeAll *query // PostgreSQL: those of $2 that are dead still and that nobody has locked
 }
 
 func newSweeper(table, key, dead string) sweeper {
 	return sweeper{
 		find:   newQuery("SELECT %s, %s FROM %s WHERE %s > $2 ORDER BY %s LIMIT $3", key, dead, table, key, key),
 		remove: newQuery("DELETE FROM %s WHERE %s = $2 AND %s", table, key, dead),
+		removeAll: newQuery("DELETE FROM %s WHERE %s IN (SELECT %s FROM %s WHERE %s = ANY($2) AND %s ORDER BY %s FOR UPDATE SKIP LOCKED)",
+			table, key, key, table, key, dead, key),
 	}
 }
 

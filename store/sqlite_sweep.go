@@ -27,7 +27,85 @@ const (
 // sweeps remembers how far each table was looked through.
 type sweeps struct {
 	mu   sync.Mutex // one sweep at a time
-	from [6]int64
+	from [7]int64
+}
+
+// A sweepTable is a sweeper with the moment that decides now.
+type sweepTable struct {
+	sweeper
+	moment int64
+}
+
+// sweepTables returns what an engine sweeps, in order.
+func sweepTables(now, auditBefore time.Time, engine string) []sweepTable {
+	expired := now.Add(-keptAfter).UnixMicro()
+	today := now.Unix() / (24 * 60 * 60)
+	tables := []sweepTable{
+		{sweepGrants, expired},
+		{sweepMessages, expired},
+		{sweepAttempts, expired},
+		{sweepSessions, now.UnixMicro()},
+		{sweepGuesses, today - 31},
+		{sweepEvents, micros(auditBefore)},
+	}
+	if engine == "postgres" {
+		tables = append(tables, sweepTable{sweepLimits, now.UnixMicro()})
+	}
+	return tables
+}
+
+// findDead returns at most limit dead records, and moves next to where the following
+// call goes on. look returns at most limit dead ones among the window that follows
+// from, and the last that it saw.
+func (t sweepTable) findDead(next *int64, limit int, look func(from int64, window, limit int) (dead []int64, last int64, err error)) ([]int64, error) {
+	// The oldest first: nearly all that is dead is there.
+	dead, _, err := look(smallest, sweepOldest+limit, limit)
+	if err != nil || len(dead) == limit {
+		return dead, err
+	}
+	found, last, err := look(*next, sweepWindow, limit-len(dead))
+	if err != nil {
+		return nil, err
+	}
+	if last == smallest && *next != smallest { // the end: round again
+		found, last, err = look(smallest, sweepWindow, limit-len(dead))
+		if err != nil {
+			return nil, err
+		}
+	}
+	*next = last
+	return append(dead, found...), nil
+}
+
+// smallest is below every number and key.
+const smallest = -1
+
+// looked is what a look found so far.
+type looked struct {
+	dead  []int64
+	limit int
+	seen  int
+	last  int64 // at first where the look begins
+}
+
+func (l *looked) see(number int64, dead bool) {
+	if len(l.dead) == l.limit {
+		return
+	}
+	l.seen++
+	l.last = number
+	if dead {
+		l.dead = append(l.dead, number)
+	}
+}
+
+// end returns the dead and the last number that was looked at, or smallest where the
+// table ended before the window did.
+func (l *looked) end(window int) (dead []int64, last int64) {
+	if l.seen < window && len(l.dead) < l.limit {
+		l.last = smallest
+	}
+	return l.dead, l.last
 }
 
 // Sweep implements [splitpin.Store]. It looks for the dead on a reading connection,
@@ -36,24 +114,12 @@ type sweeps struct {
 func (s *SQLite) Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error) {
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
-	expired := now.Add(-keptAfter).UnixMicro()
-	today := now.Unix() / (24 * 60 * 60)
 	swept := 0
-	for i, table := range []struct {
-		sweeper
-		moment int64
-	}{
-		{sweepGrants, expired},
-		{sweepMessages, expired},
-		{sweepAttempts, expired},
-		{sweepSessions, now.UnixMicro()},
-		{sweepGuesses, today - 31},
-		{sweepEvents, micros(auditBefore)},
-	} {
+	for i, table := range sweepTables(now, auditBefore, s.Engine()) {
 		if swept >= limit {
 			return swept, nil
 		}
-		gone, err := s.sweepTable(ctx, table.sweeper, table.moment, &s.sweeps.from[i], limit-swept)
+		gone, err := s.sweepTable(ctx, table, &s.sweeps.from[i], limit-swept)
 		if err != nil {
 			return swept, err
 		}
@@ -64,32 +130,14 @@ func (s *SQLite) Sweep(ctx context.Context, now, auditBefore time.Time, limit in
 	return swept + s.limits.prune(now, limit-swept), nil
 }
 
-func (s *SQLite) sweepTable(ctx context.Context, t sweeper, moment int64, from *int64, limit int) (gone int, err error) {
+func (s *SQLite) sweepTable(ctx context.Context, t sweepTable, from *int64, limit int) (gone int, err error) {
 	var dead []int64
 	next := *from
-	err = s.scanning(ctx, func(c *connection) error {
-		// The oldest first: nearly all that is dead is there.
-		oldest, _, err := t.look(c, moment, smallest, sweepOldest+limit, limit)
-		if err != nil {
-			return err
-		}
-		dead = oldest
-		if len(dead) == limit {
-			return nil
-		}
-		found, last, err := t.look(c, moment, next, sweepWindow, limit-len(dead))
-		if err != nil {
-			return err
-		}
-		if last == smallest && next != smallest { // the end: round again
-			found, last, err = t.look(c, moment, smallest, sweepWindow, limit-len(dead))
-			if err != nil {
-				return err
-			}
-		}
-		next = last
-		dead = append(dead, found...)
-		return nil
+	err = s.scanning(ctx, func(c *connection) (err error) {
+		dead, err = t.findDead(&next, limit, func(from int64, window, limit int) ([]int64, int64, error) {
+			return t.look(c, from, window, limit)
+		})
+		return err
 	})
 	if err != nil || len(dead) == 0 {
 		*from = next
@@ -99,7 +147,7 @@ func (s *SQLite) sweepTable(ctx context.Context, t sweeper, moment int64, from *
 		return c.atomically(func() error {
 			gone = 0
 			for _, number := range dead {
-				if err := c.execute(t.remove, moment, number); err != nil {
+				if err := c.execute(t.remove, t.moment, number); err != nil {
 					return err
 				}
 				gone += c.Changes()
@@ -114,29 +162,13 @@ func (s *SQLite) sweepTable(ctx context.Context, t sweeper, moment int64, from *
 	return gone, nil
 }
 
-// smallest is below every number and key.
-const smallest = -1
-
-// look returns at most limit dead records among the next window ones after
-// from, and the number of the last it looked at, or smallest where the table
-// ended before.
-func (t sweeper) look(c *connection, moment, from int64, window, limit int) (dead []int64, last int64, err error) {
-	seen := 0
-	last = from
+func (t sweepTable) look(c *connection, from int64, window, limit int) (dead []int64, last int64, err error) {
+	found := looked{limit: limit, last: from}
 	err = c.query(t.find, func(stmt *sqlite.Stmt) error {
-		if len(dead) == limit {
-			return nil
-		}
-		seen++
-		last = stmt.ColumnInt64(0)
-		if stmt.ColumnBool(1) {
-			dead = append(dead, last)
-		}
+		found.see(stmt.ColumnInt64(0), stmt.ColumnBool(1))
 		return nil
-	}, moment, from, window)
-	if seen < window && len(dead) < limit {
-		last = smallest
-	}
+	}, t.moment, from, window)
+	dead, last = found.end(window)
 	return dead, last, err
 }
 

@@ -300,20 +300,27 @@ const numberBlock = 1024
 
 // NextNumber implements [splitpin.Store].
 func (s *SQLite) NextNumber(ctx context.Context) (int64, error) {
+	return s.numbers.take(ctx, func(ctx context.Context) (end int64, err error) {
+		err = s.do(ctx, func(c *connection) (err error) {
+			end, err = c.number(counterAdd, "numbers", numberBlock)
+			return err
+		})
+		return end, err
+	})
+}
+
+// take hands out the next number. reserve makes sure of another block and returns its
+// last number.
+func (n *numbers) take(ctx context.Context, reserve func(context.Context) (end int64, err error)) (int64, error) {
 	if ctx.Err() != nil {
 		return 0, unavailable(context.Cause(ctx))
 	}
-	n := &s.numbers
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.next == n.last {
 		// The reservation does not depend on one caller's patience: others wait
 		// for the same block.
-		var end int64
-		err := s.do(context.WithoutCancel(ctx), func(c *connection) (err error) {
-			end, err = c.number(counterAdd, "numbers", numberBlock)
-			return err
-		})
+		end, err := reserve(context.WithoutCancel(ctx))
 		if err != nil {
 			return 0, err
 		}

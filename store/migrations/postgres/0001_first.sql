@@ -13,8 +13,8 @@ INSERT INTO counters (name, value) VALUES ('numbers', 0), ('version', 1);
 -- Emptied by the recovery from a crash, and on a standby that takes over. Who finds
 -- here what was there before knows that no commit was lost meanwhile.
 CREATE UNLOGGED TABLE incarnation (
-	only boolean PRIMARY KEY CHECK (only),
-	id   uuid    NOT NULL
+	single boolean PRIMARY KEY CHECK (single),
+	id     uuid    NOT NULL
 );
 
 CREATE TABLE projects (

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A taker gathers the calls of Take on this node. Those that wait while one
+// transaction is under way share the next: each key's row is locked and written once
+// for all of them, so a limit that everybody charges is no slower than one that nobody
+// else does. Every limit is exact, over all nodes: its row is locked, or where there is
+// none yet, its creation fails for all but one, and the others run again.
+type taker struct {
+	mu      sync.RWMutex // held shared to enqueue, alone to stop
+	stopped bool
+	calls   chan *takeCall
+	ended   chan struct{}
+}
+
+// A takeCall is one call of Take on its way.
+type takeCall struct {
+	now     time.Time
+	charges []splitpin.Charge
+	state   atomic.Int32 // waiting, started or given up
+	done    chan struct{}
+
+	refused int
+	wait    time.Duration
+	err     error
+}
+
+// takeGroup is how many calls share a transaction at most.
+const takeGroup = 512
+
+var (
+	// What a crash loses of limits are the last moments.
+	pgNotDurable  = newQuery("SET LOCAL synchronous_commit = off")
+	limitsLocked  = newQuery("SELECT key, mark FROM limits WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE")
+	limitsNew     = newQuery("INSERT INTO limits (key, mark) SELECT key, mark FROM unnest($1, $2) AS new (key, mark) ORDER BY key")
+	limitsChanged = newQuery("UPDATE limits SET mark = new.mark FROM unnest($1, $2) AS new (key, mark) WHERE limits.key = new.key")
+)
+
+// Take implements [splitpin.Store].
+func (s *Postgres) Take(ctx context.Context, now time.Time, charges ...splitpin.Charge) (refused int, wait time.Duration, err error) {
+	if ctx.Err() != nil {
+		return -1, 0, unavailable(context.Cause(ctx))
+	}
+	if err := distinct(charges); err != nil {
+		return -1, 0, err
+	}
+	c := &takeCall{now: now, charges: charges, done: make(chan struct{})}
+	if err := s.taker.enqueue(c); err != nil {
+		if errors.Is(err, errBusy) {
+			s.refused.Add(1)
+		}
+		return -1, 0, err
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if c.state.CompareAndSwap(waiting, givenUp) {
+			return -1, 0, unavailable(context.Cause(ctx))
+		}
+		<-c.done
+	}
+	return c.refused, c.wait, c.err
+}
+
+func (k *taker) start(s *Postgres) {
+	k.calls, k.ended = make(chan *takeCall, s.options.Queue), make(chan struct{})
+	go k.run(s)
+}
+
+func (k *taker) stop() {
+	k.mu.Lock()
+	k.stopped = true
+	close(k.calls)
+	k.mu.Unlock()
+	<-k.ended
+}
+
+func (k *taker) enqueue(c *takeCall) error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.stopped {
+		return unavailable(errClosed)
+	}
+	select {
+	case k.calls <- c:
+		return nil
+	default:
+		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
+	}
+}
+
+func (k *taker) run(s *Postgres) {
+	defer close(k.ended)
+	var group []*takeCall
+	for next := range k.calls {
+		group = group[:0]
+		for next != nil {
+			if next.state.CompareAndSwap(waiting, started) {
+				group = append(group, next)
+			}
+			next = nil
+			if len(group) < takeGroup {
+				select {
+				case next = <-k.calls: // nil when closed
+				default:
+				}
+			}
+		}
+		if len(group) == 0 {
+			continue
+		}
+		err := s.repeat(context.Background(), func() (fate, error) { return s.takeTogether(group) })
+		for _, c := range group {
+			if err != nil {
+				c.refused, c.wait, c.err = -1, 0, err
+			}
+			close(c.done)
+		}
+		clear(group)
+	}
+}
+
+// takeTogether charges for all calls of a group, in their order, in one transaction.
+func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
+	var keys []int64
+	for _, c := range group {
+		for _, charge := range c.charges {
+			keys = append(keys, charge.Key)
+		}
+	}
+	if len(keys) == 0 {
+		for _, c := range group {
+			c.refused = -1
+		}
+		return broken, nil
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+
+	ctx := context.Background()
+	r, err := s.pooled(ctx)
+	if err != nil {
+		return broken, err
+	}
+	defer s.release(r)
+	t := r.Value().trip(ctx)
+	t.send(pgBegin, nil)
+	if t.link.unnamed {
+		t.send(pgTimeouts, nil)
+	}
+	t.send(pgNotDurable, nil)
+	l := limits{marks: make(map[int64]int64, len(keys)), dirty: make(map[int64]int64, len(keys))}
+	there := make(map[int64]bool, len(keys))
+	t.send(limitsLocked, func(s *pgScanner) error {
+		key := s.int64()
+		l.marks[key], there[key] = s.int64(), true
+		return nil
+	}, keys)
+	if why, err := s.ended(ctx, t); err != nil {
+		return why, err
+	}
+	for _, c := range group {
+		c.refused, c.wait = l.take(c.now, c.charges)
+	}
+	if len(l.dirty) == 0 {
+		return broken, nil // release rolls back
+	}
+	var newKeys, newMarks, oldKeys, oldMarks []int64
+	for _, key := range keys {
+		switch mark, changed := l.dirty[key]; {
+		case !changed:
+		case there[key]:
+			oldKeys, oldMarks = append(oldKeys, key), append(oldMarks, mark)
+		case mark != 0: // where there is none, the bucket is full
+			newKeys, newMarks = append(newKeys, key), append(newMarks, mark)
+		}
+	}
+	t = r.Value().trip(ctx)
+	if len(oldKeys) > 0 {
+		t.send(limitsChanged, nil, oldKeys, oldMarks)
+	}
+	if len(newKeys) > 0 {
+		t.send(limitsNew, nil, newKeys, newMarks)
+	}
+	committed := s.commit(t)
+	why, err := s.ended(ctx, t)
+	switch {
+	case *committed:
+		return broken, nil
+	case why == taken:
+		return conflict, err // another node made the row: now it is there to lock
+	case why == lost:
+		// Charged or not, nobody knows; charging again would count twice.
+		return broken, unavailable(err)
+	}
+	return why, err
+}

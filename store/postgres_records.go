@@ -1,0 +1,571 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A locker is a query with the same that locks what it finds.
+type locker struct{ plain, locking *query }
+
+func newLocker(plain *query) locker {
+	// Nothing refers to a row by a foreign key, so the weaker of the two locks for
+	// update keeps everybody out that must be.
+	return locker{plain, newQuery("%s FOR NO KEY UPDATE", plain.text)}
+}
+
+func (l locker) query(locking bool) *query {
+	if locking {
+		return l.locking
+	}
+	return l.plain
+}
+
+// A way leads to a user and the sessions of that user. Where it begins at an attempt,
+// grant or session, it takes the number of that and goes on inside the statement: so
+// one round trip locks the user before what led there. It may, as what leads to a
+// user never changes.
+type way struct{ user, sessions locker }
+
+func newWay(condition string) way {
+	return way{
+		user: newLocker(users.where("WHERE " + condition)),
+		sessions: newLocker(sessions.where("WHERE of_user = (SELECT number FROM users WHERE " + condition +
+			") AND revoked_at = 0 ORDER BY number")),
+	}
+}
+
+var (
+	wayNumber  = newWay("number = $1")
+	wayID      = newWay("project = $1 AND id = $2")
+	wayClient  = newWay("project = $1 AND client_user_id = $2 AND client_user_id <> ''")
+	wayName    = newWay("project = $1 AND identifier = $2")
+	wayAttempt = newWay("(project, identifier) = (SELECT project, identifier FROM attempts WHERE number = $1 AND identifier <> '')")
+	wayGrant   = newWay("number = (SELECT for_user FROM grants WHERE number = $1)")
+	waySession = newWay("number = (SELECT of_user FROM sessions WHERE number = $1)")
+
+	pgSession        = newLocker(sessionByKey)
+	pgAttempt        = newLocker(attemptByKey)
+	pgAttemptOfGrant = newLocker(attempts.where("WHERE number = (SELECT attempt FROM grants WHERE number = $1)"))
+	pgGrant          = newLocker(grantByKey)
+	pgGuesses        = newLocker(guessesByKey)
+	pgGuessesOf      = newLocker(guesses.where(`WHERE key =
+		(SELECT guesses_key(project, identifier) FROM attempts WHERE number = $1 AND identifier <> '')`))
+	pgMessages = newLocker(messages.where("WHERE number = ANY($1) ORDER BY number"))
+
+	// The row of the version stands for the settings as one: who changes any of them
+	// moves it.
+	pgSettings = newQuery("SELECT value FROM counters WHERE name = 'version' FOR NO KEY UPDATE")
+
+	pgTransaction = newQuery("SELECT pg_current_xact_id()::text::bigint")
+	pgStatus      = newQuery("SELECT pg_xact_status($1::text::xid8)")
+)
+
+// load adds the statements that load what reads names, in the order of the locks.
+func (t *trip) load(r *splitpin.Records, reads splitpin.Reads, locking bool) {
+	*r = splitpin.Records{}
+	if locking && (reads.Settings || reads.Project != "") {
+		t.send(pgSettings, nil)
+	}
+	if reads.Project != "" {
+		sendFor(t, projects, projectByID, func(p *splitpin.Project) { r.Project = p }, reads.Project)
+	}
+	if reads.Settings {
+		sendFor(t, projects, projectsAll, func(p *splitpin.Project) { r.Projects = append(r.Projects, p) })
+		sendFor(t, dataKeys, dataKeysAll, func(k *splitpin.DataKey) { r.DataKeys = append(r.DataKeys, k) })
+		sendFor(t, signingKeys, signingAll, func(k *splitpin.SigningKey) { r.SigningKeys = append(r.SigningKeys, k) })
+	}
+	if w, args, ok := wayOf(reads); ok {
+		sendFor(t, users, w.user.query(locking), func(u *splitpin.User) { r.User = u }, args...)
+		if reads.Sessions {
+			sendFor(t, sessions, w.sessions.query(locking), func(s *splitpin.Session) { r.Sessions = append(r.Sessions, s) }, args...)
+		}
+	}
+	setAttempt := func(a *splitpin.Attempt) { r.Attempt = a }
+	setGuesses := func(g *splitpin.Guesses) { r.Guesses = g }
+	switch {
+	case reads.Attempt != 0:
+		sendFor(t, attempts, pgAttempt.query(locking), setAttempt, reads.Attempt)
+		sendFor(t, guesses, pgGuessesOf.query(locking), setGuesses, reads.Attempt)
+		if locking {
+			// Who was waited for may have created the user; the attempt tells of it.
+			t.send(wayAttempt.user.plain, func(*pgScanner) error {
+				if r.User == nil {
+					return errAppeared
+				}
+				return nil
+			}, reads.Attempt)
+		}
+	case reads.Grant != 0:
+		sendFor(t, attempts, pgAttemptOfGrant.query(locking), setAttempt, reads.Grant)
+		sendFor(t, grants, pgGrant.query(locking), func(g *splitpin.Grant) { r.Grant = g }, reads.Grant)
+	case reads.Session != 0:
+		sendFor(t, sessions, pgSession.query(locking), func(s *splitpin.Session) { r.Session = s }, reads.Session)
+	case reads.Name.Identifier != "":
+		sendFor(t, guesses, pgGuesses.query(locking), setGuesses, splitpin.GuessesKey(reads.Name.Project, reads.Name.Identifier))
+	}
+	if len(reads.Messages) > 0 {
+		sendFor(t, messages, pgMessages.query(locking), func(m *splitpin.Message) { r.Messages = append(r.Messages, m) }, reads.Messages)
+	}
+}
+
+// errAppeared says that a record which was not there, and so not locked, is there by
+// now.
+var errAppeared = errors.New("a record appeared meanwhile")
+
+// wayOf returns the way to the user that reads takes.
+func wayOf(reads splitpin.Reads) (way, []any, bool) {
+	switch id := reads.UserID; {
+	case reads.Attempt != 0:
+		return wayAttempt, []any{reads.Attempt}, true
+	case reads.Grant != 0:
+		return wayGrant, []any{reads.Grant}, true
+	case reads.Session != 0:
+		return waySession, []any{reads.Session}, true
+	case reads.User != 0:
+		return wayNumber, []any{reads.User}, true
+	case !id.ID.IsZero():
+		return wayID, []any{id.Project, id.ID[:]}, true
+	case id.ClientUserID != "":
+		return wayClient, []any{id.Project, id.ClientUserID}, true
+	case reads.Name.Identifier != "":
+		return wayName, []any{reads.Name.Project, reads.Name.Identifier}, true
+	}
+	return way{}, nil, false
+}
+
+// arrange puts what was locked by number into the order of the contract.
+func arrange(r *splitpin.Records) {
+	slices.SortFunc(r.Sessions, func(a, b *splitpin.Session) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Number, a.Number))
+	})
+}
+
+// Load implements [splitpin.Store].
+func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Records, error) {
+	r := new(splitpin.Records)
+	err := s.once(ctx, func(t *trip) {
+		t.send(pgBeginSnapshot, nil) // the statements of one transaction see one moment
+		t.load(r, reads, false)
+		t.send(pgCommit, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	arrange(r)
+	return r, nil
+}
+
+// Change implements [splitpin.Store].
+func (s *Postgres) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	return s.repeat(ctx, func() (fate, error) { return s.step(ctx, reads, decide) })
+}
+
+// step runs a step once: two round trips, of which the second ends the transaction.
+func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) (fate, error) {
+	resource, err := s.acquire(ctx)
+	if err != nil {
+		return broken, err
+	}
+	defer func() { s.release(resource) }() // also where decide panics
+	l := resource.Value()
+
+	t := l.trip(ctx)
+	r := new(splitpin.Records)
+	id := s.begin(t)
+	t.load(r, reads, true)
+	switch why, err := s.ended(ctx, t); {
+	case errors.Is(err, errAppeared):
+		return conflict, err
+	case err != nil:
+		return why, err
+	}
+	arrange(r)
+	there := keysOf(r)
+
+	w, err := decide(r)
+	if err != nil {
+		return broken, err
+	}
+	// What wrote nothing is rolled back: a commit would be made durable, though there is
+	// nothing but locks in it.
+	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
+		return broken, nil
+	}
+
+	// From here on the caller's patience does not count.
+	t = l.trip(context.Background())
+	if err := t.save(w, there); err != nil {
+		return broken, err
+	}
+	committed := s.commit(t)
+	if s.loseAnswer != nil {
+		s.loseAnswer(l)
+	}
+	why, err := s.ended(context.Background(), t)
+	switch {
+	case *committed:
+		return broken, nil // whatever happened to the connection then
+	case err == nil:
+		return broken, errors.New("a transaction ended without being committed")
+	case why == lost:
+		return s.settle(ctx, err, *id, l.incarnation)
+	}
+	return why, err
+}
+
+// begin begins a transaction for a step, and tells its id, by which others can ask
+// what became of it.
+func (s *Postgres) begin(t *trip) (id *int64) {
+	id = new(int64)
+	t.send(pgBegin, nil)
+	if t.link.unnamed {
+		t.send(pgTimeouts, nil)
+	}
+	t.send(pgTransaction, func(s *pgScanner) error { s.Int64(id); return nil })
+	return id
+}
+
+// commit ends a transaction, and tells whether the server said that it did.
+func (s *Postgres) commit(t *trip) (committed *bool) {
+	committed = new(bool)
+	t.link.bind.reset(0)
+	t.sendBound(pgCommit, request{query: pgCommit, done: func(tag pgconn.CommandTag) {
+		*committed = tag.String() == "COMMIT" // of a transaction that failed it says ROLLBACK
+	}})
+	return committed
+}
+
+// save adds the statements that save what a step decided.
+func (t *trip) save(w splitpin.Writes, there keys) error {
+	for _, list := range [][]splitpin.Record{w.Delete, w.Create, w.Put} {
+		for _, record := range list {
+			switch record.(type) {
+			case *splitpin.Project, *splitpin.DataKey, *splitpin.SigningKey:
+				// First, as settings come first in the order of locks.
+				t.send(counterAdd, nil, "version", 1)
+				goto settled
+			}
+		}
+	}
+settled:
+	for _, record := range w.Delete {
+		if err := t.apply(record, deleting); err != nil {
+			return err
+		}
+	}
+	for _, record := range w.Create {
+		if err := t.apply(record, creating); err != nil {
+			return err
+		}
+	}
+	for _, record := range w.Put {
+		// An UPDATE of a row that is not there does nothing and says so too late: the
+		// COMMIT is under way with it.
+		if key, err := keyOf(record); err != nil || !there[key] {
+			return errors.Join(err, fmt.Errorf("replacing a %T that this step did not load", record))
+		}
+		if err := t.apply(record, putting); err != nil {
+			return err
+		}
+	}
+	return t.err
+}
+
+// keys are the records that a step holds the locks of.
+type keys map[recordKey]bool
+
+type recordKey struct {
+	kind   byte
+	number int64
+	text   string
+}
+
+func keysOf(r *splitpin.Records) keys {
+	there := make(keys, 8)
+	mark := func(record splitpin.Record) {
+		if key, err := keyOf(record); err == nil {
+			there[key] = true
+		}
+	}
+	if r.Project != nil {
+		mark(r.Project)
+	}
+	if r.Attempt != nil {
+		mark(r.Attempt)
+	}
+	if r.Grant != nil {
+		mark(r.Grant)
+	}
+	if r.Session != nil {
+		mark(r.Session)
+	}
+	if r.User != nil {
+		mark(r.User)
+	}
+	if r.Guesses != nil {
+		mark(r.Guesses)
+	}
+	for _, x := range r.Messages {
+		mark(x)
+	}
+	for _, x := range r.Sessions {
+		mark(x)
+	}
+	for _, x := range r.Projects {
+		mark(x)
+	}
+	for _, x := range r.DataKeys {
+		mark(x)
+	}
+	for _, x := range r.SigningKeys {
+		mark(x)
+	}
+	return there
+}
+
+func keyOf(record splitpin.Record) (recordKey, error) {
+	switch r := record.(type) {
+	case *splitpin.Project:
+		return recordKey{kind: 'p', number: r.Number}, nil
+	case *splitpin.DataKey:
+		return recordKey{kind: 'd', number: int64(r.Generation), text: r.Purpose}, nil
+	case *splitpin.SigningKey:
+		return recordKey{kind: 'k', number: r.Number}, nil
+	case *splitpin.User:
+		return recordKey{kind: 'u', number: r.Number}, nil
+	case *splitpin.Attempt:
+		return recordKey{kind: 'a', number: r.ID.Number}, nil
+	case *splitpin.Grant:
+		return recordKey{kind: 'g', number: r.Number}, nil
+	case *splitpin.Guesses:
+		return recordKey{kind: 'w', number: r.Key}, nil
+	case *splitpin.Session:
+		return recordKey{kind: 's', number: r.Number}, nil
+	case *splitpin.Message:
+		return recordKey{kind: 'm', number: r.Number}, nil
+	}
+	return recordKey{}, fmt.Errorf("a %T cannot be loaded", record)
+}
+
+func (t *trip) apply(record splitpin.Record, v verb) error {
+	switch r := record.(type) {
+	case *splitpin.Project:
+		return sendTo(t, projects, r, v)
+	case *splitpin.DataKey:
+		return sendTo(t, dataKeys, r, v)
+	case *splitpin.SigningKey:
+		return sendTo(t, signingKeys, r, v)
+	case *splitpin.User:
+		return sendTo(t, users, r, v)
+	case *splitpin.Attempt:
+		return sendTo(t, attempts, r, v)
+	case *splitpin.Grant:
+		return sendTo(t, grants, r, v)
+	case *splitpin.Guesses:
+		return sendTo(t, guesses, r, v)
+	case *splitpin.Session:
+		return sendTo(t, sessions, r, v)
+	case *splitpin.Message:
+		return sendTo(t, messages, r, v)
+	case *splitpin.AuditEvent:
+		return sendTo(t, auditEvents, r, v)
+	}
+	return fmt.Errorf("a record of type %T has no table", record)
+}
+
+// sendTo adds the statement for one record. All columns are replaced: where an indexed
+// one did not change, PostgreSQL notices and leaves the index alone.
+func sendTo[R any](t *trip, tab *table[R], r *R, v verb) error {
+	if r == nil {
+		return fmt.Errorf("a nil record for %s", tab.name)
+	}
+	switch v {
+	case deleting:
+		sendRecord(t, tab, tab.delete, r)
+	case creating:
+		sendRecord(t, tab, tab.create, r)
+	default:
+		sendRecord(t, tab, tab.put, r)
+	}
+	return nil
+}
+
+// settleTime is how long a step whose answer was lost asks what became of it.
+const settleTime = 10 * time.Second
+
+// settle finds out what became of a transaction when the answer to its COMMIT was
+// lost: nil when it was committed.
+//
+// An id is told a second time after a crash that lost the transaction it was told to
+// first. So "committed" counts only from a server that did not crash meanwhile, which
+// its incarnation tells; "aborted" is true in any case, as either transaction's fate.
+func (s *Postgres) settle(ctx context.Context, cause error, id int64, incarnation string) (fate, error) {
+	uncertain := splitpin.ErrUncertain.Because(fmt.Errorf("the answer to a commit was lost: %w", cause))
+	s.pool.Reset()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		status, same, err := s.statusOf(ctx, id, incarnation)
+		switch {
+		case err == nil && !same:
+			return broken, uncertain
+		case err == nil && status == "committed":
+			return broken, nil
+		case err == nil && status == "aborted":
+			return lost, cause
+		case err == nil && status != "in progress": // too long ago to be known
+			return broken, uncertain
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return broken, uncertain
+		case <-s.closing:
+			return broken, uncertain
+		}
+	}
+}
+
+// statusOf asks for the status of a transaction, and whether the server is the one
+// that it ran on.
+func (s *Postgres) statusOf(ctx context.Context, id int64, incarnation string) (status string, same bool, err error) {
+	r, err := s.acquire(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	defer s.release(r)
+	l := r.Value()
+	now := ""
+	t := l.trip(ctx)
+	t.send(pgIncarnation, func(s *pgScanner) error { s.Text(&now); return nil })
+	t.send(pgStatus, func(s *pgScanner) error { s.Text(&status); return nil }, strconv.FormatInt(id, 10))
+	err = t.end()
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && now != incarnation {
+		return "", false, nil // another server never heard of the id
+	}
+	return status, now != "" && now == incarnation, err
+}
+
+// listedIn reads records in a trip of its own.
+func listedIn[R any](ctx context.Context, s *Postgres, tab *table[R], q *query, args ...any) (found []*R, err error) {
+	err = s.once(ctx, func(t *trip) {
+		found = nil // of a run that was lost
+		sendFor(t, tab, q, func(r *R) { found = append(found, r) }, args...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Projects implements [splitpin.Store].
+func (s *Postgres) Projects(ctx context.Context) ([]*splitpin.Project, error) {
+	return listedIn(ctx, s, projects, projectsAll)
+}
+
+// DataKeys implements [splitpin.Store].
+func (s *Postgres) DataKeys(ctx context.Context) ([]*splitpin.DataKey, error) {
+	return listedIn(ctx, s, dataKeys, dataKeysAll)
+}
+
+// SigningKeys implements [splitpin.Store].
+func (s *Postgres) SigningKeys(ctx context.Context) ([]*splitpin.SigningKey, error) {
+	return listedIn(ctx, s, signingKeys, signingLeft)
+}
+
+// Users implements [splitpin.Store].
+func (s *Postgres) Users(ctx context.Context, project int64, offset, limit int) ([]*splitpin.User, error) {
+	return listedIn(ctx, s, users, usersNewest, project, max(limit, 0), max(offset, 0))
+}
+
+// Sessions implements [splitpin.Store].
+func (s *Postgres) Sessions(ctx context.Context, user int64) ([]*splitpin.Session, error) {
+	return listedIn(ctx, s, sessions, sessionsLive, user)
+}
+
+// Messages implements [splitpin.Store].
+func (s *Postgres) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
+	return listedIn(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))
+}
+
+// AuditEvents implements [splitpin.Store].
+func (s *Postgres) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
+	return listedIn(ctx, s, auditEvents, eventsNewer,
+		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
+}
+
+// Version implements [splitpin.Store].
+func (s *Postgres) Version(ctx context.Context) (int64, error) {
+	return s.number(ctx, counterGet, "version")
+}
+
+// number runs a statement that returns one integer.
+func (s *Postgres) number(ctx context.Context, q *query, args ...any) (n int64, err error) {
+	err = s.once(ctx, func(t *trip) {
+		t.send(q, func(s *pgScanner) error { s.Int64(&n); return nil }, args...)
+	})
+	return n, err
+}
+
+// NextNumber implements [splitpin.Store]. A block that was reserved twice because an
+// answer was lost is a gap.
+func (s *Postgres) NextNumber(ctx context.Context) (int64, error) {
+	select {
+	case <-s.closing:
+		return 0, unavailable(errClosed)
+	default:
+	}
+	return s.numbers.take(ctx, func(ctx context.Context) (int64, error) {
+		return s.number(ctx, counterAdd, "numbers", numberBlock)
+	})
+}
+
+// Mark implements [Database].
+func (s *Postgres) Mark(ctx context.Context, name MarkName) (value string, err error) {
+	err = s.once(ctx, func(t *trip) {
+		t.send(markGet, func(s *pgScanner) error { s.Text(&value); return nil }, string(name))
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading the mark %s: %w", name, err)
+	}
+	return value, nil
+}
+
+// SetMark implements [Database].
+func (s *Postgres) SetMark(ctx context.Context, name MarkName, value string) error {
+	err := s.once(ctx, func(t *trip) {
+		if value == "" {
+			t.send(markDelete, nil, string(name))
+			return
+		}
+		t.send(markSet, nil, string(name), value)
+	})
+	if err != nil {
+		return fmt.Errorf("setting the mark %s: %w", name, err)
+	}
+	return nil
+}
+
+// Backlog implements [Database].
+func (s *Postgres) Backlog(ctx context.Context) (b Backlog, err error) {
+	err = s.once(ctx, func(t *trip) {
+		t.send(messagesWaiting, func(s *pgScanner) error {
+			s.Int(&b.Messages)
+			s.Time(&b.OldestDue)
+			s.Time(&b.Oldest)
+			return nil
+		}, backlogMax)
+	})
+	return b, err
+}
