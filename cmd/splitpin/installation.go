@@ -45,6 +45,9 @@ type installation struct {
 	projects *project.Admin
 	outbox   *delivery.Outbox // sends nothing before mail gave it senders
 
+	// over gets why this process must end although nobody asked it to.
+	over chan error
+
 	// masters reads the master keys again, for an operator who put a new one in the
 	// place of the old; nil: the ones given to open are all there are.
 	masters func() ([]keyring.Master, error)
@@ -67,7 +70,7 @@ func open(ctx context.Context, database, publicURL string, options store.Options
 
 func wire(ctx context.Context, kept store.Database, publicURL string, masters []keyring.Master, watch *telemetry.Watch) (*installation, error) {
 	db := watch.Store(kept)
-	in := &installation{store: kept, watched: db, watch: watch}
+	in := &installation{store: kept, watched: db, watch: watch, over: make(chan error, 1)}
 	in.outbox = &delivery.Outbox{Store: db, Clock: now, Workers: outboxWorkers, Poll: time.Second, Observe: watch.Messages()}
 	var err error
 	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {
@@ -133,6 +136,7 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 		run("outbox", outbox.Step, time.Second, outbox.Woken())
 	}
 	run("engine", in.follow, time.Second, nil)
+	run("database", in.stillCurrent, time.Second, nil)
 	run("key rotation", in.tokens.Step, 10*time.Second, nil)
 	run("sweep", func(ctx context.Context, now time.Time) (bool, error) {
 		n, err := in.watched.Sweep(ctx, now, now.Add(-keepAudit), 200)
@@ -142,6 +146,23 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	if _, err := outbox.Step(ctx, now()); err != nil { // frees what it still holds for the next process
 		log.Warn("giving back messages that were not sent", "error", err)
 	}
+}
+
+// stillCurrent ends a process whose database was put back to an earlier state, or
+// replaced, below it: what it remembers, such as numbers it may give out, is wrong.
+func (in *installation) stillCurrent(ctx context.Context, _ time.Time) (bool, error) {
+	era, ok := in.store.(interface{ Current(context.Context) error })
+	if !ok {
+		return false, nil
+	}
+	err := era.Current(ctx)
+	if errors.Is(err, store.ErrReplaced) {
+		select {
+		case in.over <- err:
+		default: // said already
+		}
+	}
+	return false, err
 }
 
 // follow is the engine's step, given the new master key where that was changed and
@@ -198,6 +219,23 @@ func repeat(ctx context.Context, name string, s step, every time.Duration, wake 
 // late of what it changes, and both would empty the outbox. advice says where the
 // folder is chosen.
 func occupy(folder, publicURL, advice string) (io.Closer, error) {
+	f, err := hold(folder, "Stop that server, or choose another folder with "+advice)
+	if err != nil {
+		return nil, err
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(publicURL+"\n"), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("noting the address in the data folder: %w", err)
+	}
+	return f, nil
+}
+
+// hold keeps servers away from a data folder until the file it returns is closed.
+// advice is what to do where one is there.
+func hold(folder, advice string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(folder, serverFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)
@@ -207,16 +245,9 @@ func occupy(folder, publicURL, advice string) (io.Closer, error) {
 	case err != nil:
 		err = fmt.Errorf("locking the data folder: %w", err)
 	case !free:
-		err = fmt.Errorf("the data folder %s is served already, at %s. Stop that server, or choose another folder with %s",
-			folder, otherwise(servedAt(folder), "another address"), advice)
+		err = fmt.Errorf("the data folder %s is served already, at %s. %s", folder, otherwise(servedAt(folder), "another address"), advice)
 	default:
-		if err = f.Truncate(0); err == nil {
-			_, err = f.WriteAt([]byte(publicURL+"\n"), 0)
-		}
-		if err == nil {
-			return f, nil
-		}
-		err = fmt.Errorf("noting the address in the data folder: %w", err)
+		return f, nil
 	}
 	f.Close()
 	return nil, err

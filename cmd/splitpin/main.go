@@ -37,6 +37,7 @@ type commandLine struct {
 	Audit   auditCommand   `cmd:"" help:"See what happened."`
 	Master  masterCommand  `cmd:"" name:"master-key" help:"Make and change the key that wraps all others."`
 	Backup  backupCommand  `cmd:"" help:"Write everything to one file, while servers run, or check such a file."`
+	Restore restoreCommand `cmd:"" help:"Make an installation of a backup."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

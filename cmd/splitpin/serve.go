@@ -86,6 +86,13 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	// The database was opened before the folder was ours.
+	if _, err := in.stillCurrent(ctx, now()); err != nil {
+		return err
+	}
+	if senders, err = in.holdBack(ctx, senders, log); err != nil {
+		return err
+	}
 	sites := make([]site, 1, 2)
 	if c.MetricsListen != "" {
 		metrics, err := listen(c.MetricsListen, "metrics_listen in the configuration")
@@ -214,6 +221,7 @@ func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *deli
 		}
 	case err = <-failed:
 		err = fmt.Errorf("serving: %w", err)
+	case err = <-in.over:
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
