@@ -64,13 +64,14 @@ type Server struct {
 	pages    *page.Pages
 	cotter   *cotter.Face
 	mux      *http.ServeMux
+	gate     *gate
 	draining atomic.Bool
 }
 
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe,
-		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux()}
+		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}
@@ -132,7 +133,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refusal(rec, r, errRoute)
 		return
 	}
-	s.mux.ServeHTTP(rec, r)
+	s.admitted(rec, r)
 }
 
 // printable makes a text of a stranger fit for the log: at most 100 characters,

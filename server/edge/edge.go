@@ -40,6 +40,10 @@ var (
 		Message: "At the root this server serves its default project only. Use the base path /p/<API_KEY_ID> for any other."}
 )
 
+// ErrCrowded is why a request was refused before anything was done for it. It is
+// counted, and not logged for each.
+var ErrCrowded = errors.New("more requests come than can be served")
+
 // An Edge reads requests for one server.
 type Edge struct {
 	Engine    *signin.Engine
@@ -100,6 +104,17 @@ func (e *Edge) Addr(r *http.Request) netip.Addr {
 		}
 	}
 	return addr
+}
+
+// Network returns what counts as one client: the /32 of an IPv4 address, the /64 of
+// an IPv6 address (security 10).
+func Network(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // the zero Prefix where there is no address
+	return p
 }
 
 // address reads one entry of a forwarding header. Some proxies add the port.
@@ -303,6 +318,7 @@ func (e *Edge) refusal(r *http.Request, err error) *splitpin.Error {
 	case known == nil:
 		e.Log.ErrorContext(r.Context(), "request went wrong", "route", r.Pattern, "error", err)
 		return internal
+	case errors.Is(err, ErrCrowded):
 	case known.Kind == splitpin.Unavailable || known.Kind == splitpin.Internal:
 		e.Log.WarnContext(r.Context(), "request could not be served", "route", r.Pattern, "code", known.Code, "error", err)
 	}

@@ -1,0 +1,249 @@
+package server
+
+import (
+	"container/list"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/server/edge"
+)
+
+// What a gate admits, where nothing else was said.
+const (
+	// gatePlaces is how many requests are worked on at once: enough to fill the
+	// store's commits, few enough that none of them waits long inside.
+	gatePlaces = 256
+	// gateQueue is how many may wait. When half of that do, no network may have more
+	// than an eighth of it.
+	gateQueue = 8192
+
+	// patience is how long a request waits before it is refused, and briefPatience
+	// the same once somebody has been waiting without a break for as long as
+	// patience: then waiting longer would only make everybody late.
+	patience      = time.Second
+	briefPatience = 250 * time.Millisecond
+	// crowd is how many of one network may wait before they are the crowd
+	// themselves: then they wait for all of patience, because a program that is
+	// refused at once comes back at once.
+	crowd = 16
+)
+
+// A gate bounds how many requests are worked on at once. Those beyond wait, each
+// network in a queue of its own, and the queues take turns: many requests of one
+// network wait for each other, and nobody else waits for them. A network is not
+// refused for being large while there is room (security 10).
+//
+// It decides by waiting time, before any work is done.
+type gate struct {
+	places, queue int
+
+	mu       sync.Mutex
+	busy     int
+	waiting  int
+	networks map[netip.Prefix]*line // those of whom somebody waits
+	turns    list.List              // of the same lines, next first
+	standing time.Time              // since when somebody has waited without a break
+	shed     uint64                 // refused since the start
+	told     time.Time              // when the log heard of it last
+	toldOf   uint64                 // shed then
+	log      *slog.Logger
+}
+
+// A line is who waits of one network, oldest first.
+type line struct {
+	network netip.Prefix
+	waiters []*waiter // some of them may have left
+	present int
+	turn    *list.Element
+}
+
+type waiter struct {
+	admitted chan struct{} // closed when its turn has come
+	gone     bool
+}
+
+func newGate(log *slog.Logger) *gate {
+	return &gate{places: gatePlaces, queue: gateQueue, networks: map[netip.Prefix]*line{}, log: log}
+}
+
+// enter waits for a place, which must be left again. Its error is
+// splitpin.ErrUnavailable. network is asked only when there is a queue.
+func (g *gate) enter(ctx context.Context, network func() netip.Prefix) error {
+	g.mu.Lock()
+	if g.busy < g.places && g.waiting == 0 {
+		g.busy++
+		g.mu.Unlock()
+		return nil
+	}
+	now := time.Now()
+	if g.waiting == 0 {
+		g.standing = now
+	}
+	prefix := network()
+	l := g.networks[prefix]
+	if l == nil {
+		l = &line{network: prefix}
+	}
+	if g.waiting >= g.queue || g.waiting >= g.queue/2 && l.present >= g.queue/8 {
+		return g.refuse(now)
+	}
+	if l.turn == nil {
+		g.networks[prefix], l.turn = l, g.turns.PushBack(l)
+	}
+	wait := patience
+	if now.Sub(g.standing) > patience && l.present < crowd {
+		wait = briefPatience
+	}
+	for len(l.waiters) > 0 && l.waiters[0].gone {
+		l.waiters = l.waiters[1:]
+	}
+	w := &waiter{admitted: make(chan struct{})}
+	l.waiters = append(l.waiters, w)
+	l.present++
+	g.waiting++
+	g.mu.Unlock()
+
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-w.admitted:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	select {
+	case <-w.admitted: // both happened
+		g.mu.Unlock()
+		return nil
+	default:
+	}
+	w.gone = true
+	g.left(l)
+	return g.refuse(time.Now())
+}
+
+// refuse counts a refusal and unlocks. The log hears of them once a minute.
+func (g *gate) refuse(now time.Time) error {
+	g.shed++
+	busy, waiting, since := g.busy, g.waiting, g.shed-g.toldOf
+	tell := now.Sub(g.told) >= time.Minute
+	if tell {
+		g.told, g.toldOf = now, g.shed
+	}
+	g.mu.Unlock()
+	if tell && g.log != nil {
+		g.log.Warn("refusing requests: more come than can be served", "refused", since, "working", busy, "waiting", waiting)
+	}
+	return splitpin.ErrUnavailable.After(time.Duration(1+rand.IntN(3)) * time.Second).Because(edge.ErrCrowded)
+}
+
+// left takes one who waited out of the counts. The caller holds g.mu.
+func (g *gate) left(l *line) {
+	l.present--
+	g.waiting--
+	if l.present == 0 {
+		g.turns.Remove(l.turn)
+		delete(g.networks, l.network)
+	}
+}
+
+// leave gives a place back, and to the next who waits.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	first := g.turns.Front()
+	if first == nil {
+		g.busy--
+		return
+	}
+	l := first.Value.(*line)
+	for l.waiters[0].gone {
+		l.waiters = l.waiters[1:]
+	}
+	w := l.waiters[0]
+	l.waiters = l.waiters[1:]
+	g.turns.MoveToBack(first)
+	g.left(l)
+	close(w.admitted)
+}
+
+// A GateStats is what a server works on at one moment.
+type GateStats struct {
+	Busy, Places int    // requests that are worked on, and how many that may be
+	Waiting      int    // requests that wait for a place
+	Networks     int    // of so many networks
+	Refused      uint64 // since the start
+}
+
+// Stats returns what the server works on now.
+func (s *Server) Stats() GateStats {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return GateStats{Busy: g.busy, Places: g.places, Waiting: g.waiting, Networks: len(g.networks), Refused: g.shed}
+}
+
+// admitted serves a request when its turn has come, or refuses it in the words of
+// its face.
+func (s *Server) admitted(w http.ResponseWriter, r *http.Request) {
+	if isSpared(r.Method, r.URL.Path) {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	if err := s.gate.enter(r.Context(), func() netip.Prefix { return edge.Network(s.Addr(r)) }); err != nil {
+		s.turnAway(w, r, err)
+		return
+	}
+	defer s.gate.leave()
+	s.mux.ServeHTTP(w, r)
+}
+
+// isSpared reports whether a path costs nothing that there is too little of, and is
+// answered always: what machines ask to see whether we live, what verifiers need,
+// and what belongs to a page that is open already. The inbox waits for a message,
+// and is there in development only.
+func isSpared(method, path string) bool {
+	if method == http.MethodOptions {
+		return true // what it asks about is decided when that comes
+	}
+	switch path {
+	case "/healthz", "/readyz", "/favicon.ico":
+		return true
+	}
+	for _, end := range []string{"/v1/keys", "/v1/keys/identity", "/token/jwks", "/token/ed25519"} {
+		if strings.HasSuffix(path, end) {
+			return true
+		}
+	}
+	return strings.HasPrefix(path, "/assets/") || strings.HasPrefix(path, "/inbox")
+}
+
+// turnAway tells whoever asked to come back. A browser that wanted a page does so
+// by itself.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		known := s.Refusal(r, err)
+		edge.SetRetryAfter(w, known)
+		w.Header().Set("Refresh", strconv.Itoa(edge.Seconds(known.RetryAfter)))
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "Many people are signing in just now. This page tries again by itself in a moment.", http.StatusServiceUnavailable)
+		return
+	}
+	if !strings.HasPrefix(r.URL.Path, "/p/") {
+		r.SetPathValue("project", "")
+	} else if id, _, ok := strings.Cut(r.URL.Path[len("/p/"):], "/"); ok {
+		r.SetPathValue("project", id)
+	}
+	p, _ := s.Project(r)
+	s.CORS(w, r, p) // so that a page of the project can read what it is told
+	s.refusal(w, r, err)
+}

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/api"
+)
+
+// A crowd is who waits before a gate, in a bubble of its own time.
+type crowded struct {
+	*gate
+	t     *testing.T
+	order []string // who was admitted, in that order
+	ended map[string]time.Duration
+}
+
+func newCrowd(t *testing.T, places int) *crowded {
+	g := newGate(nil)
+	g.places = places
+	return &crowded{gate: g, t: t, ended: map[string]time.Duration{}}
+}
+
+// come has somebody of a network ask, and returns when they wait or are in. Who
+// does not get in is kept under the time they waited.
+func (c *crowded) come(ctx context.Context, name, network string) {
+	began := time.Now()
+	go func() {
+		err := c.enter(ctx, func() netip.Prefix { return netip.MustParsePrefix(network) })
+		switch {
+		case err == nil:
+			c.order = append(c.order, name)
+		case !errors.Is(err, splitpin.ErrUnavailable) || splitpin.ErrorOf(err).RetryAfter <= 0:
+			c.t.Errorf("%s was refused with %v", name, err)
+		default:
+			c.ended[name] = time.Since(began)
+		}
+	}()
+	synctest.Wait()
+}
+
+// go one out, so that the next comes in.
+func (c *crowded) out() {
+	c.leave()
+	synctest.Wait()
+}
+
+// A network that sends a hundred requests waits for itself: somebody of another
+// network is the next but one.
+func TestGateTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		c.come(t.Context(), "first", "203.0.113.1/32")
+		for i := range 100 {
+			c.come(t.Context(), fmt.Sprint("flood ", i), "198.51.100.1/32")
+		}
+		c.come(t.Context(), "ada", "203.0.113.2/32")
+		c.come(t.Context(), "bob", "203.0.113.3/32")
+		for range 5 {
+			c.out()
+		}
+		if got, want := strings.Join(c.order, ", "), "first, flood 0, ada, bob, flood 1, flood 2"; got != want {
+			t.Errorf("came in as %s; want %s", got, want)
+		}
+		for range 98 {
+			c.out()
+		}
+		if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 || len(c.order) != 103 {
+			t.Errorf("afterwards %d are busy, %d wait, of %d networks; %d came in", c.busy, c.waiting, len(c.networks), len(c.order))
+		}
+	})
+}
+
+// Who waits is told so in time; the longer the queue stands, the sooner, but for
+// those who are the queue.
+func TestGatePatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		c.come(t.Context(), "first", "203.0.113.1/32")
+		c.come(t.Context(), "ada", "203.0.113.2/32")
+		time.Sleep(patience / 2)
+		for i := range crowd {
+			c.come(t.Context(), fmt.Sprint("flood ", i), "198.51.100.1/32")
+		}
+		time.Sleep(patience/2 + time.Millisecond)
+		c.come(t.Context(), "bob", "203.0.113.3/32")
+		c.come(t.Context(), "one more", "198.51.100.1/32")
+		gone, leave := context.WithCancel(t.Context())
+		c.come(gone, "eve", "203.0.113.4/32")
+		leave()
+		synctest.Wait()
+		time.Sleep(patience)
+		for name, want := range map[string]time.Duration{
+			"ada": patience, "flood 0": patience, "bob": briefPatience, "one more": patience, "eve": 0,
+		} {
+			if got, refused := c.ended[name]; !refused || got != want {
+				t.Errorf("%s waited %v (refused: %v), want %v", name, got, refused, want)
+			}
+		}
+		if c.waiting != 0 || len(c.networks) != 0 || c.shed != 4+crowd {
+			t.Errorf("%d wait, of %d networks, %d were refused", c.waiting, len(c.networks), c.shed)
+		}
+		// The place is free for whoever comes when it is.
+		c.out()
+		c.come(t.Context(), "cleo", "203.0.113.5/32")
+		if got := strings.Join(c.order, ", "); got != "first, cleo" {
+			t.Errorf("came in: %s", got)
+		}
+	})
+}
+
+// The queue is bounded, and no network can fill it.
+func TestGateQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		c.queue = 32
+		c.come(t.Context(), "first", "203.0.113.1/32")
+		for i := range 40 {
+			c.come(t.Context(), fmt.Sprint("flood ", i), "198.51.100.1/32")
+		}
+		if c.waiting != 16 {
+			t.Errorf("%d of one network wait, want half of the queue", c.waiting)
+		}
+		for i := range 40 {
+			c.come(t.Context(), fmt.Sprint("somebody ", i), fmt.Sprintf("192.0.2.%d/32", i))
+		}
+		if c.waiting != 32 {
+			t.Errorf("%d wait, want 32", c.waiting)
+		}
+		time.Sleep(patience)
+	})
+}
+
+// A full server says so in the words of each face, and goes on answering what
+// machines and verifiers need.
+func TestFullServer(t *testing.T) {
+	h := newHouse(t)
+	h.server.gate.places, h.server.gate.queue = 0, 0
+	before, err := h.store.NextNumber(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := api.StartRequest{Method: "email_code", Identifier: "ada@example.org", CodeChallenge: challenge(), Origin: shop}
+	for _, base := range []string{"", "/p/" + h.first.ID} {
+		w := h.do(ask{method: "POST", path: base + "/v1/attempts", body: start, header: map[string]string{"Origin": shop}})
+		p := h.refused(w, http.StatusServiceUnavailable, "unavailable")
+		if after := w.Header().Get("Retry-After"); p.RetryAfter < 1 || p.RetryAfter > 3 || after != fmt.Sprint(p.RetryAfter) {
+			t.Errorf("come back after %d s, in the header %q", p.RetryAfter, after)
+		}
+		if w.Header().Get("Access-Control-Allow-Origin") != shop {
+			t.Error("the site's page cannot read that it should come back")
+		}
+		w = h.do(ask{method: "POST", path: base + "/api/v0/token/" + h.first.ID, body: map[string]string{"grant_type": "refresh_token"}})
+		if said := into[map[string]string](t, w, http.StatusServiceUnavailable); said["msg"] == "" || w.Header().Get("Retry-After") == "" {
+			t.Errorf("Cotter's clients are told %v", said)
+		}
+	}
+	w := h.do(ask{method: "GET", path: "/signin?project=" + h.first.ID, header: map[string]string{"Accept": "text/html"}})
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Refresh") == "" || !strings.Contains(w.Body.String(), "tries again") {
+		t.Errorf("the page: %d, %q", w.Code, w.Body)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/v1/keys", "/p/" + h.first.ID + "/v1/keys", "/p/" + h.first.ID + "/v1/keys/identity", "/api/v0/token/jwks"} {
+		if w := h.do(ask{method: "GET", path: path}); w.Code != http.StatusOK {
+			t.Errorf("%s: got %d, want 200", path, w.Code)
+		}
+	}
+	if after, err := h.store.NextNumber(t.Context()); err != nil || after != before+1 {
+		t.Errorf("numbers were drawn for what was refused: %d after %d, %v", after, before, err)
+	}
+	if n := strings.Count(h.log.String(), "refusing requests"); n != 1 {
+		t.Errorf("the log says so %d times, want once", n)
+	}
+	if strings.Contains(h.log.String(), "could not be served") {
+		t.Error("the log has a line for a request that was refused")
+	}
+	if got := h.server.Stats(); got.Refused != 5 || got.Busy != 0 {
+		t.Errorf("got %+v, want 5 refused", got)
+	}
+}
