@@ -1,6 +1,7 @@
 package splitpin_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -296,6 +297,104 @@ func TestDocFollowsTheCode(t *testing.T) {
 		}
 		if !regexp.MustCompile(declaration).MatchString(read(t, m[1])) {
 			t.Errorf("doc.go names %s %s in %s, which is not there", m[2], m[3], m[1])
+		}
+	}
+}
+
+// TestWatching holds the alert rules and the dashboard against the page that lists
+// the metrics: they use what is there, with the labels it has.
+func TestWatching(t *testing.T) {
+	const page, rules, dashboard = "docs/operate/watching.md", "docs/operate/alerts.yaml", "docs/operate/grafana-dashboard.json"
+	metrics, alerts := map[string][]string{}, map[string]bool{}
+	for name, cells := range firstColumn(t, page) {
+		switch {
+		case strings.HasPrefix(name, "splitpin_"):
+			for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[0], -1) {
+				metrics[name] = append(metrics[name], m[1])
+			}
+			metrics[name] = append(metrics[name], "job", "instance")
+			if strings.HasPrefix(strings.TrimSpace(cells[1]), "histogram") {
+				for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+					metrics[name+suffix] = append([]string{"le"}, metrics[name]...)
+				}
+				delete(metrics, name) // nothing has that name alone
+			}
+		case strings.HasPrefix(name, "Splitpin"):
+			alerts[name] = true
+		}
+	}
+	if len(metrics) < 50 {
+		t.Fatalf("only %d metrics found: does this test still see them?", len(metrics))
+	}
+
+	expressions := map[string][]string{}
+	declared := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^      - alert: (\w+)\n        expr: ((?:.*\n)(?: {10}.*\n)*)`).FindAllStringSubmatch(read(t, rules), -1) {
+		declared[m[1]] = true
+		expressions[rules] = append(expressions[rules], m[2])
+	}
+	differ(t, "alert", declared, page, alerts)
+
+	var board struct {
+		Panels []struct {
+			Type, Title string
+			Targets     []struct{ Expr string }
+		}
+		Templating struct{ List []struct{ Query string } }
+	}
+	if err := json.Unmarshal([]byte(read(t, dashboard)), &board); err != nil {
+		t.Fatalf("%s: %v", dashboard, err)
+	}
+	for _, p := range board.Panels {
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("%s: the panel %q shows nothing", dashboard, p.Title)
+		}
+		for _, target := range p.Targets {
+			expressions[dashboard] = append(expressions[dashboard], target.Expr)
+		}
+	}
+	for _, v := range board.Templating.List {
+		expressions[dashboard] = append(expressions[dashboard], v.Query)
+	}
+
+	shown := map[string]bool{}
+	selector := regexp.MustCompile(`\b((?:splitpin|go|process)_\w+)(?:\{([^}]*)\})?`)
+	grouping := regexp.MustCompile(`\bby \(([^)]*)\)`)
+	for where, list := range expressions {
+		if len(list) < 10 {
+			t.Errorf("only %d expressions found in %s: does this test still see them?", len(list), where)
+		}
+		for _, expr := range list {
+			labels := []string{}
+			for _, m := range selector.FindAllStringSubmatch(expr, -1) {
+				known, ok := metrics[m[1]]
+				if !ok && strings.HasPrefix(m[1], "splitpin_") {
+					t.Errorf("%s asks for %s, which is not there: %s", where, m[1], expr)
+				}
+				if !ok { // of the runtime
+					known = []string{"job", "instance"}
+				}
+				shown[m[1]] = shown[m[1]] || where == dashboard
+				labels = append(labels, known...)
+				for _, matcher := range regexp.MustCompile(`(\w+)\s*(?:=|!=|=~|!~)\s*"`).FindAllStringSubmatch(m[2], -1) {
+					if !slices.Contains(known, matcher[1]) {
+						t.Errorf("%s asks %s for the label %s, which it has not: %s", where, m[1], matcher[1], expr)
+					}
+				}
+			}
+			for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
+				for label := range strings.SplitSeq(m[1], ",") {
+					if !slices.Contains(labels, strings.TrimSpace(label)) {
+						t.Errorf("%s groups by %s, which nothing there has: %s", where, label, expr)
+					}
+				}
+			}
+		}
+	}
+	for name := range metrics {
+		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+		if !shown[name] && !shown[base+"_bucket"] && !shown[base+"_sum"] {
+			t.Errorf("%s does not show %s", dashboard, name)
 		}
 	}
 }

@@ -40,6 +40,15 @@ type process struct {
 // address.
 func serving(t testing.TB, folder string, settings ...string) *process {
 	t.Helper()
+	p := started(t, folder, serveEnv(t, folder, settings...), "serve")
+	p.url = "http://" + p.await(`msg=serving .*listen=(\S+)`)
+	return p
+}
+
+// serveEnv is a configuration of serve, with a master key in folder. settings are
+// NAME=value, and win.
+func serveEnv(t testing.TB, folder string, settings ...string) map[string]string {
+	t.Helper()
 	key := filepath.Join(folder, "key")
 	if _, err := os.Stat(key); err != nil {
 		if err := keyring.WriteMasterFile(key, keyring.NewMaster()); err != nil {
@@ -56,9 +65,7 @@ func serving(t testing.TB, folder string, settings ...string) *process {
 		name, value, _ := strings.Cut(pair, "=")
 		env[name] = value
 	}
-	p := started(t, folder, env, "serve")
-	p.url = "http://" + p.await(`msg=serving .*listen=(\S+)`)
-	return p
+	return env
 }
 
 func started(t testing.TB, folder string, env map[string]string, args ...string) *process {
