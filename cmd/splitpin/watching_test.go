@@ -114,7 +114,7 @@ func newWatchedServer(t *testing.T) *watchedServer {
 			Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		Tokens: w.in.tokens, People: w.in.people, Ready: w.in.ready, Observe: watch.Requests(),
 	})
-	w.outbox = w.in.outbox(map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: flaky{w.inbox}}, log)
+	w.outbox = w.in.mail(map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: flaky{w.inbox}}, log)
 	return w
 }
 
