@@ -49,8 +49,6 @@ type Postgres struct {
 	awaiting  atomic.Int32  // calls that wait for a connection
 	refused   atomic.Uint64 // calls that found too many waiting
 	conflicts atomic.Uint64 // runs of a step that were repeated
-
-	loseAnswer func(*link) // tests lose the answer to a commit; nil otherwise
 }
 
 var _ Database = (*Postgres)(nil)

@@ -52,7 +52,9 @@ func (l *link) migrateBy(ctx context.Context, all []migration) error {
 
 // tables returns which migration was the last, zero in an empty database.
 func (l *link) tables(ctx context.Context) (int, error) {
-	there, err := l.text(ctx, "SELECT to_regclass('schema_version')")
+	// Who waited for the lock has a cache that does not know of it yet; a look into the
+	// catalogue itself does.
+	there, err := l.text(ctx, "SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND relnamespace = current_schema()::regnamespace")
 	if err != nil || there == "" {
 		return 0, err
 	}

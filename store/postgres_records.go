@@ -208,9 +208,6 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 		return broken, err
 	}
 	committed := s.commit(t)
-	if s.loseAnswer != nil {
-		s.loseAnswer(l)
-	}
 	why, err := s.ended(context.Background(), t)
 	switch {
 	case *committed:

@@ -38,3 +38,24 @@ func databaseOf(t *testing.T, dir string) string {
 	}
 	return string(b)
 }
+
+// TestPooled is the suite by way of a pooler, with fewer connections behind it than
+// before it.
+func TestPooled(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, dir string) splitpin.Store {
+		note := filepath.Join(dir, "pooler")
+		b, err := os.ReadFile(note)
+		if errors.Is(err, fs.ErrNotExist) {
+			b = []byte(postgrestest.Pooler(t, databaseOf(t, dir)))
+			err = os.WriteFile(note, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.OpenPostgres(t.Context(), string(b), store.PostgresOptions{Unsafe: true, Connections: 8, Pooler: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}

@@ -53,6 +53,173 @@ func incrementsThatMeet(b *bench) {
 	want(b, "tries", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+2)
 }
 
+// everythingMeets: each kind of record is locked by itself, and not only because the
+// user it belongs to is. So there is no such user here, but in the row of the user.
+func everythingMeets(b *bench) {
+	u := b.user()
+	nobody := User(b.number(), u.Project)
+	name := splitpin.Name{Project: nobody.Project, Identifier: nobody.Identifier}
+	p, a := Project(b.number()), Attempt(b.number(), nobody)
+	g, s, m, guesses := Grant(b.number(), a, nobody), LiveSession(b.number(), nobody), Message(b.number(), a), Guesses(nobody)
+	alone := Attempt(b.number(), User(b.number(), u.Project)) // without guesses
+	b.create(p, a, g, s, m, guesses, alone, DataKey("codes", 1))
+	second := func(t *time.Time) { *t = t.Add(time.Second) }
+	for _, test := range []struct {
+		name  string
+		reads splitpin.Reads
+		count func(*splitpin.Records) (splitpin.Record, *time.Time)
+	}{
+		{"user", splitpin.Reads{User: u.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.User, &r.User.UpdatedAt }},
+		{"user by id", splitpin.Reads{UserID: splitpin.UserKey{Project: u.Project, ID: u.ID}}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.User, &r.User.UpdatedAt }},
+		{"user by client id", splitpin.Reads{UserID: splitpin.UserKey{Project: u.Project, ClientUserID: u.ClientUserID}}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.User, &r.User.UpdatedAt }},
+		{"user by name", splitpin.Reads{Name: splitpin.Name{Project: u.Project, Identifier: u.Identifier}}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.User, &r.User.UpdatedAt }},
+		{"attempt", splitpin.Reads{Attempt: alone.ID.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Attempt, &r.Attempt.NextSendAt }},
+		{"grant", splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Grant, &r.Grant.SpentAt }},
+		{"session", splitpin.Reads{Session: s.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Session, &r.Session.UsedAt }},
+		{"message", splitpin.Reads{Messages: []int64{m.Number}}, func(r *splitpin.Records) (splitpin.Record, *time.Time) {
+			return r.Messages[0], &r.Messages[0].DueAt
+		}},
+		{"project", splitpin.Reads{Project: p.ID}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Project, &r.Project.UpdatedAt }},
+		{"settings", splitpin.Reads{Settings: true}, func(r *splitpin.Records) (splitpin.Record, *time.Time) {
+			return r.DataKeys[0], &r.DataKeys[0].CreatedAt
+		}},
+	} {
+		b.meet(test.name, test.reads, func(r *splitpin.Records) splitpin.Record {
+			record, count := test.count(r)
+			second(count)
+			return record
+		})
+		_, count := test.count(b.load(test.reads))
+		before := *count
+		b.save(test.reads, splitpin.Writes{}) // whatever was locked is free again
+		_, first := test.count(&splitpin.Records{User: u, Attempt: alone, Grant: g, Session: s, Messages: []*splitpin.Message{m},
+			Project: p, DataKeys: []*splitpin.DataKey{DataKey("codes", 1)}})
+		if got := before.Sub(*first); got != 2*time.Second {
+			b.Errorf("%s: two steps moved it by %v, want 2s", test.name, got)
+		}
+		if test.reads.User != 0 || test.reads.UserID != (splitpin.UserKey{}) || test.reads.Name.Identifier != "" {
+			u.UpdatedAt = before
+		}
+	}
+
+	// Guesses, which several attempts share, and of an attempt the grant's.
+	for _, reads := range []splitpin.Reads{{Name: name}, {Attempt: a.ID.Number}} {
+		b.meet("guesses", reads, func(r *splitpin.Records) splitpin.Record { r.Guesses.Day++; return r.Guesses })
+	}
+	want(b, "guesses", b.load(splitpin.Reads{Name: name}).Guesses.Day, guesses.Day+4)
+	b.meet("attempt of a grant", splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
+	want(b, "attempt of a grant", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+2)
+
+	// The same by different ways: the grant's and the attempt's, the name's and the
+	// attempt's.
+	b.meetBy("attempt", []splitpin.Reads{{Grant: g.Number}, {Attempt: a.ID.Number}}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
+	want(b, "attempt by two ways", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+4)
+	b.meetBy("guesses", []splitpin.Reads{{Name: name}, {Attempt: a.ID.Number}}, func(r *splitpin.Records) splitpin.Record { r.Guesses.Day++; return r.Guesses })
+	want(b, "guesses by two ways", b.load(splitpin.Reads{Name: name}).Guesses.Day, guesses.Day+6)
+	b.meetBy("settings", []splitpin.Reads{{Settings: true}, {Project: p.ID}}, func(r *splitpin.Records) splitpin.Record {
+		q := r.Project
+		if q == nil {
+			q = r.Projects[0]
+		}
+		q.CreatedAt = q.CreatedAt.Add(time.Second)
+		return q
+	})
+	want(b, "settings by two ways", b.load(splitpin.Reads{Project: p.ID}).Project.CreatedAt, p.CreatedAt.Add(2*time.Second))
+}
+
+// meet has two steps with the same reads meet, each of which puts what change returns.
+func (b *bench) meet(what string, reads splitpin.Reads, change func(*splitpin.Records) splitpin.Record) {
+	b.Helper()
+	b.meetBy(what, []splitpin.Reads{reads, reads}, change)
+}
+
+func (b *bench) meetBy(what string, ways []splitpin.Reads, change func(*splitpin.Records) splitpin.Record) {
+	b.Helper()
+	m := newMeeting()
+	var wg sync.WaitGroup
+	for _, reads := range ways {
+		wg.Go(func() {
+			err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				return splitpin.Writes{Put: []splitpin.Record{change(r)}}, nil
+			})
+			if err != nil {
+				b.Errorf("%s: %v", what, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// userAppears: who waited for an attempt, and finds it proved, finds the user of that
+// proof too.
+func userAppears(b *bench) {
+	u := User(b.number(), b.number())
+	a := Attempt(b.number(), u)
+	a.ProvedAt = time.Time{}
+	b.create(a)
+	m := newMeeting()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+				m.wait()
+				switch proved := !r.Attempt.ProvedAt.IsZero(); {
+				case proved != (r.User != nil):
+					b.Errorf("proved: %v, and the user is %v", proved, r.User)
+				case proved:
+					return splitpin.Writes{}, nil
+				}
+				r.Attempt.ProvedAt = Now
+				return splitpin.Writes{Put: []splitpin.Record{r.Attempt}, Create: []splitpin.Record{u}}, nil
+			})
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// oneMoment: what was saved together is loaded together.
+func oneMoment(b *bench) {
+	u := b.user()
+	s := LiveSession(b.number(), u)
+	b.create(s)
+	reads := splitpin.Reads{Session: s.Number}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+					r.User.UpdatedAt = r.User.UpdatedAt.Add(time.Second)
+					r.Session.UsedAt = r.Session.UsedAt.Add(time.Second)
+					return splitpin.Writes{Put: []splitpin.Record{r.User, r.Session}}, nil
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 500 {
+		r := b.load(reads)
+		if x, y := r.User.UpdatedAt.Sub(u.UpdatedAt), r.Session.UsedAt.Sub(s.UsedAt); x != y {
+			b.Errorf("the user is %v on and the session %v", x, y)
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
 func increments(b *bench) {
 	a := b.attempt(b.user())
 	const workers, each = 16, 8

@@ -1,0 +1,555 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"zombiezen.com/go/sqlite"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/store/postgrestest"
+)
+
+func openPostgres(t testing.TB, database string, o PostgresOptions) *Postgres {
+	t.Helper()
+	s, err := OpenPostgres(t.Context(), database, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newEventIn(t testing.TB, s splitpin.Store) *splitpin.AuditEvent {
+	t.Helper()
+	n, err := s.NextNumber(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &splitpin.AuditEvent{Number: n, Kind: "test"}
+}
+
+func creating1(ctx context.Context, s splitpin.Store, r splitpin.Record) error {
+	return s.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Create: []splitpin.Record{r}}, nil
+	})
+}
+
+func events(t testing.TB, s splitpin.Store) map[int64]bool {
+	t.Helper()
+	list, err := s.AuditEvents(t.Context(), splitpin.AuditFilter{}, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[int64]bool{}
+	for _, e := range list {
+		found[e.Number] = true
+	}
+	return found
+}
+
+// A cutter passes bytes on between a store and its server, and cuts the connection on
+// which the next COMMIT comes. The store must not prepare its statements, or their
+// texts are not seen.
+type cutter struct {
+	server string
+	armed  atomic.Int32 // nothing, cut before the server hears of it, or after it did
+	after  func()       // between the commit and the cut
+}
+
+const (
+	idle int32 = iota
+	cutBefore
+	cutAfter
+)
+
+func newCutter(t *testing.T, database string) (*cutter, string) {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{server: u.Host, after: func() {}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.pass(conn)
+		}
+	}()
+	u.Host = l.Addr().String()
+	return c, u.String()
+}
+
+func (c *cutter) pass(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", c.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var cutting atomic.Bool
+	answered := make(chan struct{})
+	go func() {
+		defer client.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buffer)
+			if cutting.Load() {
+				close(answered) // and dropped
+				return
+			}
+			if err != nil {
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
+			switch mode := c.armed.Swap(idle); mode {
+			case cutBefore:
+				return
+			case cutAfter:
+				cutting.Store(true)
+				server.Write(buffer[:n])
+				<-answered
+				c.after()
+				return
+			}
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestLostAnswers: whatever is lost of a commit, the caller is told the truth.
+func TestLostAnswers(t *testing.T) {
+	database := postgrestest.Database(t)
+	c, through := newCutter(t, database)
+	s := openPostgres(t, through, PostgresOptions{Unsafe: true, Pooler: true})
+	direct := openPostgres(t, database, PostgresOptions{Unsafe: true})
+	admin, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	change := func(mode int32) (*splitpin.AuditEvent, int, error) {
+		e, runs := newEventIn(t, s), 0
+		c.armed.Store(mode)
+		err := s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+			runs++
+			return splitpin.Writes{Create: []splitpin.Record{e}}, nil
+		})
+		return e, runs, err
+	}
+
+	e, runs, err := change(cutAfter)
+	if err != nil || runs != 1 || !events(t, direct)[e.Number] {
+		t.Errorf("the answer was lost: error %v after %d runs, saved %v; want none after 1, saved", err, runs, events(t, direct)[e.Number])
+	}
+	e, runs, err = change(cutBefore)
+	if err != nil || runs != 2 || !events(t, direct)[e.Number] {
+		t.Errorf("the commit was lost: error %v after %d runs, saved %v; want none after 2, saved", err, runs, events(t, direct)[e.Number])
+	}
+
+	// The server crashed meanwhile: its ids may have been told twice.
+	c.after = func() {
+		if _, err := admin.Exec(context.Background(), "DELETE FROM incarnation"); err != nil {
+			t.Error(err)
+		}
+	}
+	_, runs, err = change(cutAfter)
+	if !errors.Is(err, splitpin.ErrUncertain) || errors.Is(err, splitpin.ErrUnavailable) || runs != 1 {
+		t.Errorf("the answer was lost in a crash: error %v after %d runs, want ErrUncertain after 1", err, runs)
+	}
+}
+
+// TestPostgresRestarts: connections that a restart or a crash killed are replaced at
+// once, and what was acknowledged is there.
+func TestPostgresRestarts(t *testing.T) {
+	server := postgrestest.New(t, postgrestest.Options{Durable: true})
+	s := openPostgres(t, server.Database(t), PostgresOptions{})
+	for _, how := range []struct {
+		name string
+		do   func() error
+	}{
+		{"restarted", server.Restart},
+		{"killed", func() error { return errors.Join(server.Kill(), server.Run()) }},
+	} {
+		var saved []int64
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for range 8 { // so that several connections are open
+			e := newEventIn(t, s)
+			wg.Go(func() {
+				if err := creating1(t.Context(), s, e); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				saved = append(saved, e.Number)
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		if err := how.do(); err != nil {
+			t.Fatal(err)
+		}
+		if err := creating1(t.Context(), s, newEventIn(t, s)); err != nil {
+			t.Errorf("%s: the first step after it: %v", how.name, err)
+		}
+		found := events(t, s)
+		for _, n := range saved {
+			if !found[n] {
+				t.Errorf("%s: an event that was acknowledged is gone", how.name)
+			}
+		}
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := creating1(t.Context(), s, &splitpin.AuditEvent{Number: 1 << 50}); !errors.Is(err, splitpin.ErrUnavailable) {
+		t.Errorf("without a server: error %v, want ErrUnavailable", err)
+	}
+	if _, _, err := s.Take(t.Context(), time.Now(), splitpin.Charge{Key: 1, Burst: 1, Period: time.Hour, Cost: 1}); !errors.Is(err, splitpin.ErrUnavailable) {
+		t.Errorf("without a server: error %v, want ErrUnavailable", err)
+	}
+	if err := server.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := creating1(t.Context(), s, newEventIn(t, s)); err != nil {
+		t.Errorf("service does not return: %v", err)
+	}
+}
+
+// TestTakeOnTwoNodes: a limit is exact over all nodes, also one that has no row yet.
+func TestTakeOnTwoNodes(t *testing.T) {
+	database := postgrestest.Database(t)
+	nodes := []*Postgres{openPostgres(t, database, PostgresOptions{Unsafe: true}), openPostgres(t, database, PostgresOptions{Unsafe: true})}
+	now := time.Now()
+	const fresh = 300
+	var admitted, hot atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 16 {
+		s := nodes[i%2]
+		wg.Go(func() {
+			for key := range int64(fresh) {
+				for _, c := range []struct {
+					splitpin.Charge
+					count *atomic.Int64
+				}{
+					{splitpin.Charge{Key: 1000 + key, Burst: 1, Period: time.Hour, Cost: 1}, &admitted},
+					{splitpin.Charge{Key: 1, Burst: 777, Period: 1000 * time.Hour, Cost: 1}, &hot},
+				} {
+					refused, _, err := s.Take(t.Context(), now, c.Charge)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if refused == -1 {
+						c.count.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if admitted.Load() != fresh || hot.Load() != 777 {
+		t.Errorf("%d of %d were admitted that admit one each, and %d of 777", admitted.Load(), fresh, hot.Load())
+	}
+}
+
+// TestTakeGathers: what waits while a transaction is under way shares the next.
+func TestTakeGathers(t *testing.T) {
+	database := postgrestest.Database(t)
+	s := openPostgres(t, database, PostgresOptions{Unsafe: true})
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	c := splitpin.Charge{Key: 1, Burst: 1000, Period: time.Hour, Cost: 1}
+	if _, _, err := s.Take(t.Context(), time.Now(), c); err != nil {
+		t.Fatal(err)
+	}
+	var before int64
+	if err := conn.QueryRow(t.Context(), "SELECT xmin::text::bigint FROM limits WHERE key = 1").Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT * FROM limits FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	const callers = 100
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if refused, _, err := s.Take(t.Context(), time.Now(), c); refused != -1 || err != nil {
+				t.Errorf("refused %d, error %v", refused, err)
+			}
+		})
+	}
+	for len(s.taker.calls) < callers-1 { // one waits for the row, the others for it
+		time.Sleep(time.Millisecond)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	var after int64
+	if err := conn.QueryRow(t.Context(), "SELECT xmin::text::bigint FROM limits WHERE key = 1").Scan(&after); err != nil {
+		t.Fatal(err)
+	}
+	// Every transaction that writes takes a number: the one that waited, the one that
+	// the others shared, and those of this test and of the autovacuum.
+	if spent := after - before; spent < 1 || spent > 10 {
+		t.Errorf("%d callers took %d transactions", callers, spent)
+	}
+}
+
+// TestClaimAndSweepPassBy: a row that a step has locked holds up neither the outbox
+// nor the sweep.
+func TestClaimAndSweepPassBy(t *testing.T) {
+	s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true})
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	held, free := newEventIn(t, s).Number, newEventIn(t, s).Number
+	for _, n := range []int64{held, free} {
+		if err := creating1(t.Context(), s, &splitpin.Message{Number: n, DueAt: now, ExpiresAt: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Change(t.Context(), splitpin.Reads{Messages: []int64{held}}, func(*splitpin.Records) (splitpin.Writes, error) {
+		claimed, err := s.ClaimMessages(t.Context(), now, now.Add(time.Minute), 10)
+		if err != nil || len(claimed) != 1 || claimed[0].Message.Number != free {
+			t.Errorf("%d messages were claimed, error %v; want the one that is free", len(claimed), err)
+		}
+		swept, err := s.Sweep(t.Context(), now.Add(2*time.Hour), time.Time{}, 10)
+		if err != nil || swept != 1 {
+			t.Errorf("%d messages were swept, error %v; want the one that is free", swept, err)
+		}
+		return splitpin.Writes{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnloadedPut: an UPDATE of a row that is not locked by the step is refused before
+// it is sent.
+func TestUnloadedPut(t *testing.T) {
+	s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true})
+	u := &splitpin.User{Number: newEventIn(t, s).Number, Identifier: "a@example.com"}
+	if err := creating1(t.Context(), s, u); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Create: []splitpin.Record{&splitpin.AuditEvent{Number: 77}}, Put: []splitpin.Record{u}}, nil
+	})
+	if err == nil || splitpin.ErrorOf(err) != nil || events(t, s)[77] {
+		t.Errorf("error %v, and saved: %v; want an internal one, and nothing saved", err, events(t, s)[77])
+	}
+}
+
+// TestTimeouts: the locks of a node that died end by themselves, also behind a pooler.
+func TestTimeouts(t *testing.T) {
+	for _, pooler := range []bool{false, true} {
+		s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true, Pooler: pooler})
+		r, err := s.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trip := r.Value().trip(t.Context())
+		s.begin(trip)
+		if err := trip.end(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Value().text(t.Context(), `SELECT current_setting('idle_in_transaction_session_timeout') || ' ' ||
+			current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')`)
+		if err != nil || got != "10s 5s 30s" {
+			t.Errorf("pooler %v: the timeouts are %s, error %v", pooler, got, err)
+		}
+		s.release(r)
+	}
+}
+
+func TestPostgresRefusals(t *testing.T) {
+	database := postgrestest.Database(t)
+	open := func(change func(*url.URL), o PostgresOptions) error {
+		u, err := url.Parse(database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(u)
+		s, err := OpenPostgres(t.Context(), u.String(), o)
+		if err == nil {
+			s.Close()
+		}
+		return err
+	}
+	same := func(*url.URL) {}
+	for _, test := range []struct {
+		name   string
+		change func(*url.URL)
+		unsafe bool
+		want   string
+	}{
+		{"a server that may forget", same, false, "fsync off"},
+		{"commits that may be forgotten", func(u *url.URL) {
+			u.RawQuery += "&synchronous_commit=off"
+		}, false, "off"},
+		{"no such database", func(u *url.URL) { u.Path = "/nowhere" }, true, "make the database first: CREATE DATABASE nowhere OWNER splitpin"},
+		{"no such user", func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }, true, `does not let the user "nobody" in`},
+		{"nobody there", func(u *url.URL) { u.Host = "127.0.0.1:1" }, true, "see whether PostgreSQL runs there"},
+		{"not an address", func(u *url.URL) { u.Host = "127.0.0.1:port"; u.User = url.UserPassword("nobody", "hunter2") }, true, "reading the address"},
+	} {
+		err := open(test.change, PostgresOptions{Unsafe: test.unsafe})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got error %v, want one with %q", test.name, err, test.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error tells the password: %v", test.name, err)
+		}
+	}
+
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE TABLE users (name text)")
+	if err := open(same, PostgresOptions{Unsafe: true}); err == nil || !strings.Contains(err.Error(), "tables of another program") {
+		t.Errorf("tables of another program: got error %v", err)
+	}
+	exec("DROP TABLE users")
+	if err := open(same, PostgresOptions{Unsafe: true}); err != nil {
+		t.Error(err)
+	}
+	exec("UPDATE schema_version SET version = version + 1")
+	if err := open(same, PostgresOptions{Unsafe: true}); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("tables of a newer version: got error %v", err)
+	}
+}
+
+// TestManyMigrateAtOnce: however many nodes start together, each migration runs once.
+func TestManyMigrateAtOnce(t *testing.T) {
+	database := postgrestest.Database(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := OpenPostgres(t.Context(), database, PostgresOptions{Unsafe: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := creating1(t.Context(), s, newEventIn(t, s)); err != nil {
+				t.Error(err)
+			}
+			s.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// TestMigrationsFromEveryVersion: a database that was made at any earlier version, with
+// something in it, is brought up to date.
+func TestMigrationsFromEveryVersion(t *testing.T) {
+	for _, engine := range []struct {
+		name string
+		made func(t *testing.T, all []migration) (database string)
+	}{
+		{"postgres", func(t *testing.T, all []migration) string {
+			database := postgrestest.Database(t)
+			conn, err := pgx.Connect(t.Context(), database)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(t.Context())
+			l := &link{PgConn: conn.PgConn(), unnamed: true}
+			if err := l.migrateBy(t.Context(), all); err != nil {
+				t.Fatal(err)
+			}
+			return database
+		}},
+		{"sqlite", func(t *testing.T, all []migration) string {
+			path := filepath.Join(t.TempDir(), "splitpin.db")
+			c, err := open(path, sqlite.OpenReadWrite|sqlite.OpenCreate, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for _, m := range all {
+				if err := c.apply(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return path
+		}},
+	} {
+		all, err := migrationsFor(engine.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := migrationsFor(map[string]string{"postgres": "sqlite", "sqlite": "postgres"}[engine.name])
+		if err != nil || len(other) != len(all) {
+			t.Fatalf("the engines have %d and %d migrations, error %v", len(all), len(other), err)
+		}
+		for i, m := range all {
+			if other[i].name != m.name {
+				t.Errorf("%s and %s stand at the same place", m.name, other[i].name)
+			}
+			t.Run(fmt.Sprintf("%s from %d", engine.name, i), func(t *testing.T) {
+				database := engine.made(t, all[:i])
+				s, err := Open(t.Context(), database, Options{Postgres: PostgresOptions{Unsafe: true}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				e := newEventIn(t, s)
+				if err := creating1(t.Context(), s, e); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.SetMark(t.Context(), BackupAt, "now"); err != nil {
+					t.Error(err)
+				}
+				if !events(t, s)[e.Number] {
+					t.Error("what was saved is not there")
+				}
+			})
+		}
+	}
+}
