@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 type crowded struct {
 	*gate
 	t     *testing.T
+	kept  sync.Mutex
 	order []string // who was admitted, in that order
 	ended map[string]time.Duration
 }
@@ -35,6 +37,8 @@ func (c *crowded) come(ctx context.Context, name, network string) {
 	began := time.Now()
 	go func() {
 		err := c.enter(ctx, func() netip.Prefix { return netip.MustParsePrefix(network) })
+		c.kept.Lock()
+		defer c.kept.Unlock()
 		switch {
 		case err == nil:
 			c.order = append(c.order, name)
@@ -97,7 +101,7 @@ func TestGatePatience(t *testing.T) {
 		c.come(gone, "eve", "203.0.113.4/32")
 		leave()
 		synctest.Wait()
-		time.Sleep(patience)
+		time.Sleep(patience + time.Millisecond)
 		for name, want := range map[string]time.Duration{
 			"ada": patience, "flood 0": patience, "bob": briefPatience, "one more": patience, "eve": 0,
 		} {

@@ -38,6 +38,11 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	ctx, done := e.observe(ctx, "answer")
 	defer func() { done(err) }()
 	now := e.moment()
+	if e.memory.isSuspect(now, h.By) {
+		if _, err := e.held(ctx, h); err != nil {
+			return nil, err
+		}
+	}
 	numbers, err := e.numbers(ctx, 2)
 	if err != nil {
 		return nil, err
@@ -103,7 +108,10 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if err != nil {
 		return nil, fmt.Errorf("answering an attempt: %w", err)
 	}
-	if verdict == answerWrong || verdict == answerLast {
+	switch verdict {
+	case answerUnknown:
+		e.memory.suspect(now, h.By)
+	case answerWrong, answerLast:
 		e.countWrong(ctx, now, h.By)
 	}
 	return e.answered(now, verdict, a)

@@ -65,6 +65,16 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 	if !isVerifier(req.Verifier) {
 		return nil, ErrVerifier
 	}
+	if e.memory.isSuspect(now, req.By) {
+		r, err := e.store.Load(ctx, splitpin.Reads{Grant: number})
+		if err != nil {
+			return nil, fmt.Errorf("loading a grant: %w", err)
+		}
+		if !unlocks(hash, r) {
+			e.memory.suspect(now, req.By)
+			return nil, ErrGrant
+		}
+	}
 	numbers, err := e.numbers(ctx, 2)
 	if err != nil {
 		return nil, err
@@ -81,7 +91,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 	err = e.store.Change(ctx, splitpin.Reads{Grant: number}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		g, a, u := r.Grant, r.Attempt, r.User
 		out = nil
-		if g == nil || a == nil || subtle.ConstantTimeCompare(g.Hash[:], hash[:]) != 1 {
+		if !unlocks(hash, r) {
 			verdict = collectUnknown
 			return splitpin.Writes{}, nil
 		}
@@ -126,7 +136,10 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("collecting a session: %w", err)
-	case verdict == collectUnknown || verdict == collectMismatch || verdict == collectOver:
+	case verdict == collectUnknown:
+		e.memory.suspect(now, req.By)
+		return nil, ErrGrant
+	case verdict == collectMismatch || verdict == collectOver:
 		return nil, ErrGrant
 	case verdict == collectNotAdmitted:
 		return nil, ErrNotAdmitted
@@ -148,6 +161,11 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 }
 
 // The deciding half.
+
+// unlocks reports whether a code with that hash is the one of the loaded grant.
+func unlocks(hash [32]byte, r *splitpin.Records) bool {
+	return r.Grant != nil && r.Attempt != nil && subtle.ConstantTimeCompare(r.Grant.Hash[:], hash[:]) == 1
+}
 
 type collectVerdict int
 

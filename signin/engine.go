@@ -32,6 +32,7 @@ type Engine struct {
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
 	refusals refusals
+	memory   memory
 	guarded  atomic.Bool // wrong answers outrun right ones over the whole installation
 }
 

@@ -92,7 +92,7 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 			charges = append(charges, easy)
 		}
 	}
-	refused, wait, err := e.store.Take(ctx, now, append(charges, soft)...)
+	refused, wait, err := e.take(ctx, now, append(charges, soft)...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("charging the limits: %w", err)
@@ -104,7 +104,7 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 		return ErrManyMessages.After(wait)
 	}
 	easy.Cost = 0 // would an easy one still be taken?
-	refused, _, err = e.store.Take(ctx, now, easy)
+	refused, _, err = e.take(ctx, now, easy)
 	if err != nil {
 		return fmt.Errorf("asking the limits: %w", err)
 	}
@@ -153,7 +153,7 @@ func guard(cost int) splitpin.Charge {
 // countWrong counts a wrong answer for the guard, as far as its network may still
 // add to it. A limit that cannot be asked counts nothing: the answer was given.
 func (e *Engine) countWrong(ctx context.Context, now time.Time, by Caller) {
-	refused, _, err := e.store.Take(ctx, now, splitpin.Charge{
+	refused, _, err := e.take(ctx, now, splitpin.Charge{
 		Key: splitpin.LimitKey("guard/network", by.Network()), Burst: guardPerNetwork, Period: guardPeriod, Cost: 1})
 	if err == nil && refused < 0 {
 		e.balance.Add(1)

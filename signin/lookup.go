@@ -24,7 +24,7 @@ func (e *Engine) ChargeLookup(ctx context.Context, p *splitpin.Project, by Calle
 }
 
 func (e *Engine) chargeLookup(ctx context.Context, p *splitpin.Project, by Caller) error {
-	refused, wait, err := e.store.Take(ctx, e.moment(), networks("lookup", p, by, DefaultLookupsPerNetwork)...)
+	refused, wait, err := e.take(ctx, e.moment(), networks("lookup", p, by, DefaultLookupsPerNetwork)...)
 	if err != nil {
 		return fmt.Errorf("charging the limits: %w", err)
 	}

@@ -46,6 +46,15 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 	if err != nil {
 		return nil, e.forged(ctx, now, req.By)
 	}
+	if e.memory.isSuspect(now, req.By) {
+		forged, err := e.isForged(ctx, now, req, presented)
+		if err != nil {
+			return nil, err
+		}
+		if forged {
+			return nil, e.forged(ctx, now, req.By)
+		}
+	}
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking for a number: %w", err)
@@ -99,10 +108,25 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 	return nil, ErrRefresh
 }
 
+// isForged looks at a refresh token without a step that could write. What it finds
+// genuine may be so no longer when it is spent: that step looks again.
+func (e *Engine) isForged(ctx context.Context, now time.Time, req RefreshRequest, presented token.Presented) (bool, error) {
+	r, err := e.store.Load(ctx, splitpin.Reads{Session: presented.Session})
+	if err != nil {
+		return false, fmt.Errorf("loading a session: %w", err)
+	}
+	if r.Session == nil || r.User == nil || r.Session.Project != req.Project.Number {
+		return true, nil
+	}
+	verdict, err := e.tokens.DecideRefresh(req.Project, r.Session, presented, now)
+	return verdict == token.Forged, err
+}
+
 // forged counts a token that is not genuine against its network. It touches no
 // session.
 func (e *Engine) forged(ctx context.Context, now time.Time, by Caller) error {
-	refused, wait, err := e.store.Take(ctx, now, splitpin.Charge{
+	e.memory.suspect(now, by)
+	refused, wait, err := e.take(ctx, now, splitpin.Charge{
 		Key: splitpin.LimitKey("forged", by.Network()), Burst: forgedPerNetwork, Period: networkPeriod, Cost: 1})
 	if err != nil {
 		return fmt.Errorf("charging the limits: %w", err)
@@ -124,17 +148,27 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) (err error) {
 	if err != nil {
 		return nil
 	}
+	if e.memory.isSuspect(now, req.By) {
+		if forged, err := e.isForged(ctx, now, req, presented); forged || err != nil {
+			return err
+		}
+	}
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
 	}
-	err = e.store.Change(ctx, splitpin.Reads{Session: presented.Session}, func(r *splitpin.Records) (splitpin.Writes, error) {
+	verdict := token.Forged
+	err = e.store.Change(ctx, splitpin.Reads{Session: presented.Session}, func(r *splitpin.Records) (_ splitpin.Writes, err error) {
+		verdict = token.Forged
 		s := r.Session
-		if s == nil || r.User == nil || s.Project != req.Project.Number || !s.RevokedAt.IsZero() {
+		if s == nil || r.User == nil || s.Project != req.Project.Number {
 			return splitpin.Writes{}, nil
 		}
-		verdict, err := e.tokens.DecideRefresh(req.Project, s, presented, now)
-		if err != nil {
+		if !s.RevokedAt.IsZero() {
+			verdict = token.Ended
+			return splitpin.Writes{}, nil
+		}
+		if verdict, err = e.tokens.DecideRefresh(req.Project, s, presented, now); err != nil {
 			return splitpin.Writes{}, err
 		}
 		if verdict == token.Forged || verdict == token.Ahead || verdict == token.Ended {
@@ -148,6 +182,9 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
+	}
+	if verdict == token.Forged {
+		e.memory.suspect(now, req.By)
 	}
 	return nil
 }

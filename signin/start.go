@@ -215,7 +215,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		return nil, err
 	}
 	lane := e.lane(now, h.Project, a.Identifier, h.By)
-	refused, wait, err := e.store.Take(ctx, now, lane...)
+	refused, wait, err := e.take(ctx, now, lane...)
 	if err != nil {
 		return nil, fmt.Errorf("charging the limits: %w", err)
 	}
@@ -253,7 +253,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		for i := range lane {
 			lane[i].Cost = -lane[i].Cost
 		}
-		e.store.Take(ctx, now, lane...)
+		e.take(ctx, now, lane...)
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
 	return &Started{Attempt: a, Form: method.Describe(a)}, nil
@@ -300,6 +300,7 @@ func (e *Engine) held(ctx context.Context, h Handle) (*splitpin.Attempt, error) 
 		return nil, fmt.Errorf("loading an attempt: %w", err)
 	}
 	if !h.holds(r.Attempt) {
+		e.memory.suspect(e.moment(), h.By)
 		return nil, ErrUnknown
 	}
 	if e.ring.Destroyed(keyring.Codes, r.Attempt.KeyGeneration) {
