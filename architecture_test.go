@@ -46,6 +46,8 @@ var mayImport = map[string][]string{
 	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "token", "web"},
 	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "token", "web"},
 
+	"doctor": {".", "api", "delivery", "keyring", "project", "signin", "store", "token"},
+
 	"cmd/splitpin":      {"*"}, // the one that knows everybody
 	"examples/go":       {"examples/go/shop"},
 	"examples/go/shop":  {"client"},

@@ -158,3 +158,23 @@ type Problem struct {
 	TriesLeft  *int   `json:"tries_left,omitempty"`  // with wrong_code
 	Challenge  string `json:"challenge,omitempty"`   // with challenge_required
 }
+
+// A RequestView is how the server saw one request of 'splitpin doctor', told only
+// to who shows a pass that its own data keys made. It is no part of /v1.
+type RequestView struct {
+	Nonce string `json:"nonce"` // of the pass, so that an answer from a cache is noticed
+
+	Peer         string   `json:"peer"`          // address and port of who connected to the server
+	PeerTrusted  bool     `json:"peer_trusted"`  // it stands in trusted_proxies
+	Client       string   `json:"client"`        // the address that limits count
+	ForwardedFor []string `json:"forwarded_for"` // the entries of X-Forwarded-For as they arrived, left to right
+
+	Host      string `json:"host"`
+	KeyHeader bool   `json:"key_header"` // the header API_KEY_ID arrived
+	BodyBytes int64  `json:"body_bytes"`
+
+	PublicURL   string    `json:"public_url"`
+	Version     string    `json:"version"`
+	Time        time.Time `json:"time"` // the server's clock
+	Development bool      `json:"development"`
+}

@@ -51,13 +51,14 @@ const (
 	Audit   = "audit"   // pseudonyms in the audit log
 	Browser = "browser" // cookies and recognition of browsers
 	Puzzle  = "puzzle"  // challenges that slow strangers down
+	Doctor  = "doctor"  // passes by which 'splitpin doctor' shows a server that it belongs here
 )
 
 // check is the purpose of the record that tells whether a master is right. It
 // holds no key.
 const check = "check"
 
-var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle}
+var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle, Doctor}
 
 // Purposes returns the purposes that every ring has keys for.
 func Purposes() []string { return slices.Clone(purposes) }

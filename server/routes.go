@@ -23,6 +23,7 @@ func (s *Server) routes() []route {
 
 		{"GET /healthz", s.healthz},
 		{"GET /readyz", s.readyz},
+		{"POST /doctor", s.requestView},
 	}
 	all = append(all, s.inboxRoutes()...)
 	for _, r := range s.v1() {

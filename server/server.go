@@ -44,6 +44,11 @@ type Options struct {
 	// here and metrics have a listener of their own.
 	Metrics http.Handler
 
+	// CheckPass reports whether a pass of 'splitpin doctor' is genuine, and returns
+	// its nonce. Nil: nobody is told how the server saw a request.
+	CheckPass func(now time.Time, pass splitpin.Secret) (nonce string, ok bool)
+	Version   string // of the program, for who shows such a pass
+
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
@@ -57,6 +62,8 @@ type Server struct {
 	people   *account.Directory
 	ready    func(context.Context) error
 	observe  func(context.Context, *http.Request, *edge.Visit) (context.Context, func())
+	pass     func(time.Time, splitpin.Secret) (string, bool)
+	version  string
 	inbox    *delivery.Inbox
 	secret   string // of the inbox
 	demo     string
@@ -70,7 +77,7 @@ type Server struct {
 
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
-	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe,
+	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe, pass: o.CheckPass, version: o.Version,
 		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)

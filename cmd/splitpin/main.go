@@ -38,6 +38,7 @@ type commandLine struct {
 	Master  masterCommand  `cmd:"" name:"master-key" help:"Make and change the key that wraps all others."`
 	Backup  backupCommand  `cmd:"" help:"Write everything to one file, while servers run, or check such a file."`
 	Restore restoreCommand `cmd:"" help:"Make an installation of a backup."`
+	Doctor  doctorCommand  `cmd:"" help:"Look whether a running server is set up well, from outside and inside."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -74,6 +75,7 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"groups": groupNames()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t),
 	)
@@ -96,12 +98,28 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 		fmt.Fprintf(t.err, "splitpin: %v\nRun '%s' to see what there is.\n", err, help)
 		return 2
 	}
-	if err := parsed.Run(); err != nil {
+	err = parsed.Run()
+	if exit := (*exit)(nil); errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintln(t.err, "splitpin:", explain(exit.err))
+		}
+		return exit.status
+	}
+	if err != nil {
 		fmt.Fprintln(t.err, "splitpin:", explain(err))
 		return 1
 	}
 	return 0
 }
+
+// An exit is the error of a command that chooses its exit status; err, where it is
+// not nil, is said before.
+type exit struct {
+	status int
+	err    error
+}
+
+func (e *exit) Error() string { return fmt.Sprintf("exit status %d: %v", e.status, e.err) }
 
 // explain prefers the words that were written for people, and puts several
 // complaints into a list.

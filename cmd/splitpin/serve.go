@@ -15,7 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/doctor"
+	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
@@ -29,30 +32,14 @@ type serveCommand struct {
 
 // Run serves until it is told to stop, then lets requests end.
 func (s serveCommand) Run(ctx context.Context, t terminal) error {
-	c, wrong, err := loadConfig(s.Config, environ())
+	d, wrong, err := describe(s.Config)
 	if err != nil {
 		return err
-	}
-	c.standard()
-	public := c.checkServe(&wrong)
-	masters, err := c.masters()
-	if err != nil {
-		wrong.add("%v", err)
-	}
-	mail := c.SMTP
-	mail.MaxConns = outboxWorkers
-	if mail.Host == "" {
-		mail.Host = "localhost" // its lack was said; what else is wrong with mail is said too
-	}
-	senders, err := delivery.Open(delivery.Config{SMTP: mail})
-	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it
-		}
 	}
 	if err := wrong.err(); err != nil {
 		return err
 	}
+	c, public, masters, senders := d.Config, d.public, d.masters, d.senders
 	log := logger(t, c)
 	if !c.shared() {
 		if err := prepareFolder(c.Data, "serve"); err != nil {
@@ -107,6 +94,10 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
 			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(),
+		Version: programVersion(),
+		CheckPass: func(now time.Time, pass splitpin.Secret) (string, bool) {
+			return doctor.CheckPass(in.ring, public.String(), now, pass)
+		},
 	})
 	sites[0] = site{handler, listener, handler.Drain}
 	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())
@@ -139,6 +130,40 @@ func watching(ctx context.Context, c Config, log *slog.Logger) (*telemetry.Watch
 		return nil, nil, err
 	}
 	return telemetry.New(telemetry.Options{Version: version, Traces: traces, Clock: now}), traces, nil
+}
+
+// A deployment is what a configuration describes, read and judged, before
+// anything of it is opened.
+type deployment struct {
+	Config
+	public  *url.URL // empty where public_url is none
+	masters []keyring.Master
+	senders map[splitpin.Channel]delivery.Sender
+}
+
+// describe reads the configuration of a server and says everything that is wrong
+// with it. The error is for one that cannot be read at all.
+func describe(file string) (d deployment, wrong problems, err error) {
+	d.Config, wrong, err = loadConfig(file, environ())
+	if err != nil {
+		return d, nil, err
+	}
+	d.standard()
+	d.public = d.checkServe(&wrong)
+	if d.masters, err = d.Config.masters(); err != nil {
+		wrong.add("%v", err)
+	}
+	mail := d.SMTP
+	mail.MaxConns = outboxWorkers
+	if mail.Host == "" {
+		mail.Host = "localhost" // its lack was said; what else is wrong with mail is said too
+	}
+	if d.senders, err = delivery.Open(delivery.Config{SMTP: mail}); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it
+		}
+	}
+	return d, wrong, nil
 }
 
 // checkProjects refuses what serve must not serve.

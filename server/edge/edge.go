@@ -84,12 +84,8 @@ func withoutDefaultPort(scheme, host string) string {
 // they come from a configured proxy, and are read right to left, so that what a
 // client writes itself is never believed.
 func (e *Edge) Addr(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := peer.Addr().Unmap().WithZone("")
-	if !e.trusts(addr) {
+	addr := Peer(r)
+	if !e.Trusts(addr) {
 		return addr
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -99,7 +95,7 @@ func (e *Edge) Addr(r *http.Request) netip.Addr {
 			break
 		}
 		addr = hop
-		if !e.trusts(addr) {
+		if !e.Trusts(addr) {
 			break
 		}
 	}
@@ -117,6 +113,16 @@ func Network(a netip.Addr) netip.Prefix {
 	return p
 }
 
+// Peer returns the address of who connected to us; the zero Addr where the
+// connection has none.
+func Peer(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap().WithZone("")
+}
+
 // address reads one entry of a forwarding header. Some proxies add the port.
 func address(s string) (netip.Addr, bool) {
 	if withPort, err := netip.ParseAddrPort(s); err == nil {
@@ -126,7 +132,8 @@ func address(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), err == nil
 }
 
-func (e *Edge) trusts(a netip.Addr) bool {
+// Trusts reports whether a is the address of a configured proxy.
+func (e *Edge) Trusts(a netip.Addr) bool {
 	for _, p := range e.Proxies {
 		if p.Contains(a) {
 			return true

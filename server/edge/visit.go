@@ -60,7 +60,7 @@ func RequestID(r *http.Request) string {
 
 func (e *Edge) fromProxy(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && e.trusts(peer.Addr().Unmap().WithZone(""))
+	return err == nil && e.Trusts(peer.Addr().Unmap().WithZone(""))
 }
 
 // isRequestID admits what proxies send: UUIDs, hexadecimal, base64url.

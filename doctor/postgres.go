@@ -1,0 +1,64 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin/store"
+)
+
+// oldestPostgres is the oldest major version that the store is tested with.
+const oldestPostgres = 14
+
+// NoPostgres says that the server gives no answer.
+func NoPostgres(r *Report, err error) {
+	r.problem("database", "", "PostgreSQL gives no answer: "+short(err.Error()), "Check database in the configuration, and that the server lets this machine in.")
+}
+
+// Postgres looks at the server that the data lies on. now is this machine's clock
+// when the answer came.
+func Postgres(r *Report, now time.Time, seen store.PostgresInspection) {
+	switch {
+	case seen.Version/10000 < oldestPostgres:
+		r.problem("database", "", "PostgreSQL "+short(seen.Name)+" is too old", fmt.Sprintf("Use version %d or later.", oldestPostgres))
+	case seen.Standby:
+		r.problem("database", "", "this PostgreSQL server follows another one and takes no writes", "Name the primary in database, or all servers with target_session_attrs=read-write.")
+	default:
+		r.ok("database", "", "PostgreSQL "+short(seen.Name))
+	}
+
+	var lost []string
+	if !seen.Fsync {
+		lost = append(lost, "fsync is off")
+	}
+	if !seen.FullPageWrites {
+		lost = append(lost, "full_page_writes is off")
+	}
+	if seen.SynchronousCommit == "off" {
+		lost = append(lost, "synchronous_commit is off")
+	}
+	if len(lost) > 0 {
+		r.problem("durability", "", strings.Join(lost, ", ")+": a crash can lose or damage what was acknowledged", "Switch it on in postgresql.conf, or for the role with ALTER ROLE.")
+	} else {
+		r.ok("durability", "", "every commit is synced (synchronous_commit = "+short(seen.SynchronousCommit)+")")
+	}
+
+	// The question was under way for TookFor, and its answer came at now.
+	off := max(seen.Time.Sub(now.Add(-seen.TookFor/2)).Abs()-seen.TookFor/2, 0).Round(100 * time.Millisecond)
+	if off > 5*time.Second {
+		r.problem("database_clock", "", "the database's clock differs from this machine's by "+off.String(), "Let both take their time from NTP: a node that differs by more than 5 seconds is not ready.")
+	} else {
+		r.ok("database_clock", "", "the database's clock agrees with this machine's")
+	}
+
+	switch {
+	case seen.SlotLag > 10<<30:
+		r.warning("replication", "", "a replication slot holds back "+bytesOf(seen.SlotLag)+" of log, which fills the disk", "Bring its standby back, or drop the slot.")
+	case seen.Standbys == 0:
+		r.ok("replication", "", "no standby follows; the backup is all there is when the disk is lost")
+	default:
+		r.ok("replication", "", fmt.Sprintf("standbys that follow: %d", seen.Standbys))
+	}
+	r.ok("size", "", bytesOf(seen.Size))
+}
