@@ -11,7 +11,7 @@ FUZZTIME ?= 10m
 SOAK     ?= 20m
 
 # What is measured: sqlite, postgres or both.
-ENGINE   ?= sqlite
+ENGINE   ?= both
 
 .PHONY: help run build test check prove bench screenshots generate clean needs vet types unit e2e
 

@@ -68,9 +68,6 @@ const (
 	manySessions = 2048
 )
 
-// An observer sees a run while it goes on, once a second or so; see soak.
-type observer func(soFar *histogram, errors int)
-
 // run puts a load on the server: warm-up first, of which nothing counts, then the
 // time that is measured.
 func (s *server) run(l load, warm, length time.Duration) (*measurement, error) {
@@ -91,8 +88,10 @@ func (s *server) run(l load, warm, length time.Duration) (*measurement, error) {
 			w.held = append(w.held, t)
 		}
 	}
-	if _, err := s.drive(workers, l, warm); err != nil {
-		return nil, err
+	if warm > 0 {
+		if _, err := s.drive(workers, l, warm); err != nil {
+			return nil, err
+		}
 	}
 
 	stop := make(chan struct{})

@@ -22,6 +22,7 @@ type server struct {
 	binary  string
 	dir     string
 	address string // host:port
+	metrics string // the same of its metrics; empty: it shows none
 	env     []string
 	mail    *sink
 	db      database

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +15,7 @@ type sample struct {
 	p99        float64 // ms
 	memory     float64 // MiB
 	handles    float64
-	goroutines float64 // zero: there is no listener to ask
+	goroutines float64 // zero: its metrics do not say
 }
 
 // A growth says how much of what a soak watches may grow over the whole of it, as
@@ -47,6 +48,9 @@ func (o options) soakEngine(engine string, length time.Duration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.showMetrics(); err != nil {
+		return err
+	}
 	visit := load{connections: 8 * connections, address: manyAddresses, one: (*worker).visit}
 	peak := visit
 	peak.connections = connections
@@ -83,7 +87,7 @@ func (o options) soakEngine(engine string, length time.Duration) (err error) {
 		verdict := "flat"
 		switch {
 		case middle == 0:
-			verdict = "not measured: the server has no listener for metrics"
+			verdict = "not measured: the server's metrics do not say"
 		case growth > g.allowed*middle:
 			verdict = "grows"
 			grown = append(grown, fmt.Errorf("%s grow by %.3g over %v, from a median of %.3g", g.name, growth, length, middle))
@@ -123,5 +127,33 @@ func slope(values []float64) float64 {
 	return median(slopes)
 }
 
-// goroutines asks the server's listener for metrics; zero where it has none.
-func (s *server) goroutines() float64 { return 0 }
+// showMetrics starts the server again with a listener for its metrics.
+func (s *server) showMetrics() error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	s.metrics = address
+	s.env = append(s.env, "SPLITPIN_METRICS_LISTEN="+address)
+	_, err = s.start()
+	return err
+}
+
+// goroutines asks the server's listener for metrics; zero where it does not say.
+func (s *server) goroutines() (n float64) {
+	c, err := dial(s.metrics)
+	if err != nil {
+		return 0
+	}
+	defer c.Close()
+	c.out = append(c.out, "GET /metrics HTTP/1.1\r\nHost: "+s.metrics+"\r\n\r\n"...)
+	if c.do() != nil || c.status != 200 {
+		return 0
+	}
+	_, after, _ := bytes.Cut(c.body, []byte("\ngo_goroutines "))
+	fmt.Sscan(string(after[:min(20, len(after))]), &n)
+	return n
+}
