@@ -20,6 +20,8 @@ type load struct {
 	rate float64
 	// address says which client address a person's requests come from.
 	address func(person int) int
+	// oneDomain is whether only people of one mail domain sign in.
+	oneDomain bool
 	// sessions is whether each connection needs people who are signed in.
 	sessions bool
 	one      func(*worker) error
@@ -77,6 +79,7 @@ func (s *server) run(l load, warm, length time.Duration) (*measurement, error) {
 		if workers[i], err = s.worker(l.address); err != nil {
 			return nil, err
 		}
+		workers[i].oneDomain = l.oneDomain
 		defer workers[i].Close()
 	}
 	if l.sessions {

@@ -41,7 +41,7 @@ func main() {
 	o := options{}
 	engine := flag.String("engine", "sqlite", "`sqlite`, postgres or both")
 	only := flag.String("only", "", "`scenarios`, separated by commas; empty: all of "+strings.Join(names, ", "))
-	seconds := flag.Float64("seconds", 4, "length of each run")
+	seconds := flag.Float64("seconds", 3, "length of each run")
 	flag.IntVar(&o.rounds, "runs", 3, "runs of each scenario; what is shown are medians")
 	flag.IntVar(&o.users, "users", 200_000, "users in the database")
 	sizes := flag.String("sizes", "", "further `numbers` of users, separated by commas, measured in turns with the first")

@@ -27,13 +27,14 @@ const addresses = 10_000
 // own.
 type worker struct {
 	*conn
-	server   *server
-	code     chan string // where the sink puts what it found
-	held     []*tokens   // this worker's share of the sessions
-	next     int         // of held
-	address  func(person int) int
-	verifier [43]byte
-	timer    *time.Timer
+	server    *server
+	code      chan string // where the sink puts what it found
+	held      []*tokens   // this worker's share of the sessions
+	next      int         // of held
+	address   func(person int) int
+	verifier  [43]byte
+	oneDomain bool // signs in people of one mail domain only
+	timer     *time.Timer
 }
 
 // tokens are what one session has.
@@ -51,6 +52,13 @@ type people struct {
 func (s *server) person() int {
 	const stride = 7_368_787 // prime, so that it meets everybody
 	return int(s.people.turn.Add(1)*stride%int64(s.users)) + 1
+}
+
+// domains is how many mail domains people are spread over.
+const domains = 10
+
+func mailbox(person int) string {
+	return "person" + strconv.Itoa(person) + "@mail" + strconv.Itoa(person%domains) + ".example.org"
 }
 
 func manyAddresses(person int) int { return person % addresses }
@@ -110,7 +118,10 @@ func (w *worker) ask(method, path string, person int, header, body string) error
 // signIn is the whole of it: ask, read the mail, answer, collect.
 func (w *worker) signIn() (*tokens, error) {
 	person := w.server.person()
-	address := "person" + strconv.Itoa(person) + "@example.org"
+	if w.oneDomain {
+		person = max(person-person%domains, domains)
+	}
+	address := mailbox(person)
 	var raw [32]byte
 	rand.Read(raw[:])
 	base64.RawURLEncoding.Encode(w.verifier[:], raw[:])

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"net/url"
 )
 
@@ -30,6 +30,8 @@ func scenarios() []scenario {
 	}
 	oneClient := closed(connections, signIn)
 	oneClient.address = oneAddress
+	oneDomain := closed(10*connections, signIn)
+	oneDomain.oneDomain = true
 	get := func(path string) func(*worker) error {
 		return func(w *worker) error { return w.ask("GET", path, w.server.person(), "", "") }
 	}
@@ -40,8 +42,12 @@ func scenarios() []scenario {
 	}
 	byAddress := func(w *worker) error {
 		person := w.server.person()
-		address := url.QueryEscape(fmt.Sprintf("person%d@example.org", person))
-		return w.ask("GET", "/v1/users?identifier="+address, person, "Authorization: Bearer "+w.server.secret+"\r\n", "")
+		address := mailbox(person)
+		err := w.ask("GET", "/v1/users?identifier="+url.QueryEscape(address), person, "Authorization: Bearer "+w.server.secret+"\r\n", "")
+		if err == nil && w.text("identifier") != address {
+			err = errors.New("the server does not know a user who is there")
+		}
+		return err
 	}
 	return []scenario{
 		{name: "alone", title: "whole sign-in, one person alone", load: closed(1, signIn)},
@@ -49,6 +55,7 @@ func scenarios() []scenario {
 		{name: "open", title: "whole sign-in, 70 % of that rate (open model)", load: closed(8*connections, signIn), share: 0.7},
 		{name: "signin320", title: "whole sign-in, 320 connections", load: closed(10*connections, signIn)},
 		{name: "campus", title: "whole sign-in, all from one client address", load: oneClient},
+		{name: "domain320", title: "whole sign-in, 320 connections, all at one mail domain", load: oneDomain},
 		{name: "refresh", title: "refresh with rotation", load: signedIn(connections, (*worker).refresh)},
 		{name: "refresh320", title: "refresh with rotation, 320 connections", load: signedIn(10*connections, (*worker).refresh)},
 		{name: "user", title: "look-up: the user of a token, at the server", load: signedIn(connections, bearer("/v1/user"))},

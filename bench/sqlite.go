@@ -94,8 +94,8 @@ func copies(users int, random string, columns func(table string) ([]string, erro
 	first := "(SELECT value FROM counters WHERE name = 'numbers')" // nobody has a number above it
 	different := map[string]map[string]string{
 		"users": {
-			"number": first + " + i", "id": random, "identifier": "'person' || (i + 1) || '@example.org'",
-			"created_at": "created_at - 1000 * i",
+			"number": first + " + i", "id": random, "created_at": "created_at - 1000 * i",
+			"identifier": fmt.Sprintf("'person' || (i + 1) || '@mail' || ((i + 1) %% %d) || '.example.org'", domains), // as mailbox has it
 		},
 		"sessions": {"number": fmt.Sprintf("%s + %d + i", first, n), "of_user": first + " + i", "salt": random},
 	}
