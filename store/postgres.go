@@ -26,6 +26,10 @@ type PostgresOptions struct {
 	Pooler      bool            // a pooler like PgBouncer lies between, in transaction mode: nothing lasts longer than a transaction
 	Unsafe      bool            // accept a server that may lose what it said was committed
 	Queue       int             // how many calls may wait for a connection; more are refused with ErrUnavailable; zero: 4096
+
+	// Committed, where it is set, hears of every step that wrote and was committed,
+	// or could not be; Open sets it to that of Options.
+	Committed func(Commit)
 }
 
 // A Postgres keeps everything in a PostgreSQL database, which any number of nodes

@@ -179,6 +179,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	defer func() { s.release(resource) }() // also where decide panics
 	l := resource.Value()
 
+	began := stopwatch(s.options.Committed)
 	t := l.trip(ctx)
 	r := new(splitpin.Records)
 	id := s.begin(t)
@@ -203,12 +204,16 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	}
 
 	// From here on the caller's patience does not count.
+	ran := stopwatch(s.options.Committed)
 	t = l.trip(context.Background())
 	if err := t.save(w, there); err != nil {
 		return broken, err
 	}
 	committed := s.commit(t)
 	why, err := s.ended(context.Background(), t)
+	if s.options.Committed != nil && (*committed || why == lost || why == unable || why == elsewhere) {
+		s.options.Committed(Commit{Steps: 1, Ran: ran.Sub(began), Synced: time.Since(ran), Failed: !*committed})
+	}
 	switch {
 	case *committed:
 		return broken, nil // whatever happened to the connection then

@@ -38,8 +38,8 @@ type Options struct {
 	// changed: what a crash can lose of them. Zero: five seconds.
 	FlushEvery time.Duration
 
-	// Committed, where it is set, hears of every transaction of the writer, which
-	// waits for it meanwhile.
+	// Committed, where it is set, hears of every transaction that writes, before
+	// those who wait for it.
 	Committed func(Commit)
 }
 

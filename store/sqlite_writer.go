@@ -148,7 +148,7 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 		if next.state.CompareAndSwap(waiting, started) {
 			*group = append(*group, next)
 			if !begun {
-				begun, began = true, s.stopwatch()
+				begun, began = true, stopwatch(s.options.Committed)
 				failure = s.writer.begin(true)
 			}
 			if failure == nil {
@@ -173,7 +173,7 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	if !begun {
 		return
 	}
-	ran := s.stopwatch()
+	ran := stopwatch(s.options.Committed)
 	if failure == nil && s.failCommit != nil {
 		failure = s.failCommit()
 	}
@@ -196,8 +196,8 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 }
 
 // stopwatch is the time where somebody wants to know how long commits take.
-func (s *SQLite) stopwatch() time.Time {
-	if s.options.Committed == nil {
+func stopwatch(wanted func(Commit)) time.Time {
+	if wanted == nil {
 		return time.Time{}
 	}
 	return time.Now()

@@ -26,8 +26,8 @@ type Stats struct {
 // A Commit is one transaction that wrote, for Options.Committed.
 type Commit struct {
 	Steps  int           // that shared it
-	Ran    time.Duration // from its beginning to the last statement of a step
-	Synced time.Duration // of the COMMIT, which makes it durable
+	Ran    time.Duration // from its beginning to the last statement of a step; PostgreSQL: the first round trip, which locks and loads
+	Synced time.Duration // of the COMMIT, which makes it durable; PostgreSQL: the second round trip, which writes and commits
 	Failed bool          // nothing of it was kept
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/token"
@@ -21,6 +22,7 @@ type Sources struct {
 		DataKeys(context.Context) ([]*splitpin.DataKey, error)
 	}
 	Engine *signin.Engine
+	Outbox *delivery.Outbox
 	Tokens *token.Service
 	Ready  func(context.Context) error // as /readyz asks it
 }
@@ -61,12 +63,16 @@ var (
 	outboxWaiting   = describe("outbox_messages", "Messages neither sent nor given up; counted up to 10,000.")
 	outboxOldest    = describe("outbox_oldest_seconds", "Age of the oldest message neither sent nor given up; 0 without one.")
 	outboxOverdue   = describe("outbox_overdue_seconds", "How long a message has been due and nobody took it; 0 without one.")
+	outboxHeld      = describe("outbox_held", "Messages that this node holds in memory.")
+	outboxIdle      = describe("outbox_held_waiting", "Messages that this node holds and that wait for a worker.")
+	outboxPlaces    = describe("outbox_held_limit", "Messages that this node may hold; more wait in the database.")
+	outboxSlow      = describe("outbox_slow_domains", "Domains that answer this node slowly, which get one worker each.")
 	keySince        = describe("signing_key_active_timestamp_seconds", "Since when the key signs that signs now.", "project", "use")
 	keyNext         = describe("signing_key_next_change_timestamp_seconds", "When the next key takes over or an old one goes; absent when nothing is planned.", "project", "use")
 	dataKeySince    = describe("data_key_created_timestamp_seconds", "When the newest data key was made.", "purpose")
 	backupFinished  = describe("backup_timestamp_seconds", "When the last backup was finished; absent before the first.")
 	gatheredSources = []*prometheus.Desc{ready, guarded, storeWaiting, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
-		storeConflicts, storeLimits, outboxWaiting, outboxOldest, outboxOverdue, keySince, keyNext, dataKeySince, backupFinished}
+		storeConflicts, storeLimits, outboxWaiting, outboxOldest, outboxOverdue, outboxHeld, outboxIdle, outboxPlaces, outboxSlow, keySince, keyNext, dataKeySince, backupFinished}
 )
 
 func (g *gathered) Describe(to chan<- *prometheus.Desc) {
@@ -105,6 +111,11 @@ func (g *gathered) Collect(to chan<- prometheus.Metric) {
 	counter(storeRefused, s.Refused)
 	counter(storeConflicts, s.Conflicts)
 
+	o := g.Outbox.Stats()
+	gauge(outboxHeld, float64(o.Held))
+	gauge(outboxIdle, float64(o.Waiting))
+	gauge(outboxPlaces, float64(o.Places))
+	gauge(outboxSlow, float64(o.Slow))
 	if b, err := g.Store.Backlog(ctx); err == nil {
 		since := func(at time.Time) float64 {
 			if at.IsZero() {

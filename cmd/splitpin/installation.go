@@ -85,7 +85,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, masters []
 	if err != nil {
 		return nil, err
 	}
-	watch.From(telemetry.Sources{Store: kept, Engine: in.engine, Tokens: in.tokens, Ready: in.ready})
+	watch.From(telemetry.Sources{Store: kept, Engine: in.engine, Outbox: in.outbox, Tokens: in.tokens, Ready: in.ready})
 	return in, nil
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/postgrestest"
 	"github.com/splitpin/splitpin/telemetry"
 	"github.com/splitpin/splitpin/token"
 )
@@ -83,6 +84,11 @@ func (f flaky) Send(ctx context.Context, l *delivery.Letter) error {
 
 func newWatchedServer(t *testing.T) *watchedServer {
 	t.Helper()
+	return newWatchedServerOn(t, filepath.Join(t.TempDir(), databaseFile))
+}
+
+func newWatchedServerOn(t *testing.T, database string) *watchedServer {
+	t.Helper()
 	w := &watchedServer{t: t, inbox: &delivery.Inbox{}, collector: &collector{}, told: map[string]string{}}
 	there := httptest.NewServer(w.collector)
 	t.Cleanup(there.Close)
@@ -93,7 +99,7 @@ func newWatchedServer(t *testing.T) *watchedServer {
 		t.Fatal(err)
 	}
 	watch := telemetry.New(telemetry.Options{Version: "test", Traces: w.traces, Clock: now})
-	w.in, err = open(t.Context(), filepath.Join(t.TempDir(), databaseFile), "https://login.example", store.Options{},
+	w.in, err = open(t.Context(), database, "https://login.example", store.Options{Postgres: store.PostgresOptions{Unsafe: true, Connections: 5}},
 		[]keyring.Master{keyring.NewMaster()}, watch)
 	if err != nil {
 		t.Fatal(err)
@@ -359,6 +365,27 @@ func TestNothingTellsSecrets(t *testing.T) {
 	}
 	if n := strings.Count(log, "msg=request "); n < 15 {
 		t.Errorf("the log has %d requests", n)
+	}
+}
+
+// TestMetricsOfPostgres looks for what the other engine tells of itself.
+func TestMetricsOfPostgres(t *testing.T) {
+	w := newWatchedServerOn(t, postgrestest.Database(t))
+	w.live()
+	metrics := w.scrape()
+	for _, want := range []string{
+		`splitpin_store_connections_limit 5\n`,
+		`splitpin_store_commit_steps_bucket\{le="1"\} [1-9]`,
+		`splitpin_store_commit_run_seconds_count [1-9]`,
+		`splitpin_store_commit_sync_seconds_count [1-9]`,
+		`splitpin_store_commits_failed_total 0\n`,
+		`splitpin_outbox_messages 1\n`,
+		`splitpin_outbox_oldest_seconds [0-9]`,
+		`splitpin_audit_events_total\{kind="session_opened",project="` + w.project.ID + `"\} 1\n`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + want).MatchString(metrics) {
+			t.Errorf("the metrics do not say %s", want)
+		}
 	}
 }
 
