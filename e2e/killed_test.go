@@ -24,10 +24,11 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/store/postgrestest"
 )
 
 // TestKilled kills the server in the middle of a storm of sign-ins and starts it
-// again, fifty times (E2E_ROUNDS says otherwise). After each start, whatever the
+// again, fifty times, and ten on PostgreSQL (E2E_ROUNDS says otherwise). After each start, whatever the
 // server had said yes to must be there, no code may sign in twice, and every
 // message that was promised must go out.
 //
@@ -35,16 +36,36 @@ import (
 // each person behind an address of their own through a trusted proxy, so that no
 // limit has to be raised.
 func TestKilled(t *testing.T) {
-	rounds := rounds(t, 50)
-	clock := newClock(t)
-	post := startPost(t)
-	s := newServe(t, clock, post)
+	t.Run("sqlite", func(t *testing.T) {
+		killed(t, newServe(t, newClock(t), startPost(t)), rounds(t, 50), nil)
+	})
+	// Of PostgreSQL every other round kills the database too, with all its processes.
+	t.Run("postgres", func(t *testing.T) {
+		database := postgrestest.New(t, postgrestest.Options{Durable: true})
+		s := newServe(t, newClock(t), startPost(t), "SPLITPIN_DATABASE="+database.Database(t))
+		killed(t, s, rounds(t, 10), database)
+	})
+}
+
+func killed(t *testing.T, s *serve, rounds int, database *postgrestest.Server) {
 	s.start(t)
 	p := s.firstProject(t)
-
 	var total tally
 	for round := range rounds {
-		people := storm(t, p, post, s.program, round, 20*time.Millisecond+time.Duration(mathrand.IntN(300))*time.Millisecond)
+		moment := 20*time.Millisecond + time.Duration(mathrand.IntN(300))*time.Millisecond
+		people := storm(t, p, s.post, round, moment, func() {
+			if database != nil && round%2 == 1 {
+				if err := database.Kill(); err != nil {
+					t.Error(err)
+				}
+			}
+			s.program.kill()
+		})
+		if database != nil && round%2 == 1 {
+			if err := database.Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		s.start(t)
 		p.known(t)
 		for _, who := range people {
@@ -52,7 +73,7 @@ func TestKilled(t *testing.T) {
 		}
 		// A message that was being sent when the server died is somebody's for two
 		// minutes yet; then it is sent again.
-		clock.advance(t, 3*time.Minute)
+		s.clock.advance(t, 3*time.Minute)
 		for _, who := range people {
 			who.afterLease(t, &total)
 		}
@@ -91,9 +112,9 @@ func rounds(t *testing.T, usually int) int {
 	return n
 }
 
-// storm lets people sign in, kills the server after a while, and returns everybody
-// who had begun.
-func storm(t *testing.T, p *project, post *post, server *program, round int, length time.Duration) []*person {
+// storm lets people sign in, after a while kills what they sign in to, and returns
+// everybody who had begun.
+func storm(t *testing.T, p *project, post *post, round int, length time.Duration, kill func()) []*person {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -114,7 +135,7 @@ func storm(t *testing.T, p *project, post *post, server *program, round int, len
 		})
 	}
 	<-time.After(length)
-	server.kill()
+	kill()
 	cancel()
 	wg.Wait()
 	return people
@@ -356,25 +377,27 @@ type serve struct {
 	*dev
 	listen string
 	env    []string
+	clock  *clock
+	post   *post
 }
 
-func newServe(t *testing.T, clock *clock, post *post) *serve {
+func newServe(t *testing.T, clock *clock, post *post, env ...string) *serve {
 	t.Helper()
 	listen, dir := freeAddr(t), t.TempDir()
 	s := &serve{
 		dev:    &dev{url: "http://localhost:" + port(listen), data: filepath.Join(dir, "data"), binary: clock.binary, seen: map[string]string{}},
-		listen: listen,
+		listen: listen, clock: clock, post: post,
 	}
 	key := filepath.Join(dir, "master.key")
 	s.run(t, "master-key", "new", key)
 	host, port, _ := net.SplitHostPort(post.addr)
-	s.env = []string{
+	s.env = append([]string{
 		clock.env(),
 		"SPLITPIN_PUBLIC_URL=" + s.url, "SPLITPIN_LISTEN=" + listen, "SPLITPIN_DATA=" + s.data, "SPLITPIN_MASTER_KEY_FILE=" + key,
 		"SPLITPIN_TRUSTED_PROXIES=127.0.0.1",
 		"SPLITPIN_SMTP_HOST=" + host, "SPLITPIN_SMTP_PORT=" + port, "SPLITPIN_SMTP_TLS=none", "SPLITPIN_SMTP_FROM=login@shop.example",
 		"SPLITPIN_LOG_LEVEL=warn",
-	}
+	}, env...)
 	s.dev.env = s.env
 	return s
 }
@@ -383,7 +406,7 @@ func newServe(t *testing.T, clock *clock, post *post) *serve {
 func (s *serve) start(t *testing.T) {
 	t.Helper()
 	s.dev.program = launch(t, filepath.Dir(s.data), s.env, s.binary, "serve")
-	s.ready(t, s.url+"/readyz")
+	s.ready(t, "http://"+s.listen+"/readyz")
 }
 
 func (s *serve) firstProject(t *testing.T) *project {
@@ -400,12 +423,13 @@ type post struct {
 
 	mu   sync.Mutex
 	code map[string]string
-	came chan struct{} // closed and replaced with every message
+	sent map[string]int // messages by address
+	came chan struct{}  // closed and replaced with every message
 }
 
 func startPost(t *testing.T) *post {
 	t.Helper()
-	p := &post{code: map[string]string{}, came: make(chan struct{})}
+	p := &post{code: map[string]string{}, sent: map[string]int{}, came: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -426,6 +450,13 @@ func (p *post) has(address string) (string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.code[address], p.came
+}
+
+// count returns how many messages came for an address.
+func (p *post) count(address string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent[address]
 }
 
 // silence makes the server answer nobody, or speak again: the connections it left
@@ -516,6 +547,7 @@ func (d *delivery) Data(r io.Reader) error {
 			return fmt.Errorf("two codes for one attempt of %s: %s and %s", to, old, code)
 		}
 		d.post.code[to] = code
+		d.post.sent[to]++
 	}
 	close(d.post.came)
 	d.post.came = make(chan struct{})
