@@ -53,15 +53,16 @@ func killed(t *testing.T, s *serve, rounds int, database *postgrestest.Server) {
 	var total tally
 	for round := range rounds {
 		moment := 20*time.Millisecond + time.Duration(mathrand.IntN(300))*time.Millisecond
-		people := storm(t, p, s.post, round, moment, func() {
-			if database != nil && round%2 == 1 {
+		both := database != nil && round%2 == 1
+		people := storm(t, p, s.post, round, moment, both, func() {
+			if both {
 				if err := database.Kill(); err != nil {
 					t.Error(err)
 				}
 			}
 			s.program.kill()
 		})
-		if database != nil && round%2 == 1 {
+		if both {
 			if err := database.Run(); err != nil {
 				t.Fatal(err)
 			}
@@ -69,6 +70,7 @@ func killed(t *testing.T, s *serve, rounds int, database *postgrestest.Server) {
 		s.start(t)
 		p.known(t)
 		for _, who := range people {
+			who.mayFail = false
 			who.afterRestart(t, &total)
 		}
 		// A message that was being sent when the server died is somebody's for two
@@ -117,7 +119,7 @@ func rounds(t *testing.T, usually int) int {
 
 // storm lets people sign in, after a while kills what they sign in to, and returns
 // everybody who had begun.
-func storm(t *testing.T, p *project, post *post, round int, length time.Duration, kill func()) []*person {
+func storm(t *testing.T, p *project, post *post, round int, length time.Duration, mayFail bool, kill func()) []*person {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -128,6 +130,7 @@ func storm(t *testing.T, p *project, post *post, round int, length time.Duration
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				who := newPerson(p, post, round)
+				who.mayFail = mayFail
 				mu.Lock()
 				people = append(people, who)
 				mu.Unlock()
@@ -158,6 +161,7 @@ type person struct {
 
 	start, answer, collect, refresh fact
 	trouble                         error // an answer that should not have come
+	mayFail                         bool  // the database is killed too: the server may say that it cannot
 }
 
 // A fact is when the server was asked for something, and when it said yes.
@@ -205,6 +209,12 @@ func (who *person) ask(ctx context.Context, f *fact, want int, path string, head
 	}
 	if err != nil {
 		return false // the server died
+	}
+	if problem := new(api.Problem); who.mayFail && status >= http.StatusInternalServerError && json.Unmarshal(text, problem) == nil {
+		if problem.Code == "unavailable" {
+			*f = fact{} // nothing was done, it says
+		}
+		return false
 	}
 	if status != want {
 		who.trouble = fmt.Errorf("%s: got %d %s, want %d", path, status, text, want)

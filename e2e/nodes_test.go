@@ -128,7 +128,7 @@ func TestNodesShareLimits(t *testing.T) {
 	t.Run("keys", func(t *testing.T) {
 		who := newPerson(p, c.post, 0)
 		who.signsIn(t)
-		c.nodes[1].run(t, "keys", "rotate", "--compromised", "--project", p.id)
+		c.nodes[1].run(t, "keys", "rotate", "--compromised", "--accept-breakage", "--project", p.id)
 		until(t, deadlines.step, "every node signs with the new key", func() bool {
 			for i := range c.nodes {
 				status, _, err := c.at(i, who).request(t.Context(), "GET", "/sessions", http.Header{"Authorization": {"Bearer " + who.newest.AccessToken}}, nil)

@@ -36,7 +36,7 @@ func TestPowerCut(t *testing.T) {
 	trace := s.strace(t, "-xx", "-y", "-s", "1048576", "-P", s.database(), "-P", s.database()+"-wal",
 		"-e", "trace=pwrite64,write,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,unlink,rename")
 	before := readDisk(t, s.database(), s.database()+"-wal")
-	people := storm(t, p, post, 0, min(time.Duration(cuts)*300*time.Millisecond, 20*time.Second), s.program.kill)
+	people := storm(t, p, post, 0, min(time.Duration(cuts)*300*time.Millisecond, 20*time.Second), false, s.program.kill)
 	events := trace.events(t)
 
 	var total tally
