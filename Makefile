@@ -9,6 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ROUNDS   ?= 2000
 FUZZTIME ?= 10m
 SOAK     ?= 20m
+SIMULATE ?= 2h
 
 # What is measured: sqlite, postgres or both.
 ENGINE   ?= both
@@ -20,7 +21,7 @@ help:
 	@echo 'make build     build $(BIN)'
 	@echo 'make test      everything CI runs; on Debian it installs what it needs'
 	@echo 'make check     the same, and static analysis'
-	@echo 'make prove     hours: long fuzzing, kill rounds, a soak, many users'
+	@echo 'make prove     hours: long fuzzing, simulation, kill rounds, a soak, many users'
 	@echo 'make bench     minutes: ours, the limit of this machine, and the budget'
 	@echo 'make screenshots  take the pictures of README.md again (needs Chromium)'
 	@echo 'make generate  rebuild what is generated and committed'
@@ -51,9 +52,11 @@ types: e2e/node_modules/.package-lock.json
 	e2e/node_modules/.bin/tsc --noEmit -p web
 
 # Unit tests, conformance suites, fuzz seeds, with the race detector. The
-# end-to-end tests have a target of their own.
+# end-to-end tests have a target of their own. The simulation runs one actor at a
+# time: a few worlds show that it has no race, the many run without the detector.
 unit:
-	E2E=1 CGO_ENABLED=1 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+	E2E=1 CGO_ENABLED=1 SPLITPIN_SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+	$(GO) test ./simulation
 
 # E2E=1 makes a missing need a failure; without it nothing of the
 # package runs, and go test says so.
@@ -71,6 +74,7 @@ prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
+	SPLITPIN_SIMULATION_TIME=$(SIMULATE) $(GO) test -count=1 -timeout 24h -v -run TestSeeds ./simulation
 	E2E=1 E2E_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 12h -v -run 'TestKilled' ./e2e
 	$(GO) run ./bench -engine $(ENGINE) -soak $(SOAK)
 	$(GO) run ./bench -engine $(ENGINE) -sizes 1000000,10000000 -only signin,refresh,user,address

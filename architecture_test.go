@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"examples/go/shop":  {"client"},
 	"e2e":               {"*"},
 	"bench":             {"*"},
+	"simulation":        {"*"}, // the whole server in the place of cmd/splitpin
 	"docs/internal/...": {"*"},
 }
 

@@ -397,10 +397,10 @@ func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until ti
 		failure.Stage = StageCancelled
 	}
 	if failure.Stage.aboutServer() {
-		copy := failure
+		copy, until := failure, t.clock().Add(downFor)
 		t.mu.Lock()
 		first := !channel.failing
-		channel.down, channel.downUntil, channel.failing = &copy, t.clock().Add(downFor), true
+		channel.down, channel.downUntil, channel.failing = &copy, until, true
 		t.mu.Unlock()
 		if first && t.Log != nil {
 			t.Log.Warn("sending is failing", "channel", l.Channel, "stage", failure.Stage, "detail", Scrub(failure.Detail, l))

@@ -1,0 +1,104 @@
+package simulation
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Counts are what happened in a run, or in many: how often the simulation had
+// occasion to see something break.
+type Counts struct {
+	Runs, Steps, Events int
+
+	starts, proofs, sessions, users         int
+	refreshes, sameAgain, reuses            int
+	ended, verified                         int
+	mails, handed, resends, mailLost, twice int
+	wrong, hardened, limited                int
+	strangers, stolenUsed, forged           int
+	forgedRefused, scans                    int
+	rotations, generations, settings        int
+	crashes, restarts, jumps                int
+	unavailable, lost, timeouts             int
+	stale, conflicts, swept                 int
+}
+
+// A counter is one of the counts, what it counts, and how many there are at least
+// in a thousand runs.
+type counter struct {
+	n     *int
+	words string
+	least int
+}
+
+// counters are all counts but the first three, in the order in which they are
+// printed.
+func (c *Counts) counters() []counter {
+	return []counter{
+		{&c.starts, "attempts begun", 4000},
+		{&c.proofs, "attempts proved", 800},
+		{&c.sessions, "sessions opened", 700},
+		{&c.users, "users made", 400},
+		{&c.refreshes, "refreshes that rotated", 1000},
+		{&c.sameAgain, "refreshes by superseded tokens within the grace", 100},
+		{&c.reuses, "sessions revoked by a superseded token", 30},
+		{&c.ended, "sessions ended by their people", 150},
+		{&c.verified, "tokens verified by others", 500},
+		{&c.mails, "letters taken by the mail server", 2500},
+		{&c.handed, "letters handed to the outbox of their own node", 2000},
+		{&c.resends, "letters asked for again", 300},
+		{&c.mailLost, "letters taken whose node did not hear of it", 10},
+		{&c.twice, "letters that came twice, with an excuse", 5},
+		{&c.wrong, "wrong answers", 5000},
+		{&c.hardened, "attempts with long codes, after too many of them", 30},
+		{&c.limited, "starts refused by a limit", 100},
+		{&c.strangers, "answers by strangers", 300},
+		{&c.stolenUsed, "copied refresh tokens shown", 200},
+		{&c.forged, "forged refresh tokens shown", 1000},
+		{&c.forgedRefused, "of them refused by a limit", 50},
+		{&c.scans, "scans by GET and HEAD", 20},
+		{&c.rotations, "steps of key rotation", 100},
+		{&c.generations, "new generations of data keys", 50},
+		{&c.settings, "changes of settings", 50},
+		{&c.crashes, "crashes", 500},
+		{&c.restarts, "restarts", 300},
+		{&c.jumps, "clocks that jumped by an hour", 20},
+		{&c.unavailable, "calls of the database that failed before the deed", 2000},
+		{&c.lost, "answers lost after the deed", 1000},
+		{&c.timeouts, "answers that came too late", 50},
+		{&c.stale, "steps that ran over stale records first", 3000},
+		{&c.conflicts, "of them with another commit in between", 500},
+		{&c.swept, "records swept", 500},
+	}
+}
+
+// Add adds the counts of another run.
+func (c *Counts) Add(other Counts) {
+	c.Runs, c.Steps, c.Events = c.Runs+other.Runs, c.Steps+other.Steps, c.Events+other.Events
+	from := other.counters()
+	for i, x := range c.counters() {
+		*x.n += *from[i].n
+	}
+}
+
+// String is a line for each counter.
+func (c Counts) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%9d worlds, %d steps, %d events\n", c.Runs, c.Steps, c.Events)
+	for _, x := range c.counters() {
+		fmt.Fprintf(&b, "%9d %s\n", *x.n, x.words)
+	}
+	return b.String()
+}
+
+// Lacks names what happened too seldom, for so many runs, to say that it was
+// simulated.
+func (c Counts) Lacks() []string {
+	var lacks []string
+	for _, x := range c.counters() {
+		if least := x.least * c.Runs / 1000; *x.n < least {
+			lacks = append(lacks, fmt.Sprintf("%d %s in %d worlds, want %d", *x.n, x.words, c.Runs, least))
+		}
+	}
+	return lacks
+}
