@@ -273,7 +273,7 @@ func Outbox(r *Report, now time.Time, waiting store.Backlog, newest []*splitpin.
 
 // Backup looks at when the last one was made; the zero time: never.
 func Backup(r *Report, now, last time.Time) {
-	const do = "Run a backup every day, and see that it succeeds."
+	const do = "Run 'splitpin backup' every day, and see that it succeeds."
 	switch age := now.Sub(last); {
 	case last.IsZero():
 		r.warning("backup", "", "none was ever made", do)
@@ -302,16 +302,23 @@ func damaged(r *Report, how string) {
 	r.problem("integrity", "", "the file is damaged: "+how, "Stop the server, keep the file aside, restore the last good backup, and check the disk.")
 }
 
+// otherTables says that another version of the program made the tables.
+func otherTables(r *Report, made, known int64) {
+	if made < known {
+		r.problem("database", "", fmt.Sprintf("its tables are of version %d, this program wants %d", made, known), "Restart the server with this program, or run the command of the version that serves.")
+	} else {
+		r.problem("database", "", fmt.Sprintf("its tables are of version %d, this program knows %d", made, known), "Run the command of the version that serves.")
+	}
+}
+
 // SQLite looks at the file of the database. integrity tells how to read it whole.
 func SQLite(ctx context.Context, r *Report, seen store.Inspection, disk Disk, integrity func(context.Context) ([]string, error)) {
 	switch {
 	case !seen.Ours:
 		r.problem("database", "", "the file belongs to another program", "Check data in the configuration.")
 		return
-	case seen.Tables < seen.Known:
-		r.problem("database", "", fmt.Sprintf("its tables are of version %d, this program wants %d", seen.Tables, seen.Known), "Restart the server with this program, or run the command of the version that serves.")
-	case seen.Tables > seen.Known:
-		r.problem("database", "", fmt.Sprintf("its tables are of version %d, this program knows %d", seen.Tables, seen.Known), "Run the command of the version that serves.")
+	case seen.Tables != seen.Known:
+		otherTables(r, seen.Tables, seen.Known)
 	default:
 		r.ok("database", "", fmt.Sprintf("SQLite %s, tables of version %d, pages of %d bytes", seen.Library, seen.Tables, seen.PageSize))
 	}

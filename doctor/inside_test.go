@@ -60,7 +60,7 @@ func TestInside(t *testing.T) {
 		change(&seen)
 		return seen
 	}
-	server := store.PostgresInspection{Version: 150004, Name: "15.4", Fsync: true, FullPageWrites: true, SynchronousCommit: "on", Time: noon, TookFor: 2 * time.Millisecond}
+	server := store.PostgresInspection{Version: 150004, Name: "15.4", Tables: 2, Known: 2, Fsync: true, FullPageWrites: true, SynchronousCommit: "on", Time: noon, TookFor: 2 * time.Millisecond}
 	postgres := func(change func(*store.PostgresInspection)) func(*doctor.Report) {
 		seen := server
 		if change != nil {
@@ -164,6 +164,8 @@ func TestInside(t *testing.T) {
 		{"PostgreSQL", postgres(nil), nil},
 		{"no PostgreSQL", func(r *doctor.Report) { doctor.NoPostgres(r, errors.New("refused")) }, map[string]string{"problem database": "refused"}},
 		{"an old PostgreSQL", postgres(func(i *store.PostgresInspection) { i.Version, i.Name = 130002, "13.2" }), map[string]string{"problem database": "13.2 is too old"}},
+		{"a PostgreSQL without tables", postgres(func(i *store.PostgresInspection) { i.Tables = 0 }), map[string]string{"problem database": "no tables"}},
+		{"a PostgreSQL with older tables", postgres(func(i *store.PostgresInspection) { i.Tables = 1 }), map[string]string{"problem database": "version 1, this program wants 2"}},
 		{"a standby", postgres(func(i *store.PostgresInspection) { i.Standby = true }), map[string]string{"problem database": "takes no writes"}},
 		{"fsync off", postgres(func(i *store.PostgresInspection) { i.Fsync = false }), map[string]string{"problem durability": "fsync is off"}},
 		{"full_page_writes off", postgres(func(i *store.PostgresInspection) { i.FullPageWrites = false }), map[string]string{"problem durability": "full_page_writes is off"}},

@@ -24,8 +24,12 @@ func Postgres(r *Report, now time.Time, seen store.PostgresInspection) {
 		r.problem("database", "", "PostgreSQL "+short(seen.Name)+" is too old", fmt.Sprintf("Use version %d or later.", oldestPostgres))
 	case seen.Standby:
 		r.problem("database", "", "this PostgreSQL server follows another one and takes no writes", "Name the primary in database, or all servers with target_session_attrs=read-write.")
+	case seen.Tables == 0:
+		r.problem("database", "", "there are no tables in it yet", "Make the first project with 'splitpin project create'.")
+	case seen.Tables != seen.Known:
+		otherTables(r, seen.Tables, seen.Known)
 	default:
-		r.ok("database", "", "PostgreSQL "+short(seen.Name))
+		r.ok("database", "", fmt.Sprintf("PostgreSQL %s, tables of version %d", short(seen.Name), seen.Tables))
 	}
 
 	var lost []string

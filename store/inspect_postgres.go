@@ -12,7 +12,9 @@ import (
 // A PostgresInspection is what a PostgreSQL server says about itself.
 type PostgresInspection struct {
 	Version int    // 150004 is 15.4
-	Name    string // "15.4 (Debian …)"
+	Name    string // "15.4"
+	Tables  int64  // version of the tables; zero: there are none yet
+	Known   int64  // the newest version that this program knows
 
 	Fsync             bool
 	FullPageWrites    bool
@@ -61,6 +63,19 @@ func InspectPostgres(ctx context.Context, database string, o PostgresOptions) (i
 		Scan(&i.Version, &i.Name, &fsync, &pages, &i.SynchronousCommit, &i.Standby, &i.Standbys, &i.Size, &i.SlotLag)
 	if err != nil {
 		return i, fmt.Errorf("asking the database about its settings: %w", err)
+	}
+	all, err := migrationsFor("postgres")
+	if err != nil {
+		return i, err
+	}
+	i.Known = int64(len(all))
+	var there bool
+	err = conn.QueryRow(ctx, "SELECT to_regclass('schema_version') IS NOT NULL").Scan(&there)
+	if err == nil && there {
+		err = conn.QueryRow(ctx, "SELECT version FROM schema_version").Scan(&i.Tables)
+	}
+	if err != nil {
+		return i, fmt.Errorf("asking the database for the version of its tables: %w", err)
 	}
 	i.Fsync, i.FullPageWrites = fsync == "on", pages == "on"
 	i.Name, _, _ = strings.Cut(i.Name, " ")

@@ -192,7 +192,7 @@ func (c *doctorCommand) postgres(ctx context.Context, r *doctor.Report, d *deplo
 	if tell {
 		doctor.Postgres(r, now(), seen)
 	}
-	return !seen.Standby
+	return !seen.Standby && seen.Tables == seen.Known
 }
 
 // data looks at what the database holds.

@@ -62,7 +62,7 @@ func TestDoctor(t *testing.T) {
 
 	out := doctor(0, "--skip", "smtp", "--offline")
 	for _, want := range []string{"From outside\n", "ok       client_address   the server is reached without a proxy and sees this machine as 127.0.0.1\n",
-		"ok       key_set", "warning  backup           none was ever made\n", "→ Run a backup", "problems: 0, warnings: 1, not checked: 0, fine: "} {
+		"ok       key_set", "warning  backup           none was ever made\n", "→ Run 'splitpin backup'", "problems: 0, warnings: 1, not checked: 0, fine: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
