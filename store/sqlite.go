@@ -203,6 +203,8 @@ type connection struct {
 	*sqlite.Conn
 	statements []*sqlite.Stmt // by query.index
 	broken     error          // a savepoint could not be undone: the transaction must not commit
+	spoilt     bool           // the step that runs, or ran last, may have left a part of its writes
+	careful    bool           // steps that write are given a savepoint
 	bind       binder
 	scan       scanner
 }

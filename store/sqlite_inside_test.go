@@ -65,9 +65,10 @@ func group(t *testing.T, s *SQLite, n int, others func(wg *sync.WaitGroup)) {
 	t.Helper()
 	inside, leave := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
+	var once sync.Once // a step may run again
 	wg.Go(func() {
 		s.Change(context.Background(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-			close(inside)
+			once.Do(func() { close(inside) })
 			<-leave
 			return splitpin.Writes{}, nil
 		})
@@ -117,6 +118,55 @@ func TestOneCommitForAGroup(t *testing.T) {
 	}
 	if got := found(t, s); len(got) != 2 || !got[1] || !got[5] {
 		t.Errorf("found events %v, want 1 and 5", got)
+	}
+}
+
+// A step that fails in the midst of its writes has the group run again, once, with a
+// way back from each step. What ran before it is kept, from the second run alone, and
+// so is what comes after, also another that fails.
+func TestAGroupRunsAgain(t *testing.T) {
+	s, _ := openTest(t, Options{FlushEvery: time.Hour})
+	s.Take(t.Context(), time.Now(), splitpin.Charge{Key: 7, Burst: 1, Period: time.Hour, Cost: 1})
+	var runs [5]int
+	var errs [5]error
+	group(t, s, len(runs)+1, func(wg *sync.WaitGroup) {
+		wg.Go(func() {
+			if err := s.flush(func(run func(*connection) error) error { return s.do(context.Background(), run) }); err != nil {
+				t.Error(err)
+			}
+		})
+		for len(s.queue) < 1 {
+			runtime.Gosched()
+		}
+		for i := range runs {
+			wg.Go(func() {
+				errs[i] = s.Change(context.Background(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+					runs[i]++
+					first := event(int64(10*i + runs[i])) // numbered by the run, which no step may do
+					w := splitpin.Writes{Create: []splitpin.Record{first}}
+					if i == 1 || i == 3 {
+						w.Put = []splitpin.Record{event(99)} // is not there
+					}
+					return w, nil
+				})
+			})
+			for len(s.queue) < i+2 { // so that they stand in this order
+				runtime.Gosched()
+			}
+		}
+	})
+	if want := [5]int{2, 2, 1, 1, 1}; runs != want {
+		t.Errorf("the steps ran %v times, want %v", runs, want)
+	}
+	if errs[0] != nil || errs[1] == nil || errs[2] != nil || errs[3] == nil || errs[4] != nil {
+		t.Errorf("errors %v", errs)
+	}
+	if got := found(t, s); len(got) != 3 || !got[2] || !got[21] || !got[41] {
+		t.Errorf("found events %v, want 2, 21 and 41", got)
+	}
+	var bytes int64
+	if err := s.do(t.Context(), func(c *connection) (err error) { bytes, err = c.number(limitsSize); return err }); err != nil || bytes != 16 {
+		t.Errorf("the log of the limits has %d bytes (error %v), want the one that was flushed", bytes, err)
 	}
 }
 

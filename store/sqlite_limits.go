@@ -178,6 +178,8 @@ func (s *SQLite) flush(do func(run func(*connection) error) error) error {
 	var logged int
 	err := do(func(c *connection) error {
 		l.mu.Lock()
+		l.giveBack(taken) // a first run took it, and nothing of that was written
+		taken = nil
 		if err := l.merge(c); err != nil {
 			l.mu.Unlock()
 			return err
@@ -216,15 +218,20 @@ func (s *SQLite) flush(do func(run func(*connection) error) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for key, mark := range taken {
-			if _, newer := l.dirty[key]; !newer {
-				l.dirty[key] = mark
-			}
-		}
+		l.giveBack(taken)
 		return err
 	}
 	l.last, l.logged = last, logged
 	return nil
+}
+
+// giveBack makes dirty again what a flush took and did not write.
+func (l *limits) giveBack(taken map[int64]int64) {
+	for key, mark := range taken {
+		if _, newer := l.dirty[key]; !newer {
+			l.dirty[key] = mark
+		}
+	}
 }
 
 // flushRegularly flushes until Close. A flush that fails is tried again at the

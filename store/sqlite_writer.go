@@ -35,7 +35,8 @@ func (c *connection) begin(write bool) error {
 type job struct {
 	// run does the step on the writer's connection. What it returns is the
 	// step's own error; then everything that run wrote is rolled back, and
-	// nothing else.
+	// nothing else. It may run twice, when a neighbour in the group failed: then
+	// nothing of the first run is left.
 	run func(*connection) error
 
 	state atomic.Int32 // waiting, started or given up
@@ -149,10 +150,14 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 			*group = append(*group, next)
 			if !begun {
 				begun, began = true, stopwatch(s.options.Committed)
+				s.writer.careful = false
 				failure = s.writer.begin(true)
 			}
 			if failure == nil {
 				failure = s.writer.step(next)
+			}
+			if failure == errSpoilt {
+				failure = s.writer.again(*group)
 			}
 		}
 		next = nil
@@ -214,16 +219,42 @@ func settle(group []*job, failure error) {
 	}
 }
 
+// errSpoilt says that a step failed after it may have written, and that nothing
+// can undo that but the end of the transaction.
+var errSpoilt = errors.New("a step failed in the midst of its writes")
+
 // step runs one job inside the transaction. It returns an error only when the
 // transaction itself is broken; the job's own error stays with the job.
 func (c *connection) step(j *job) error {
-	c.broken = nil
+	c.broken, c.spoilt = nil, false
+	j.err, j.panic = nil, nil
 	j.err = c.guarded(j)
-	if c.broken != nil {
+	switch {
+	case c.broken != nil:
 		return c.broken
-	}
-	if j.err != nil && passing(j.err) {
+	case j.err != nil && passing(j.err):
 		return j.err
+	case c.spoilt:
+		return errSpoilt
+	}
+	return nil
+}
+
+// again starts the transaction anew and runs a group once more, now with a way
+// back from each step. Steps hardly ever fail once they write, so the way back,
+// two statements and a copy of every page, is only paid for when one did.
+func (c *connection) again(group []*job) error {
+	c.careful = true // to the end of the group
+	if err := c.execute(rollback); err != nil {
+		return err
+	}
+	if err := c.begin(true); err != nil {
+		return err
+	}
+	for _, j := range group {
+		if err := c.step(j); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -279,7 +310,7 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 			switch err := c.commitLater(writes); {
 			case err == nil:
 				return nil
-			case !errors.Is(err, errTaken):
+			case !errors.Is(err, errTaken) || c.spoilt:
 				return err
 			}
 			s.conflicts.Add(1)
@@ -288,12 +319,21 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 	})
 }
 
-// commitLater saves writes as part of the group, all or nothing.
+// commitLater saves writes as part of the group, all or nothing: where that is not
+// possible, the connection is spoilt.
 func (c *connection) commitLater(w splitpin.Writes) error {
 	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
 		return nil
 	}
-	return c.atomically(func() error { return c.save(w) })
+	if c.careful {
+		return c.atomically(func() error { return c.save(w) })
+	}
+	c.spoilt = true // also for a panic
+	if err := c.save(w); err != nil {
+		return err
+	}
+	c.spoilt = false
+	return nil
 }
 
 // numbers hands out the numbers of a block that was reserved in the file.
