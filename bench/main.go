@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -142,6 +144,13 @@ func (o options) prepared(f func(options) error) (err error) {
 		return err
 	}
 	defer os.RemoveAll(o.dir)
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		os.RemoveAll(o.dir) // what was started ends with this process
+		exit(errors.New("interrupted"))
+	}()
 	// PostgreSQL, which does not run as root, makes its folder in there.
 	if err := errors.Join(os.Chmod(o.dir, 0o711), os.Setenv("TMPDIR", o.dir)); err != nil {
 		return err
