@@ -278,3 +278,54 @@ func TestNobodyWatches(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A hesitant store runs every step twice, as one does that met another, and then
+// says what it was told to.
+type hesitant struct {
+	splitpin.Store
+	err error
+}
+
+func (h hesitant) Change(_ context.Context, _ splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	decide(&splitpin.Records{})
+	if _, err := decide(&splitpin.Records{}); err != nil {
+		return err
+	}
+	return h.err
+}
+
+// TestEventsCountOnce holds that an event counts when it was kept, and only then.
+func TestEventsCountOnce(t *testing.T) {
+	tests := []struct {
+		name        string
+		commit      error // of the store
+		decided     error // of the step
+		want, fails string
+	}{
+		{name: "kept", want: `splitpin_audit_events_total{kind="attempt_started",project=""} 1`},
+		{name: "lost", commit: splitpin.ErrUnavailable.Because(errors.New("no disk")), fails: `splitpin_store_errors_total{code="unavailable",operation="change"} 1`},
+		{name: "refused by the step", decided: &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "attempt_over"}},
+		{name: "a fault of ours", decided: errors.New("nil where a user should be"), fails: `splitpin_store_errors_total{code="internal",operation="change"} 1`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := New(Options{Version: "test", Clock: time.Now})
+			err := w.Store(hesitant{err: test.commit}).Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+				return splitpin.Writes{Create: []splitpin.Record{&splitpin.AuditEvent{Kind: "attempt_started"}}}, test.decided
+			})
+			if !errors.Is(err, test.commit) && !errors.Is(err, test.decided) {
+				t.Fatalf("got %v", err)
+			}
+			rec := httptest.NewRecorder()
+			w.Handler(false).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+			for name, want := range map[string]string{"splitpin_audit_events_total{": test.want, "splitpin_store_errors_total{": test.fails} {
+				if got := strings.Count(rec.Body.String(), name); want == "" && got != 0 {
+					t.Errorf("%d series of %s… are there, want none", got, name)
+				}
+				if !strings.Contains(rec.Body.String(), want) {
+					t.Errorf("the metrics do not say %s", want)
+				}
+			}
+		})
+	}
+}
