@@ -11,6 +11,14 @@ import (
 // which engine it is.
 type Database interface {
 	splitpin.Store
+	Backupable
+
+	// Current reports whether the database is still the one that this process opened,
+	// and has only gone forward since. The error wraps ErrReplaced where it is not:
+	// a backup was restored below it, or what was committed is lost. The process must
+	// end then, and may be started again. Any other error says that it could not be
+	// told.
+	Current(ctx context.Context) error
 
 	// Engine names the engine: "sqlite" or "postgres".
 	Engine() string

@@ -30,6 +30,8 @@ type PostgresOptions struct {
 	// Committed, where it is set, hears of every step that wrote and was committed,
 	// or could not be; Open sets it to that of Options.
 	Committed func(Commit)
+
+	filling bool // what is there is a part of a copy, and is being made whole
 }
 
 // A Postgres keeps everything in a PostgreSQL database, which any number of nodes
@@ -47,6 +49,7 @@ type Postgres struct {
 	close   sync.Once
 
 	numbers numbers
+	era     atomic.Pointer[era]
 	sweeps  sweeps
 	taker   taker
 
@@ -124,8 +127,19 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 		s.pool.Close()
 		return nil, s.advise(fmt.Errorf("bringing the tables up to date: %w", err))
 	}
+	unfinished, err := first.Value().text(ctx, "SELECT to_regclass('"+copyingTable+"')")
+	if err == nil && unfinished != "" && !o.filling {
+		err = errCopying
+	}
 	first.Destroy() // it knew no incarnation before there were tables
+	if err != nil {
+		s.pool.Close()
+		return nil, s.advise(err)
+	}
 	s.taker.start(s)
+	if err := s.Current(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 

@@ -109,11 +109,22 @@ func (s *SQLite) Restart(ctx context.Context, r Restart) error {
 var ErrReplaced = errors.New("the database under this server was put back to an earlier state or replaced by another; " +
 	"what this process remembers of it is wrong. Start it again")
 
-// An era is what must not change below a node that runs.
+// An era is what must not change below a process that runs.
 type era struct {
-	file    os.FileInfo
+	file    os.FileInfo // SQLite only
 	epoch   string
 	numbers int64 // at least; grows
+}
+
+// over returns why a process of era e must end when it finds now, or nil.
+func (e *era) over(now *era) error {
+	switch {
+	case e.epoch != now.epoch:
+		return fmt.Errorf("%w: a backup was restored", ErrReplaced)
+	case e.numbers > now.numbers:
+		return fmt.Errorf("%w: numbers that were given out are free again", ErrReplaced)
+	}
+	return nil
 }
 
 // eraOf reads it on a connection to the file at path.
@@ -130,10 +141,7 @@ func eraOf(path string, c *connection) (*era, error) {
 	return e, err
 }
 
-// Current reports whether the database is still the one that this process opened,
-// and has only gone forward since. The error wraps ErrReplaced where it is not:
-// a backup was restored below it, or the file was moved away. The process must end
-// then, and may be started again. Any other error says that it could not be told.
+// Current implements [Database].
 func (s *SQLite) Current(ctx context.Context) error {
 	// Before a connection is opened, which would say less plainly what is wrong.
 	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
@@ -150,10 +158,35 @@ func (s *SQLite) Current(ctx context.Context) error {
 		return fmt.Errorf("looking at the database: %w", err)
 	case !os.SameFile(before.file, now.file):
 		return fmt.Errorf("%w: %s is another file", ErrReplaced, s.path)
-	case before.epoch != now.epoch:
-		return fmt.Errorf("%w: a backup was restored", ErrReplaced)
-	case before.numbers > now.numbers:
-		return fmt.Errorf("%w: numbers that were given out are free again", ErrReplaced)
+	}
+	if err := before.over(now); err != nil {
+		return err
+	}
+	s.era.CompareAndSwap(before, now)
+	return nil
+}
+
+// eraOf reads it in a trip of its own.
+func (s *Postgres) eraOf(ctx context.Context) (*era, error) {
+	e := new(era)
+	err := s.once(ctx, func(t *trip) {
+		t.send(markGet, func(s *pgScanner) error { s.Text(&e.epoch); return nil }, string(Epoch))
+		t.send(counterGet, func(s *pgScanner) error { s.Int64(&e.numbers); return nil }, "numbers")
+	})
+	return e, err
+}
+
+// Current implements [Database].
+func (s *Postgres) Current(ctx context.Context) error {
+	before := s.era.Load()
+	now, err := s.eraOf(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the database: %w", err)
+	}
+	if before != nil {
+		if err := before.over(now); err != nil {
+			return err
+		}
 	}
 	s.era.CompareAndSwap(before, now)
 	return nil

@@ -80,10 +80,6 @@ func same(a, b string) bool { return real(a) == real(b) }
 // writeBackup makes the file under another name and gives it its own when it is
 // whole and on the disk.
 func writeBackup(ctx context.Context, t terminal, db store.Database, file string) (found *store.Contents, err error) {
-	from, ok := db.(store.Backupable)
-	if !ok {
-		return nil, fmt.Errorf("backups of %s are not there yet", db.Engine())
-	}
 	partial := file + partialSuffix
 	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -106,7 +102,7 @@ func writeBackup(ctx context.Context, t terminal, db store.Database, file string
 		return nil, fmt.Errorf("making the backup: %w", err)
 	}
 	meter := newMeter(t, "backup")
-	found, err = store.WriteBackup(ctx, from, partial, now(), meter.tell)
+	found, err = store.WriteBackup(ctx, db, partial, now(), meter.tell)
 	meter.end()
 	if err != nil {
 		return nil, err

@@ -151,11 +151,7 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 // stillCurrent ends a process whose database was put back to an earlier state, or
 // replaced, below it: what it remembers, such as numbers it may give out, is wrong.
 func (in *installation) stillCurrent(ctx context.Context, _ time.Time) (bool, error) {
-	era, ok := in.store.(interface{ Current(context.Context) error })
-	if !ok {
-		return false, nil
-	}
-	err := era.Current(ctx)
+	err := in.store.Current(ctx)
 	if errors.Is(err, store.ErrReplaced) {
 		select {
 		case in.over <- err:
