@@ -210,8 +210,11 @@ func TestReplacePostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if _, err := Copy(t.Context(), from, url, CopyOptions{Options: pgTest, At: storetest.Now, AtOnce: true}); !errors.Is(err, ErrNotEmpty) {
+		t.Fatalf("what is there makes way unasked: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	o := CopyOptions{Options: pgTest, At: storetest.Now, Replace: true, Tell: func(p Progress) {
+	o := CopyOptions{Options: pgTest, At: storetest.Now, AtOnce: true, Overwrite: true, Tell: func(p Progress) {
 		if p.Compared == p.Total {
 			cancel() // at the last moment
 		}
@@ -224,6 +227,16 @@ func TestReplacePostgres(t *testing.T) {
 	}
 	if err := node.Current(t.Context()); err != nil {
 		t.Errorf("an interrupted restore ends a node: %v", err)
+	}
+	command := pgTest.Postgres
+	command.Command = true
+	watching, err := OpenPostgres(t.Context(), url, command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watching.Close()
+	if others, err := watching.Others(t.Context()); err != nil || !others {
+		t.Errorf("a node that runs is not seen: %v", err)
 	}
 
 	o.Tell = nil

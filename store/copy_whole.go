@@ -22,9 +22,10 @@ type CopyOptions struct {
 	// then begins as a restored backup does.
 	Restart *Restart
 
-	// Replace takes the place of whatever is in the target, all in one transaction.
-	// PostgreSQL only: a file is replaced by giving another its name.
-	Replace bool
+	// AtOnce copies in one transaction, so that an interruption leaves the target as it
+	// was. Overwrite takes the place of whatever is in it then. Both are for PostgreSQL
+	// only: a file is replaced by giving another its name.
+	AtOnce, Overwrite bool
 }
 
 // copyingTable stands in a target until the copy is whole, and says of what it is.
@@ -67,13 +68,12 @@ func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found
 	defer func() { err = errors.Join(err, source.close()) }()
 
 	resumed := false
-	if o.Replace {
-		var tables []string
-		for _, t := range shapes {
-			tables = append(tables, t.name)
-		}
-		err = side.do(ctx, "TRUNCATE "+strings.Join(tables, ", "))
-	} else {
+	switch {
+	case o.AtOnce && o.Overwrite:
+		err = empty(ctx, side)
+	case o.AtOnce:
+		err = mustBeEmpty(ctx, side)
+	default:
 		resumed, err = claim(ctx, source, side, o.Anew)
 	}
 	if err != nil {
@@ -119,18 +119,38 @@ func claim(ctx context.Context, source snapshot, side filled, anew bool) (resume
 		}
 		return true, side.do(ctx, fmt.Sprintf("UPDATE %s SET source = '%s'", copyingTable, name)) // what differs is replaced
 	}
-	for _, t := range shapes {
-		if t.name == "marks" || t.name == "counters" {
-			continue
-		}
-		if n, err := side.count(ctx, t); err != nil {
-			return false, err
-		} else if n > 0 {
-			return false, fmt.Errorf("the target is not empty: it has rows in %s. Choose an empty database; nothing was changed", t.name)
-		}
+	if err := mustBeEmpty(ctx, side); err != nil {
+		return false, err
 	}
 	return false, side.do(ctx, fmt.Sprintf("CREATE TABLE %s (source text NOT NULL)", copyingTable),
 		fmt.Sprintf("INSERT INTO %s VALUES ('%s')", copyingTable, name))
+}
+
+// ErrNotEmpty is wrapped by what Copy returns where the target holds something
+// that nobody said to overwrite.
+var ErrNotEmpty = errors.New("the target is not empty")
+
+func mustBeEmpty(ctx context.Context, side filled) error {
+	for _, t := range shapes {
+		if t.name == "marks" || t.name == "counters" { // which a new database has
+			continue
+		}
+		if n, err := side.count(ctx, t); err != nil {
+			return err
+		} else if n > 0 {
+			return fmt.Errorf("%w: it has rows in %s. Choose an empty database; nothing was changed", ErrNotEmpty, t.name)
+		}
+	}
+	return nil
+}
+
+// empty takes everything out, and keeps others away until the transaction ends.
+func empty(ctx context.Context, side filled) error {
+	var tables []string
+	for _, t := range shapes {
+		tables = append(tables, t.name)
+	}
+	return side.do(ctx, "TRUNCATE "+strings.Join(tables, ", "))
 }
 
 // identity tells one installation from another: it is made of the record by which the
@@ -155,7 +175,7 @@ func identity(ctx context.Context, source snapshot) (name string, err error) {
 
 func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 	if IsPostgres(to) {
-		o.Postgres.filling = true
+		o.Postgres.filling, o.Postgres.Command = true, true
 		db, err := OpenPostgres(ctx, to, o.Postgres)
 		if err != nil {
 			return nil, err
@@ -165,11 +185,11 @@ func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 		if err != nil {
 			return nil, err
 		}
-		side := &pgSide{link: l, at: o.At.UnixMicro(), within: o.Replace}
+		side := &pgSide{link: l, at: o.At.UnixMicro(), within: o.AtOnce}
 		if err := side.learn(ctx); err != nil {
 			return nil, errors.Join(err, side.close())
 		}
-		if o.Replace {
+		if o.AtOnce {
 			_, err = l.text(ctx, "BEGIN"+pgPatient)
 		}
 		if err != nil {
@@ -177,7 +197,7 @@ func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 		}
 		return side, nil
 	}
-	if o.Replace {
+	if o.AtOnce {
 		return nil, errors.New("a file is replaced by giving another its name")
 	}
 	// The store makes the tables, with its settings, which the file keeps.

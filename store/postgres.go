@@ -31,6 +31,10 @@ type PostgresOptions struct {
 	// or could not be; Open sets it to that of Options.
 	Committed func(Commit)
 
+	// Command is set by who serves nobody: its connections have a name of their own,
+	// by which Others leaves them out.
+	Command bool
+
 	filling bool // what is there is a part of a copy, and is being made whole
 }
 
@@ -43,6 +47,7 @@ type PostgresOptions struct {
 // committed by whom it waited for. What an index keeps unique is left to the index.
 type Postgres struct {
 	config  *pgconn.Config
+	nodes   string // what the connections of nodes are called
 	options PostgresOptions
 	pool    *puddle.Pool[*link]
 	closing chan struct{}
@@ -96,15 +101,20 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 	if config.ValidateConnect == nil && len(config.Fallbacks) > 0 {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "splitpin"
+	nodes := config.RuntimeParams["application_name"]
+	if nodes == "" {
+		nodes = "splitpin"
+	}
+	config.RuntimeParams["application_name"] = nodes
+	if o.Command {
+		config.RuntimeParams["application_name"] += " command"
 	}
 	if !o.Pooler { // a pooler shares sessions, and refuses settings of one
 		for name, t := range timeouts {
 			config.RuntimeParams[name] = strconv.FormatInt(t.Milliseconds(), 10)
 		}
 	}
-	s := &Postgres{config: config, options: o, closing: make(chan struct{})}
+	s := &Postgres{config: config, nodes: nodes, options: o, closing: make(chan struct{})}
 	s.pool, err = puddle.NewPool(&puddle.Config[*link]{
 		Constructor: s.connect,
 		Destructor: func(l *link) {

@@ -54,6 +54,7 @@ func (c *backupCommand) Run(ctx context.Context, t terminal) error {
 	if live := conf.database(); !conf.shared() && (same(file, live) || same(file, live+"-wal") || same(file, live+"-shm")) {
 		return fmt.Errorf("%s is the database itself; a backup belongs elsewhere, best onto another machine", file)
 	}
+	conf.Postgres.Command = true
 	db, err := store.Open(ctx, conf.database(), conf.storeOptions())
 	if err != nil {
 		return err

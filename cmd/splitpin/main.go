@@ -39,6 +39,7 @@ type commandLine struct {
 	Backup  backupCommand  `cmd:"" help:"Write everything to one file, while servers run, or check such a file."`
 	Restore restoreCommand `cmd:"" help:"Make an installation of a backup."`
 	Doctor  doctorCommand  `cmd:"" help:"Look whether a running server is set up well, from outside and inside."`
+	DB      dbCommand      `cmd:"" name:"db" help:"Move the installation to another database."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -45,26 +45,7 @@ func (c *restoreCommand) Run(ctx context.Context, t terminal) error {
 		return errors.New("master_key_file is missing: name the master key in the configuration. " +
 			"To replace what is lost it is the one that was in use when the backup was made; for a copy make one with 'splitpin master-key new FILE'")
 	}
-	if err := prepareFolder(conf.Data, "serve"); err != nil {
-		return err
-	}
-	held, err := hold(conf.Data, "Stop that server first")
-	if err != nil {
-		return err
-	}
-	defer held.Close()
-	if err := c.free(ctx, conf); err != nil {
-		return err
-	}
-
-	prepared := filepath.Join(conf.Data, restoringFile)
-	defer removeDatabase(prepared)
-	removeDatabase(prepared) // what an interrupted one left
-	found, err := c.prepare(ctx, prepared, masters)
-	if err != nil {
-		return err
-	}
-	kept, err := replaceDatabase(ctx, prepared, conf.database())
+	found, kept, err := c.restore(ctx, t, conf, masters)
 	if err != nil {
 		return err
 	}
@@ -120,19 +101,60 @@ Type replace or copy: `)
 	return nil
 }
 
-// free refuses a database that holds something, where nobody said to overwrite it.
-func (c *restoreCommand) free(_ context.Context, conf Config) error {
+// restore returns what was restored, and as which file is kept what was there before.
+func (c *restoreCommand) restore(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (found *store.Contents, kept string, err error) {
 	if conf.shared() {
-		return errors.New("restoring to PostgreSQL is not there yet: restore to a folder, and copy it with 'splitpin db copy'")
+		found, err = c.restoreShared(ctx, t, conf, masters)
+		return found, "", err
 	}
-	_, err := os.Lstat(conf.database())
-	switch {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && c.Overwrite:
-		return nil
-	case err != nil:
-		return fmt.Errorf("looking for a database: %w", err)
+	if err := prepareFolder(conf.Data, "serve"); err != nil {
+		return nil, "", err
 	}
-	return fmt.Errorf("there is a database in %s already. To put the backup in its place, say --overwrite; it is kept beside the new one", conf.Data)
+	held, err := hold(conf.Data, "Stop that server first")
+	if err != nil {
+		return nil, "", err
+	}
+	defer held.Close()
+	switch _, err := os.Lstat(conf.database()); {
+	case err == nil && !c.Overwrite:
+		return nil, "", fmt.Errorf("there is a database in %s already. To put the backup in its place, say --overwrite; it is kept beside the new one", conf.Data)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, "", fmt.Errorf("looking for a database: %w", err)
+	}
+	prepared := filepath.Join(conf.Data, restoringFile)
+	defer removeDatabase(prepared)
+	removeDatabase(prepared) // what an interrupted one left
+	if found, err = c.prepare(ctx, prepared, masters); err != nil {
+		return nil, "", err
+	}
+	kept, err = replaceDatabase(ctx, prepared, conf.database())
+	return found, kept, err
+}
+
+// restoreShared prepares a file too, and copies it in one transaction.
+func (c *restoreCommand) restoreShared(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (*store.Contents, error) {
+	folder, err := os.MkdirTemp("", "splitpin-restore-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder to work in: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	prepared := filepath.Join(folder, databaseFile)
+	found, err := c.prepare(ctx, prepared, masters)
+	if err != nil {
+		return nil, err
+	}
+	from, err := store.OpenSQLite(ctx, prepared, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	meter := newMeter(t, "restore")
+	_, err = store.Copy(ctx, from, conf.database(), store.CopyOptions{Options: conf.storeOptions(), At: now(), AtOnce: true, Overwrite: c.Overwrite, Tell: meter.tell})
+	meter.end()
+	if errors.Is(err, store.ErrNotEmpty) {
+		err = fmt.Errorf("%w. To put the backup in the place of what is there, say --overwrite; make a backup of that first", err)
+	}
+	return found, err
 }
 
 // prepare makes of the backup, in the file at path, what will serve.
