@@ -499,7 +499,7 @@ func (t *turn) record() error {
 		t.mu.Unlock()
 		err := t.save(group)
 		t.mu.Lock()
-		if errors.Is(err, splitpin.ErrUnavailable) {
+		if again(err) {
 			t.finished = append(group, t.finished...)
 			return err
 		}
@@ -511,6 +511,13 @@ func (t *turn) record() error {
 		}
 	}
 	return nil
+}
+
+// again reports whether recording is worth another try. Where nobody knows whether
+// it was recorded it is, too: twice does no harm, and a letter whose sending nobody
+// wrote down would be sent again.
+func again(err error) bool {
+	return errors.Is(err, splitpin.ErrUnavailable) || errors.Is(err, splitpin.ErrUncertain)
 }
 
 // save saves outcomes in one step. It goes on when ctx ended: what was sent must
@@ -550,7 +557,7 @@ func (t *turn) save(outcomes []*outcome) error {
 	}
 	var err error
 	for range 3 {
-		if err = t.Store.Change(ctx, reads, decide); !errors.Is(err, splitpin.ErrUnavailable) {
+		if err = t.Store.Change(ctx, reads, decide); !again(err) {
 			break
 		}
 	}

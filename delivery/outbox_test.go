@@ -411,6 +411,42 @@ func TestOutboxSendsAgainAfterACrash(t *testing.T) {
 	}
 }
 
+// uncertain is a store whose first steps are lost without anybody knowing.
+type uncertain struct {
+	splitpin.Store
+	lost int
+}
+
+func (u *uncertain) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	if u.lost > 0 {
+		u.lost--
+		return splitpin.ErrUncertain
+	}
+	return u.Store.Change(ctx, reads, decide)
+}
+
+// What was sent is recorded again where nobody knows whether it was: or the letter
+// would go out a second time when the lease is over.
+func TestOutboxRecordsWhatIsUncertain(t *testing.T) {
+	r := newRoom(t)
+	m := r.queue("ada@example.com", nil)
+	o := r.newOutbox(&uncertain{Store: r.db, lost: 4})
+	if _, err := o.Step(t.Context(), r.clock()); !errors.Is(err, splitpin.ErrUncertain) {
+		t.Errorf("a step that may have recorded nothing said %v", err)
+	}
+	if _, err := o.Step(t.Context(), r.clock()); err != nil {
+		t.Errorf("the step after it: %v", err)
+	}
+	if got := r.message(m.Number); got.SentAt.IsZero() {
+		t.Error("the message is not known to be sent")
+	}
+	r.wait(5 * time.Minute)
+	r.step()
+	if n := len(r.mail.Letters()); n != 1 {
+		t.Errorf("%d letters were sent, want 1", n)
+	}
+}
+
 // Shutting down records what was sent, frees what was not, and blames nobody.
 func TestOutboxShutdown(t *testing.T) {
 	r := newRoom(t)

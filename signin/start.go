@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -248,12 +249,15 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	})
 	e.tell(mail, a, err)
 	if err != nil {
-		// Nothing was queued, so the lane gets back what it gave. Where that fails
-		// too, somebody waits a little longer.
-		for i := range lane {
-			lane[i].Cost = -lane[i].Cost
+		// Nothing was queued, so the lane gets back what it gave; but where nobody knows
+		// what became of the commit, it may have been. Where giving back fails, somebody
+		// waits a little longer.
+		if splitpin.ErrorOf(err) != nil && !errors.Is(err, splitpin.ErrUncertain) {
+			for i := range lane {
+				lane[i].Cost = -lane[i].Cost
+			}
+			e.take(ctx, now, lane...)
 		}
-		e.take(ctx, now, lane...)
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
 	return &Started{Attempt: a, Form: method.Describe(a)}, nil

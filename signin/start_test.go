@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +183,37 @@ func TestResend(t *testing.T) {
 }
 
 // Two clicks that meet send one message, and only that is charged.
+// lost is a store whose steps are saved, and whose answers do not arrive.
+type lost struct{ splitpin.Store }
+
+func (l lost) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	if err := l.Store.Change(ctx, reads, decide); err != nil {
+		return err
+	}
+	return splitpin.ErrUncertain
+}
+
+// A message whose commit nobody knows of may be queued, so the lane gets nothing
+// back for it.
+func TestResendWhoseAnswerIsLost(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	o := v.start(ada)
+	h.clock.wait(time.Minute)
+	plain := h.db.Store
+	h.db.Store = lost{plain}
+	if _, err := h.Resend(t.Context(), o.handle); !errors.Is(err, splitpin.ErrUncertain) {
+		t.Fatalf("a lost answer: %v", err)
+	}
+	h.db.Store = plain
+	equal(t, "messages", len(h.messages(o)), 2)
+	if _, err := v.Start(t.Context(), v.request(ada)); err != nil {
+		t.Errorf("the third message of the lane: %v", err)
+	}
+	_, err := v.Start(t.Context(), v.request(ada))
+	refused(t, "a fourth one", err, signin.ErrManyMessages)
+}
+
 func TestDoubleClickSendsOnce(t *testing.T) {
 	h := newHouse(t)
 	v := h.visitor("203.0.113.7")

@@ -108,7 +108,7 @@ func (w *world) operate() {
 		known = "an error"
 		if e := splitpin.ErrorOf(err); e != nil {
 			known = e.Code
-		} else if !errors.Is(err, errLost) {
+		} else {
 			w.fail("operator: %s: %v", what, err)
 		}
 	}

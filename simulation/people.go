@@ -177,7 +177,8 @@ func (c *client) collect(t *ticket, code, verifier string) reply {
 
 // A tab of a browser shares its tokens with the others.
 type browser struct {
-	attempt int64
+	ticket  *ticket
+	code    string // that the tokens were collected with
 	refresh string
 	access  string
 	over    bool // signed out, or thrown out
@@ -201,6 +202,9 @@ func (p *person) signIn() *browser {
 		return nil
 	}
 	p.hurry()
+	if p.chance(50) {
+		p.sleep(p.between(9*time.Minute, 12*time.Minute)) // the telephone rang
+	}
 	if p.chance(150) {
 		p.answer(t, t.secret, strings.Repeat("7x", 8)[:t.length])
 	}
@@ -240,7 +244,7 @@ func (p *person) signIn() *browser {
 		case got.status == http.StatusOK:
 			var tokens api.Tokens
 			got.into(&tokens)
-			b := &browser{attempt: t.id.Number}
+			b := &browser{ticket: t, code: granted.AuthorizationCode}
 			b.take(p, tokens)
 			p.model.sessionAcknowledged(t, b)
 			return b
@@ -314,6 +318,9 @@ func (p *person) use(b *browser) {
 func (p *person) tab(b *browser) {
 	for range 1 + p.random.IntN(4) {
 		p.think()
+		if p.chance(80) {
+			p.collect(b.ticket, b.code, b.ticket.verifier) // somebody went back a page
+		}
 		if b.over {
 			return
 		}
@@ -329,6 +336,9 @@ func (p *person) tab(b *browser) {
 	}
 	if p.chance(300) {
 		p.logOut(b)
+		if p.chance(300) {
+			p.collect(b.ticket, b.code, b.ticket.verifier)
+		}
 	}
 }
 

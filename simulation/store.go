@@ -8,8 +8,7 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
-// errLost is what a node gets when the database did what it was asked and the
-// answer was lost: it claims nothing about what was done.
+// errLost is why a node does not know that the database did what it was asked.
 var errLost = errors.New("the answer of the database was lost")
 
 // A faultyStore is one process's way to the database. At every call it parks
@@ -74,7 +73,11 @@ func (s *faultyStore) after(what string, err error) error {
 	case err == nil && w.fails(w.chaos.failAfter):
 		w.count.lost++
 		w.note("store's answer is lost", 0, 0, what)
-		return errLost
+		// The contract has a word for steps; all else may be done twice.
+		if what == "change" {
+			return splitpin.ErrUncertain.Because(errLost)
+		}
+		return splitpin.ErrUnavailable.Because(errLost)
 	}
 	return err
 }
@@ -97,7 +100,9 @@ func (s *faultyStore) Change(ctx context.Context, reads splitpin.Reads, decide f
 		}
 		deciding(seen)
 		commits := w.model.commits
-		w.park()
+		for range 1 + w.random.IntN(4) {
+			w.park()
+		}
 		if s.process.dead {
 			return splitpin.ErrUnavailable.Because(errDead)
 		}
