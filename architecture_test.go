@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"store":                 {"."},
 	"store/storetest":       {"."},
 	"store/postgrestest":    {},
+	"store/enginetest":      {"store", "store/postgrestest"},
 	"delivery":              {"."},
 	"delivery/deliverytest": {".", "delivery"},
 

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +28,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -43,7 +43,7 @@ type house struct {
 	t           *testing.T
 	server      *Server
 	engine      *signin.Engine
-	store       *store.SQLite
+	store       store.Database
 	outbox      *delivery.Outbox
 	inbox       *delivery.Inbox
 	people      *account.Directory
@@ -56,11 +56,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	ctx := t.Context()
-	db, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	ring, err := keyring.Open(ctx, db, time.Now(), keyring.NewMaster())
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -103,11 +102,7 @@ func (w *watched) meanwhile(f func()) {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	h := &house{t: t, clock: &clock{at: start}, db: &watched{Store: db}, master: keyring.NewMaster()}
 	h.Engine, h.ring, h.tokens = h.node()
 	h.shop = h.newProject(splitpin.Settings{Name: "Shop", Origins: []string{shopOrigin, "shop://"}})

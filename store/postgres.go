@@ -110,6 +110,7 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 		config.RuntimeParams["application_name"] += " command"
 	}
 	if !o.Pooler { // a pooler shares sessions, and refuses settings of one
+		config.RuntimeParams["plan_cache_mode"], config.RuntimeParams["jit"] = "force_generic_plan", "off"
 		for name, t := range timeouts {
 			config.RuntimeParams[name] = strconv.FormatInt(t.Milliseconds(), 10)
 		}

@@ -62,11 +62,14 @@ var (
 		(SELECT guesses_key(project, identifier) FROM attempts WHERE number = $1 AND identifier <> '')`))
 	pgMessages = newLocker(messages.where("WHERE number = ANY($1) ORDER BY number"))
 
+	pgSessionAndUser = newQuery("SELECT %s, %s FROM sessions LEFT JOIN users ON users.number = sessions.of_user WHERE sessions.number = $1",
+		sessions.listOf("sessions"), users.listOf("users"))
+
 	// The row of the version stands for the settings as one: who changes any of them
 	// moves it.
 	pgSettings = newQuery("SELECT value FROM counters WHERE name = 'version' FOR NO KEY UPDATE")
 
-	pgTransaction = newQuery("SELECT pg_current_xact_id()::text::bigint")
+	pgTransaction = newQuery("SELECT pg_current_xact_id()")
 	pgStatus      = newQuery("SELECT pg_xact_status($1::text::xid8)")
 )
 
@@ -154,15 +157,39 @@ func arrange(r *splitpin.Records) {
 func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Records, error) {
 	r := new(splitpin.Records)
 	err := s.once(ctx, func(t *trip) {
-		t.send(pgBeginSnapshot, nil) // the statements of one transaction see one moment
-		t.load(r, reads, false)
-		t.send(pgCommit, nil)
+		switch {
+		case only(reads, splitpin.Reads{Session: reads.Session}):
+			// One statement sees one moment by itself, and this one is asked for most:
+			// whose token is that?
+			*r = splitpin.Records{}
+			t.send(pgSessionAndUser, func(s *pgScanner) error {
+				r.Session, r.User = new(splitpin.Session), new(splitpin.User)
+				sessionColumns(r.Session, s)
+				if userColumns(r.User, s); r.User.Number == 0 {
+					r.User = nil
+				}
+				return nil
+			}, reads.Session)
+		case only(reads, splitpin.Reads{User: reads.User, UserID: reads.UserID}):
+			t.load(r, reads, false)
+		default:
+			t.send(pgBeginSnapshot, nil) // the statements of one transaction see one moment
+			t.load(r, reads, false)
+			t.send(pgCommit, nil)
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	arrange(r)
 	return r, nil
+}
+
+// only reports whether reads names nothing but what part names, and that at all.
+func only(reads, part splitpin.Reads) bool {
+	return len(reads.Messages) == 0 && reads.Project == part.Project && reads.Attempt == part.Attempt &&
+		reads.Grant == part.Grant && reads.Session == part.Session && reads.User == part.User &&
+		reads.UserID == part.UserID && reads.Name == part.Name && !reads.Sessions && !reads.Settings
 }
 
 // Change implements [splitpin.Store].

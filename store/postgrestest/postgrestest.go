@@ -244,6 +244,15 @@ func (s *Server) Kill() error {
 	return nil
 }
 
+// Processes returns the ids of the server's processes that run now.
+func (s *Server) Processes() ([]int, error) {
+	first, err := s.first()
+	if err != nil {
+		return nil, err
+	}
+	return append([]int{first}, childrenOf(first)...), nil
+}
+
 // first returns the process that started the others.
 func (s *Server) first() (int, error) {
 	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))

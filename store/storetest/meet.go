@@ -60,9 +60,11 @@ func everythingMeets(b *bench) {
 	nobody := User(b.number(), u.Project)
 	name := splitpin.Name{Project: nobody.Project, Identifier: nobody.Identifier}
 	p, a := Project(b.number()), Attempt(b.number(), nobody)
-	g, s, m, guesses := Grant(b.number(), a, nobody), LiveSession(b.number(), nobody), Message(b.number(), a), Guesses(nobody)
+	s, m, guesses := LiveSession(b.number(), nobody), Message(b.number(), a), Guesses(nobody)
+	g := Grant(b.number(), Attempt(b.number(), nobody), nobody) // whose attempt was swept
+	ofGrant := Grant(b.number(), a, nobody)
 	alone := Attempt(b.number(), User(b.number(), u.Project)) // without guesses
-	b.create(p, a, g, s, m, guesses, alone, DataKey("codes", 1))
+	b.create(p, a, g, ofGrant, s, m, guesses, alone, DataKey("codes", 1))
 	second := func(t *time.Time) { *t = t.Add(time.Second) }
 	for _, test := range []struct {
 		name  string
@@ -107,12 +109,12 @@ func everythingMeets(b *bench) {
 		b.meet("guesses", reads, func(r *splitpin.Records) splitpin.Record { r.Guesses.Day++; return r.Guesses })
 	}
 	want(b, "guesses", b.load(splitpin.Reads{Name: name}).Guesses.Day, guesses.Day+4)
-	b.meet("attempt of a grant", splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
+	b.meet("attempt of a grant", splitpin.Reads{Grant: ofGrant.Number}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
 	want(b, "attempt of a grant", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+2)
 
 	// The same by different ways: the grant's and the attempt's, the name's and the
 	// attempt's.
-	b.meetBy("attempt", []splitpin.Reads{{Grant: g.Number}, {Attempt: a.ID.Number}}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
+	b.meetBy("attempt", []splitpin.Reads{{Grant: ofGrant.Number}, {Attempt: a.ID.Number}}, func(r *splitpin.Records) splitpin.Record { r.Attempt.Tries++; return r.Attempt })
 	want(b, "attempt by two ways", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+4)
 	b.meetBy("guesses", []splitpin.Reads{{Name: name}, {Attempt: a.ID.Number}}, func(r *splitpin.Records) splitpin.Record { r.Guesses.Day++; return r.Guesses })
 	want(b, "guesses by two ways", b.load(splitpin.Reads{Name: name}).Guesses.Day, guesses.Day+6)
@@ -186,7 +188,7 @@ func oneMoment(b *bench) {
 	u := b.user()
 	s := LiveSession(b.number(), u)
 	b.create(s)
-	reads := splitpin.Reads{Session: s.Number}
+	reads, more := splitpin.Reads{Session: s.Number}, splitpin.Reads{User: u.Number, Sessions: true}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 2 {
@@ -213,6 +215,11 @@ func oneMoment(b *bench) {
 		r := b.load(reads)
 		if x, y := r.User.UpdatedAt.Sub(u.UpdatedAt), r.Session.UsedAt.Sub(s.UsedAt); x != y {
 			b.Errorf("the user is %v on and the session %v", x, y)
+			break
+		}
+		r = b.load(more)
+		if x, y := r.User.UpdatedAt.Sub(u.UpdatedAt), r.Sessions[0].UsedAt.Sub(s.UsedAt); x != y {
+			b.Errorf("the user is %v on and the sessions %v", x, y)
 			break
 		}
 	}
