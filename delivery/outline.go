@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"crypto/rand"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -227,7 +228,7 @@ type mailForm struct {
 
 // composeByForm is compose for a letter that came about by a form. It returns nil
 // where the letter has to be written in full.
-func (s *SMTP) composeByForm(l *Letter) []byte {
+func (s *SMTP) composeByForm(l *Letter, room []byte) []byte {
 	by := l.by
 	if by == nil || by.rendered != (rendered{l.Subject, l.Text, l.HTML}) {
 		return nil // somebody changed it since
@@ -254,7 +255,7 @@ func (s *SMTP) composeByForm(l *Letter) []byte {
 			return nil // at the start of a line, where a dot is written twice
 		}
 	}
-	return m.mail.appendTo(make([]byte, 0, m.mail.length+512), &values)
+	return m.mail.appendTo(slices.Grow(room[:0], m.mail.length+512), &values)
 }
 
 // newMailForm writes a letter with marks, and in full to compare.

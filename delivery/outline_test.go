@@ -92,18 +92,18 @@ func TestForms(t *testing.T) {
 						if got != want {
 							t.Fatalf("rendered by a form:\n%+v\nin full:\n%+v", got, want)
 						}
-						mail, err := s.compose(l)
+						mail, err := s.compose(l, nil)
 						if err != nil {
 							t.Fatal(err)
 						}
-						full, err := s.compose(&want)
+						full, err := s.compose(&want, nil)
 						if err != nil {
 							t.Fatal(err)
 						}
 						if withoutBoundary(t, mail) != withoutBoundary(t, full) {
 							t.Fatalf("composed by a form:\n%s\nin full:\n%s", mail, full)
 						}
-						if s.composeByForm(l) != nil {
+						if s.composeByForm(l, nil) != nil {
 							byForm++
 						}
 					}
@@ -142,11 +142,11 @@ func TestFormsAnywhereOnTheLine(t *testing.T) {
 				t.Fatal(err)
 			}
 			wholly(t, templates, &want, &v)
-			mail, err := s.compose(l)
+			mail, err := s.compose(l, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			full, err := s.compose(&want)
+			full, err := s.compose(&want, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +194,7 @@ func TestFormsOfAChangedLetter(t *testing.T) {
 		if subject != "" {
 			l.Subject = subject
 		}
-		mail, err := s.compose(l)
+		mail, err := s.compose(l, nil)
 		if err != nil || !bytes.Contains(mail, []byte("Subject: "+l.Subject+"\r\n")) {
 			t.Fatalf("the change is not there (error %v):\n%s", err, mail)
 		}

@@ -65,7 +65,7 @@ type SMTP struct {
 	cfg  SMTPConfig
 	from *mail.Address
 
-	slots chan struct{} // as many as connections may be open
+	slots chan []byte // as many as connections may be open, each with room for a letter
 	mu    sync.Mutex
 	idle  []*smtpConn // the one used last stands last
 	shut  bool
@@ -153,7 +153,11 @@ func NewSMTP(cfg SMTPConfig) (*SMTP, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return &SMTP{cfg: cfg, from: from, slots: make(chan struct{}, cfg.MaxConns)}, nil
+	s := &SMTP{cfg: cfg, from: from, slots: make(chan []byte, cfg.MaxConns)}
+	for range cfg.MaxConns {
+		s.slots <- nil
+	}
+	return s, nil
 }
 
 func isIP(host string) bool {
@@ -195,17 +199,18 @@ func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 	if !plainAddress(l.To) {
 		return &SendError{Stage: StageLetter, Detail: "the recipient is not a mail address in canonical form"}
 	}
-	body, err := s.compose(l)
-	if err != nil {
-		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
-	}
-
+	var room []byte
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case room = <-s.slots:
+		defer func() { s.slots <- room }()
 	case <-ctx.Done():
 		return stopped(ctx, nil)
 	}
+	body, err := s.compose(l, room)
+	if err != nil {
+		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+	}
+	room = body
 	// A kept connection may have been closed by the server. Until the server
 	// answered our first command nothing was sent, so a new one is tried at once.
 	for {
@@ -235,9 +240,10 @@ func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 	}
 }
 
-// compose writes the letter as RFC 5322 has it, ready to follow DATA.
-func (s *SMTP) compose(l *Letter) ([]byte, error) {
-	if content := s.composeByForm(l); content != nil {
+// compose writes the letter as RFC 5322 has it, ready to follow DATA, where there is
+// room for it into room.
+func (s *SMTP) compose(l *Letter, room []byte) ([]byte, error) {
+	if content := s.composeByForm(l, room); content != nil {
 		return content, nil
 	}
 	return s.write(l, l.At.UTC().Format(time.RFC1123Z), "")
