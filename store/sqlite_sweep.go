@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -162,12 +163,21 @@ func (s *SQLite) sweepTable(ctx context.Context, t sweepTable, from *int64, limi
 	return gone, nil
 }
 
+// errEnough ends a query whose further rows nobody wants.
+var errEnough = errors.New("enough rows")
+
 func (t sweepTable) look(c *connection, from int64, window, limit int) (dead []int64, last int64, err error) {
 	found := looked{limit: limit, last: from}
 	err = c.query(t.find, func(stmt *sqlite.Stmt) error {
 		found.see(stmt.ColumnInt64(0), stmt.ColumnBool(1))
+		if len(found.dead) == limit {
+			return errEnough
+		}
 		return nil
 	}, t.moment, from, window)
+	if err == errEnough {
+		err = nil
+	}
 	dead, last = found.end(window)
 	return dead, last, err
 }

@@ -122,6 +122,20 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 	return o
 }
 
+// sweepBatch is how many records one step sweeps at most. They are gone in a few
+// milliseconds, which is how long others wait for it.
+const sweepBatch = 200
+
+// sweep returns the step that deletes what is over. Only a full batch says that
+// there is more: a server at work always finds a few, and would never rest from
+// looking through its tables for them.
+func (in *installation) sweep(keepAudit time.Duration) step {
+	return func(ctx context.Context, now time.Time) (bool, error) {
+		n, err := in.watched.Sweep(ctx, now, now.Add(-keepAudit), sweepBatch)
+		return n >= sweepBatch, err
+	}
+}
+
 // A step does a little of what is due and says whether there may be more.
 type step func(ctx context.Context, now time.Time) (worked bool, err error)
 
@@ -138,10 +152,7 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	run("engine", in.follow, time.Second, nil)
 	run("database", in.stillCurrent, time.Second, nil)
 	run("key rotation", in.tokens.Step, 10*time.Second, nil)
-	run("sweep", func(ctx context.Context, now time.Time) (bool, error) {
-		n, err := in.watched.Sweep(ctx, now, now.Add(-keepAudit), 200)
-		return n > 0, err
-	}, 30*time.Second, nil)
+	run("sweep", in.sweep(keepAudit), 30*time.Second, nil)
 	running.Wait()
 	if _, err := outbox.Step(ctx, now()); err != nil { // frees what it still holds for the next process
 		log.Warn("giving back messages that were not sent", "error", err)
