@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/postgrestest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,10 +31,30 @@ func TestMain(m *testing.M) {
 //
 //	devfolder DIR    makes the data folder that 'splitpin dev' makes on its first run
 //	occupy NAME      listens on a free port and puts its address into $NAME
+//	postgres NAME    puts the URL of an empty PostgreSQL database into $NAME; the
+//	                 condition [postgres] says whether there are any
+//	serve DIR        holds a data folder as a server that runs there does
 //	capture NAME RE  puts what the group of RE finds in the last output into $NAME
 func TestSessions(t *testing.T) {
+	databases := sync.OnceValues(func() (*postgrestest.Server, error) {
+		s, err := postgrestest.Start(postgrestest.Options{})
+		if err == nil {
+			t.Cleanup(s.Stop)
+		}
+		return s, err
+	})
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
+		Condition: func(name string) (bool, error) {
+			if name != "postgres" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			_, err := databases()
+			if err != nil && os.Getenv("E2E") == "1" {
+				return false, err
+			}
+			return err == nil, nil
+		},
 		Setup: func(e *testscript.Env) error {
 			var clean []string
 			for _, pair := range e.Vars { // nobody's own settings reach a session
@@ -51,6 +74,18 @@ func TestSessions(t *testing.T) {
 				ts.Check(err)
 				ts.Defer(func() { l.Close() })
 				ts.Setenv(args[0], l.Addr().String())
+			},
+			"postgres": func(ts *testscript.TestScript, _ bool, args []string) {
+				server, err := databases()
+				ts.Check(err)
+				database, err := server.Create(context.Background())
+				ts.Check(err)
+				ts.Setenv(args[0], database)
+			},
+			"serve": func(ts *testscript.TestScript, _ bool, args []string) {
+				lock, err := occupy(ts.MkAbs(args[0]), "https://login.example.com", "")
+				ts.Check(err)
+				ts.Defer(func() { lock.Close() })
 			},
 			"capture": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], found(ts, ts.ReadFile("stdout"), args[1]))
