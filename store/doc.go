@@ -16,6 +16,9 @@
 //     postgres_sweep.go: sweep and claim; postgres_migrate.go: migrations;
 //     postgres_columns.go: values on the wire;
 //   - marks.go: facts about the installation as a whole;
+//   - copy.go: every table as rows that can be compared, whatever the engine
+//     (copy_sqlite.go, copy_postgres.go); copy_whole.go: from one database to
+//     another; backup.go and restore.go: to a file, and back to life;
 //   - memory.go: a store without a database, for tests and simulations;
 //   - migrate.go and migrations/: the tables.
 package store
