@@ -371,8 +371,9 @@ func (s *Server) endUserSessions(_ http.ResponseWriter, r *http.Request, p *spli
 	return ok(api.Ended{Ended: ended})
 }
 
+var kinds = map[splitpin.IdentifierKind]string{splitpin.Email: "email", splitpin.Phone: "phone", splitpin.OtherName: "other"}
+
 func user(u *splitpin.User) api.User {
-	kinds := map[splitpin.IdentifierKind]string{splitpin.Email: "email", splitpin.Phone: "phone", splitpin.OtherName: "other"}
 	return api.User{
 		ID: u.ID.String(), Identifier: u.Identifier, Kind: kinds[u.Kind], Proved: !u.ProvedAt.IsZero(),
 		ClientUserID: u.ClientUserID, Locale: u.Locale, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,

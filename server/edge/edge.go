@@ -4,10 +4,10 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"mime"
 	"net"
@@ -158,6 +158,10 @@ func (e *Edge) Caller(r *http.Request) signin.Caller {
 	return c
 }
 
+// apiKeyHeader is API_KEY_ID as net/http keeps it: asked for by its own name, it would
+// be spelt anew for every request.
+var apiKeyHeader = http.CanonicalHeaderKey("API_KEY_ID")
+
 // Project returns the project that a request is for: the path's, or at the root
 // the default one. What else names a project, in the header API_KEY_ID or in
 // claims (body, parameters), must agree.
@@ -167,7 +171,7 @@ func (e *Edge) Project(r *http.Request, claims ...string) (*splitpin.Project, er
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range append(claims, r.Header.Get("API_KEY_ID")) {
+	for _, id := range append(claims, r.Header.Get(apiKeyHeader)) {
 		if id == "" || strings.EqualFold(id, p.ID) {
 			continue
 		}
@@ -228,24 +232,27 @@ func PublicCORS(w http.ResponseWriter, r *http.Request) (preflight bool) {
 // ReadJSON reads one JSON object into v. Its errors are ErrMedia, ErrLarge and
 // ErrBody.
 func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return ErrMedia
+	if media := r.Header.Get("Content-Type"); media != "application/json" { // as nearly everybody writes it
+		media, _, err := mime.ParseMediaType(media)
+		if err != nil || media != "application/json" {
+			return ErrMedia
+		}
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBody))
-	if err := d.Decode(v); err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), MaxBody)) + bytes.MinRead)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			return ErrLarge
 		}
+		return ErrBody.Because(err)
+	}
+	if err := json.Unmarshal(body.Bytes(), v); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
 			return ErrBody.In(wrong.Field).Because(err)
 		}
 		return ErrBody.Because(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return ErrBody
 	}
 	return nil
 }
