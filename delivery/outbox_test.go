@@ -231,6 +231,18 @@ func TestOutboxOutcomes(t *testing.T) {
 					return delivery.Values{}, errors.New("no key")
 				}
 			}},
+		{name: "its key was destroyed", gaveUp: "attempt_over", reason: "nobody could answer it any more: over: data key destroyed",
+			alter: func(r *room, _ *splitpin.Attempt, _ *splitpin.Message) {
+				r.outbox.Fill = func(context.Context, *splitpin.Message, *splitpin.Attempt) (delivery.Values, error) {
+					return delivery.Values{}, (&splitpin.Error{Kind: splitpin.Unauthenticated, Code: "over"}).Because(errors.New("data key destroyed"))
+				}
+			}},
+		{name: "its key is not here yet", reason: "config: deriving what it says",
+			alter: func(r *room, _ *splitpin.Attempt, _ *splitpin.Message) {
+				r.outbox.Fill = func(context.Context, *splitpin.Message, *splitpin.Attempt) (delivery.Values, error) {
+					return delivery.Values{}, splitpin.ErrUnavailable
+				}
+			}},
 		{name: "an orphan", gaveUp: "attempt_gone", reason: "gone",
 			alter: func(_ *room, a *splitpin.Attempt, _ *splitpin.Message) { a.ID = splitpin.AttemptID{} }},
 		{name: "a notice after the answer", tries: 1, sent: true,

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,9 +19,11 @@ import (
 
 // What a gate admits, where nothing else was said.
 const (
-	// gatePlaces is how many requests are worked on at once: enough to fill the
-	// store's commits, few enough that none of them waits long inside.
-	gatePlaces = 256
+	// gatePlaces is how many requests are worked on at once for each processor:
+	// enough to fill the store's commits while others are parsed and signed, and few
+	// enough that whoever is let in does not wait again inside, where no turns are
+	// taken.
+	gatePlaces = 32
 	// gateQueue is how many may wait. When half of that do, no network may have more
 	// than an eighth of it.
 	gateQueue = 8192
@@ -71,7 +74,7 @@ type waiter struct {
 }
 
 func newGate(log *slog.Logger) *gate {
-	return &gate{places: gatePlaces, queue: gateQueue, networks: map[netip.Prefix]*line{}, log: log}
+	return &gate{places: gatePlaces * max(2, runtime.GOMAXPROCS(0)), queue: gateQueue, networks: map[netip.Prefix]*line{}, log: log}
 }
 
 // enter waits for a place, which must be left again. Its error is
