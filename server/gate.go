@@ -42,7 +42,8 @@ const (
 // A gate bounds how many requests are worked on at once. Those beyond wait, each
 // network in a queue of its own, and the queues take turns: many requests of one
 // network wait for each other, and nobody else waits for them. A network is not
-// refused for being large while there is room (security 10).
+// refused for being large while there is room (security 10). Networks that showed
+// garbage lately get every fourth turn between them, and all that nobody else wants.
 //
 // It decides by waiting time, before any work is done.
 type gate struct {
@@ -52,7 +53,9 @@ type gate struct {
 	busy     int
 	waiting  int
 	networks map[netip.Prefix]*line // those of whom somebody waits
-	turns    list.List              // of the same lines, next first
+	turns    list.List              // of those of the same lines that showed no garbage, next first
+	suspects list.List              // of the others
+	turn     int                    // how many turns there were
 	standing time.Time              // since when somebody has waited without a break
 	shed     uint64                 // refused since the start
 	told     time.Time              // when the log heard of it last
@@ -63,7 +66,8 @@ type gate struct {
 // A line is who waits of one network, oldest first.
 type line struct {
 	network netip.Prefix
-	waiters []*waiter // some of them may have left
+	turns   *list.List // that it stands in
+	waiters []*waiter  // some of them may have left
 	present int
 	turn    *list.Element
 }
@@ -78,8 +82,9 @@ func newGate(log *slog.Logger) *gate {
 }
 
 // enter waits for a place, which must be left again. Its error is
-// splitpin.ErrUnavailable. network is asked only when there is a queue.
-func (g *gate) enter(ctx context.Context, network func() netip.Prefix) error {
+// splitpin.ErrUnavailable. network is asked only when there is a queue, and says too
+// whether the network showed garbage lately.
+func (g *gate) enter(ctx context.Context, network func() (_ netip.Prefix, suspect bool)) error {
 	g.mu.Lock()
 	if g.busy < g.places && g.waiting == 0 {
 		g.busy++
@@ -90,7 +95,7 @@ func (g *gate) enter(ctx context.Context, network func() netip.Prefix) error {
 	if g.waiting == 0 {
 		g.standing = now
 	}
-	prefix := network()
+	prefix, suspect := network()
 	l := g.networks[prefix]
 	if l == nil {
 		l = &line{network: prefix}
@@ -99,7 +104,11 @@ func (g *gate) enter(ctx context.Context, network func() netip.Prefix) error {
 		return g.refuse(now)
 	}
 	if l.turn == nil {
-		g.networks[prefix], l.turn = l, g.turns.PushBack(l)
+		l.turns = &g.turns
+		if suspect {
+			l.turns = &g.suspects
+		}
+		g.networks[prefix], l.turn = l, l.turns.PushBack(l)
 	}
 	wait := patience
 	if now.Sub(g.standing) > patience && l.present < crowd {
@@ -154,7 +163,7 @@ func (g *gate) left(l *line) {
 	l.present--
 	g.waiting--
 	if l.present == 0 {
-		g.turns.Remove(l.turn)
+		l.turns.Remove(l.turn)
 		delete(g.networks, l.network)
 	}
 }
@@ -164,6 +173,9 @@ func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	first := g.turns.Front()
+	if g.turn++; first == nil || g.turn%4 == 0 && g.suspects.Len() > 0 {
+		first = g.suspects.Front()
+	}
 	if first == nil {
 		g.busy--
 		return
@@ -174,7 +186,7 @@ func (g *gate) leave() {
 	}
 	w := l.waiters[0]
 	l.waiters = l.waiters[1:]
-	g.turns.MoveToBack(first)
+	l.turns.MoveToBack(first)
 	g.left(l)
 	close(w.admitted)
 }
@@ -202,7 +214,11 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	if err := s.gate.enter(r.Context(), func() netip.Prefix { return edge.Network(s.Addr(r)) }); err != nil {
+	network := func() (netip.Prefix, bool) {
+		a := s.Addr(r)
+		return edge.Network(a), s.Engine.Suspects(a)
+	}
+	if err := s.gate.enter(r.Context(), network); err != nil {
 		s.turnAway(w, r, err)
 		return
 	}

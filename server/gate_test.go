@@ -34,9 +34,10 @@ func newCrowd(t *testing.T, places int) *crowded {
 // come has somebody of a network ask, and returns when they wait or are in. Who
 // does not get in is kept under the time they waited.
 func (c *crowded) come(ctx context.Context, name, network string) {
+	suspect := strings.HasPrefix(network, "10.")
 	began := time.Now()
 	go func() {
-		err := c.enter(ctx, func() netip.Prefix { return netip.MustParsePrefix(network) })
+		err := c.enter(ctx, func() (netip.Prefix, bool) { return netip.MustParsePrefix(network), suspect })
 		c.kept.Lock()
 		defer c.kept.Unlock()
 		switch {
@@ -79,6 +80,31 @@ func TestGateTakesTurns(t *testing.T) {
 		}
 		if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 || len(c.order) != 103 {
 			t.Errorf("afterwards %d are busy, %d wait, of %d networks; %d came in", c.busy, c.waiting, len(c.networks), len(c.order))
+		}
+	})
+}
+
+// Garbage from a hundred networks gets a quarter of the turns, not a hundred of them,
+// and all when nobody else waits.
+func TestGateLetsSuspectsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		c.come(t.Context(), "first", "203.0.113.1/32")
+		for i := range 100 {
+			c.come(t.Context(), "garbage", fmt.Sprintf("10.0.0.%d/32", i))
+		}
+		for _, name := range []string{"ada", "bob", "cleo", "dan"} {
+			c.come(t.Context(), name, "203.0.113."+fmt.Sprint(len(name)+2*len(c.order)+c.turns.Len()+10)+"/32")
+		}
+		for range 6 {
+			c.out()
+		}
+		if got, want := strings.Join(c.order, ", "), "first, ada, bob, cleo, garbage, dan, garbage"; got != want {
+			t.Errorf("came in as %s; want %s", got, want)
+		}
+		time.Sleep(patience + time.Millisecond)
+		if c.waiting != 0 || c.suspects.Len() != 0 || c.turns.Len() != 0 {
+			t.Errorf("%d wait, %d of suspects", c.waiting, c.suspects.Len())
 		}
 	})
 }

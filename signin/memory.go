@@ -137,6 +137,12 @@ func (m *memory) isSuspect(now time.Time, by Caller) bool {
 	return now.Before(m.all) || now.Before(m.suspects[by.prefix()])
 }
 
+// Suspects reports whether the network of a client showed garbage lately, for a
+// face that has to choose whom to serve first.
+func (e *Engine) Suspects(addr netip.Addr) bool {
+	return e.memory.isSuspect(e.moment(), Caller{Addr: addr})
+}
+
 // suspect notes that a network showed garbage.
 func (m *memory) suspect(now time.Time, by Caller) {
 	network := by.prefix()
