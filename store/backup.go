@@ -116,7 +116,14 @@ func fillBackup(ctx context.Context, source snapshot, path string, at time.Time,
 	if err := c.migrate(ctx); err != nil {
 		return nil, err
 	}
-	if spans, err = transfer(ctx, source, &copySide{connection: c, at: at.UnixMicro()}, false, &progress{tell: tell}); err != nil {
+	side := &copySide{connection: c, at: at.UnixMicro()}
+	if err := side.dropIndexes(); err != nil {
+		return nil, err
+	}
+	if spans, err = transfer(ctx, source, side, false, &progress{tell: tell}); err != nil {
+		return nil, err
+	}
+	if err := side.createIndexes(ctx); err != nil {
 		return nil, err
 	}
 	if err := sqlitex.ExecuteTransient(c.Conn, manifestTable, nil); err != nil {
@@ -304,20 +311,15 @@ func digestTable(ctx context.Context, r reader, t *shape) (sum [32]byte, rows in
 // returns the shapes of its tables. A view or a trigger, or a table that computes
 // what it seems to hold, does not get through.
 func (c *connection) checkSchema(migrations []migration) ([]*shape, error) {
-	reference, err := sqlite.OpenConn(":memory:", sqlite.OpenReadWrite)
+	reference, err := emptyTables(migrations)
 	if err != nil {
 		return nil, err
 	}
 	defer reference.Close()
-	for _, m := range migrations {
-		if err := sqlitex.ExecuteScript(reference, m.text, nil); err != nil {
-			return nil, fmt.Errorf("migration %s: %w", m.name, err)
-		}
-	}
-	if err := sqlitex.ExecuteTransient(reference, manifestTable, nil); err != nil {
+	if err := reference.each(manifestTable, none); err != nil {
 		return nil, err
 	}
-	ours, err := schemaOf(&connection{Conn: reference})
+	ours, err := schemaOf(reference)
 	if err != nil {
 		return nil, err
 	}
@@ -328,7 +330,21 @@ func (c *connection) checkSchema(migrations []migration) ([]*shape, error) {
 	if !slices.Equal(ours, theirs) {
 		return nil, noBackup("it does not have the tables that a backup has")
 	}
-	return shapesOf(&connection{Conn: reference})
+	return shapesOf(reference)
+}
+
+// emptyTables returns a database in memory with what the migrations make.
+func emptyTables(migrations []migration) (*connection, error) {
+	conn, err := sqlite.OpenConn(":memory:", sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range migrations {
+		if err := sqlitex.ExecuteScript(conn, m.text, nil); err != nil {
+			return nil, errors.Join(fmt.Errorf("migration %s: %w", m.name, err), conn.Close())
+		}
+	}
+	return &connection{Conn: conn}, nil
 }
 
 func schemaOf(c *connection) (all []string, err error) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store/postgrestest"
 	"github.com/splitpin/splitpin/store/storetest"
@@ -116,6 +118,37 @@ func TestCopyBetweenEngines(t *testing.T) {
 	for name, side := range map[string]Backupable{"PostgreSQL": first, "another": second, "back on SQLite": back, "the backup of PostgreSQL": restored} {
 		if got := digests(t, side); !maps.Equal(got, want) {
 			t.Errorf("%s holds\n%v\nwant\n%v", name, got, want)
+		}
+	}
+
+	// A copy has the indexes too, and what refused to be one has kept them.
+	refused := filepath.Join(t.TempDir(), "splitpin.db")
+	installed(t, opened(t, refused))
+	if _, err := Copy(t.Context(), second, refused, options); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("a copy over an installation in a file: %v", err)
+	}
+	all, err := migrationsFor("sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := emptyTables(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tables.Conn.Close()
+	schema, err := schemaOf(tables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*SQLite{back, opened(t, refused)} {
+		err := s.read(t.Context(), func(c *connection) error {
+			if got, err := schemaOf(c); err != nil || !slices.Equal(got, schema) {
+				t.Errorf("its tables and indexes are %q, %v", got, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 
@@ -252,6 +285,35 @@ func TestReplacePostgres(t *testing.T) {
 	again := openedPostgres(t, url)
 	if err := again.Current(t.Context()); err != nil {
 		t.Errorf("a node that starts is told: %v", err)
+	}
+}
+
+// TestPostgresSnapshotHoldsOff: a restore does not empty the tables below a backup
+// that is being made.
+func TestPostgresSnapshotHoldsOff(t *testing.T) {
+	node := openedPostgres(t, postgrestest.Database(t))
+	from, err := node.snapshot(t.Context(), storetest.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	truncate := func() error {
+		l, err := node.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close(t.Context())
+		_, err = l.text(t.Context(), "SET lock_timeout = '1ms'; TRUNCATE audit_events")
+		return err
+	}
+	var answer *pgconn.PgError
+	if err := truncate(); !errors.As(err, &answer) || answer.Code != "55P03" {
+		t.Errorf("while a backup is made: %v", err)
+	}
+	if err := from.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := truncate(); err != nil {
+		t.Errorf("after it: %v", err)
 	}
 }
 

@@ -36,7 +36,14 @@ func (s *Postgres) snapshot(ctx context.Context, at time.Time) (snapshot, error)
 		return nil, err
 	}
 	side := &pgSide{link: l, at: at.UnixMicro(), within: true}
-	if _, err := l.text(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"+pgPatient); err != nil {
+	var tables []string
+	for _, t := range shapes {
+		tables = append(tables, t.name)
+	}
+	// The locks bar nobody but a restore or a migration, which a snapshot does not
+	// hide: it would find tables empty.
+	if _, err := l.text(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"+pgPatient+
+		"; LOCK TABLE "+strings.Join(tables, ", ")+" IN ACCESS SHARE MODE"); err != nil {
 		return nil, errors.Join(err, side.close())
 	}
 	if err := side.learn(ctx); err != nil { // the first read decides which moment it is

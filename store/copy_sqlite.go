@@ -82,6 +82,45 @@ func (c *copySide) run(statement string, each func(*sqlite.Stmt) error, args ...
 
 func none(*sqlite.Stmt) error { return nil }
 
+// dropIndexes takes away every index that can be made again. Making them of a full
+// table sorts once; keeping them up to date costs a page or two for every row, since
+// ids and addresses come in no order.
+func (c *copySide) dropIndexes() error {
+	var names []string
+	err := c.each("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", func(stmt *sqlite.Stmt) error {
+		names = append(names, stmt.ColumnText(0))
+		return nil
+	})
+	for _, name := range names {
+		if err == nil {
+			err = c.each("DROP INDEX "+name, none)
+		}
+	}
+	return err
+}
+
+// createIndexes makes the indexes that the tables lack.
+func (c *copySide) createIndexes(ctx context.Context) error {
+	defer c.SetInterrupt(c.SetInterrupt(ctx.Done()))
+	all, err := migrationsFor("sqlite")
+	if err != nil {
+		return err
+	}
+	reference, err := emptyTables(all)
+	if err != nil {
+		return err
+	}
+	defer reference.Conn.Close()
+	return reference.each("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", func(stmt *sqlite.Stmt) error {
+		there := false
+		err := c.run("SELECT 1 FROM sqlite_schema WHERE name = ?1", func(*sqlite.Stmt) error { there = true; return nil }, stmt.ColumnText(0))
+		if err != nil || there {
+			return err
+		}
+		return interrupted(ctx, c.each(stmt.ColumnText(1), none))
+	})
+}
+
 func (c *copySide) scan(ctx context.Context, t *shape, from, to int64, limit int, each func(row) error) error {
 	defer c.SetInterrupt(c.SetInterrupt(ctx.Done()))
 	if t.name == limitsShape.name {

@@ -40,6 +40,7 @@ type filled interface {
 	count(ctx context.Context, t *shape) (int64, error)
 	has(ctx context.Context, table string) (bool, error)
 	do(ctx context.Context, statements ...string) error  // in one transaction
+	claimed() error                                      // once it is sure that the target is ours
 	end(ctx context.Context, statements ...string) error // do for the last time: the copy is committed
 	value(ctx context.Context, query string) (string, error)
 	close() error
@@ -75,6 +76,9 @@ func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found
 		err = mustBeEmpty(ctx, side)
 	default:
 		resumed, err = claim(ctx, source, side, o.Anew)
+	}
+	if err == nil {
+		err = side.claimed()
 	}
 	if err != nil {
 		return nil, err
@@ -217,7 +221,10 @@ func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 			return nil, errors.Join(err, c.Conn.Close())
 		}
 	}
-	return &copySide{connection: c, at: o.At.UnixMicro()}, err
+	if err != nil {
+		return nil, err
+	}
+	return &copySide{connection: c, at: o.At.UnixMicro()}, nil
 }
 
 func (c *copySide) has(_ context.Context, table string) (bool, error) {
@@ -241,8 +248,14 @@ func (c *copySide) do(_ context.Context, statements ...string) error {
 	})
 }
 
+// claimed does without the indexes until the end.
+func (c *copySide) claimed() error { return c.dropIndexes() }
+
 // end also moves the log into the file: the file alone is the copy.
 func (c *copySide) end(ctx context.Context, statements ...string) error {
+	if err := c.createIndexes(ctx); err != nil {
+		return err
+	}
 	if err := c.do(ctx, statements...); err != nil {
 		return err
 	}
@@ -264,6 +277,8 @@ func (p *pgSide) do(ctx context.Context, statements ...string) error {
 		return err
 	})
 }
+
+func (p *pgSide) claimed() error { return nil }
 
 func (p *pgSide) end(ctx context.Context, statements ...string) error {
 	for _, t := range shapes { // the planner knows nothing yet about so many new rows
