@@ -180,7 +180,7 @@ func (m *model) commit(p *process, was before, writes splitpin.Writes, looked []
 		case *splitpin.Session:
 			m.sessionSaved(was, r, req, seq)
 		case *splitpin.Message:
-			m.messageSaved(p, r)
+			m.messageSaved(p, was.sent[r.Number], r)
 		case *splitpin.Project:
 			m.settings(r)
 		}
@@ -275,11 +275,15 @@ func (m *model) messageQueued(p *process, x *splitpin.Message, req *request) {
 	m.held("messages to one address in a day", m.lanes, "day/"+lane, req, long, 24*time.Hour)
 }
 
-func (m *model) messageSaved(p *process, x *splitpin.Message) {
+func (m *model) messageSaved(p *process, was splitpin.Message, x *splitpin.Message) {
 	f := m.messages[x.Number]
 	switch {
 	case f == nil:
 		m.fail("message %d was saved, and never queued", x.Number)
+	case !was.SentAt.IsZero() || !was.GivenUpAt.IsZero():
+		m.fail("message %d was finished, and %s changed it", x.Number, p.node.name)
+	case x.SentAt.IsZero() && f.lease.process != p && m.now.Before(f.lease.until.Add(-slack)) && !m.drawn.jumps:
+		m.fail("message %d is %s's, and %s saved what came of it", x.Number, f.lease.process.node.name, p.node.name)
 	case !x.SentAt.IsZero() && f.arrived == 0:
 		m.fail("message %d is said to be sent, and never was", x.Number)
 	case x.SentAt.IsZero() && x.GivenUpAt.IsZero() && f.told == p:

@@ -384,7 +384,7 @@ func (s sender) Send(ctx context.Context, l *delivery.Letter) error {
 	switch {
 	case p.dead:
 		return cancelled
-	case w.fails(w.chaos.mailFails):
+	case w.mailDown || w.fails(w.chaos.mailFails):
 		w.note("mail server refuses", m.Number, 0, "")
 		return &delivery.SendError{Stage: oneOf(&w.schedule, delivery.StageConnect, delivery.StageRecipient), Temporary: true, Detail: "451 later"}
 	}

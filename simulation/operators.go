@@ -23,22 +23,41 @@ import (
 // operators puts those in place who run the installation, and those who verify
 // its tokens.
 func (w *world) operators() {
-	if w.chance(500) {
+	if w.chance(600) {
 		w.engage("operator", func() {
 			for range 1 + w.random.IntN(4) {
 				w.sleep(w.between(0, 10*w.pace.high))
-				w.operate()
+				w.operate(w.random.IntN(4))
 			}
 		})
 	}
-	if w.chance(500) {
+	if w.chance(350) {
 		for i := range 1 + w.random.IntN(2) {
 			v := &verifier{client: client{world: w, name: fmt.Sprintf("verifier%d", i+1), network: fmt.Sprintf("192.0.2.%d", i+1)}, checked: map[string]bool{}}
-			if i == 0 && w.chance(300) {
+			if w.chance(500) {
 				v.behind = &cache{}
 			}
 			w.engage(v.name, v.verify)
 		}
+		// Somebody stays for as long as a rotation takes, and so do those who rotate.
+		d := w.person("dweller", "dan@example.org", 90)
+		w.engage(d.name, d.dwell)
+		w.engage("rotator", func() {
+			for range 3 {
+				w.sleep(w.between(0, 30*time.Minute))
+				w.operate(0)
+			}
+		})
+	}
+	if w.drawn.mailOutage {
+		w.engage("mail server", func() {
+			for range 2 {
+				w.sleep(w.between(0, 3*w.pace.high))
+				w.mailDown = true
+				w.sleep(w.between(time.Minute, 13*time.Minute))
+				w.mailDown = false
+			}
+		})
 	}
 	if w.drawn.skew > 0 || w.drawn.jumps {
 		w.engage("clockmaker", func() {
@@ -56,8 +75,8 @@ func (w *world) operators() {
 	}
 }
 
-// operate does one thing that operators do, on any node.
-func (w *world) operate() {
+// operate does one of the things that operators do, on any node.
+func (w *world) operate(thing int) {
 	p := w.nodes[w.random.IntN(len(w.nodes))].process
 	if p == nil {
 		return
@@ -69,7 +88,7 @@ func (w *world) operate() {
 	ctx := context.Background()
 	var what string
 	var err error
-	switch w.random.IntN(4) {
+	switch thing {
 	case 0, 1:
 		what = "rotate"
 		leave := p.alone()
@@ -142,8 +161,8 @@ type verifier struct {
 }
 
 func (v *verifier) verify() {
-	for range 10 {
-		v.think()
+	for range 30 {
+		v.sleep(v.between(0, 5*time.Minute))
 		if !v.fresh(v.now) && !v.fetch() {
 			continue
 		}

@@ -223,7 +223,7 @@ func (p *person) signIn() *browser {
 		}
 		if got.final() {
 			// The code is right, so only time and tries of one's own can be in the way.
-			if clicked.Sub(began) < 4*time.Minute && try < 2 && !p.drawn.jumps {
+			if f := p.model.attempts[t.id.Number]; clicked.Before(f.expiresAt.Add(-time.Minute)) && clicked.Sub(began) < 4*time.Minute && try < 2 && !p.drawn.jumps {
 				p.fail("%s gave the right code of attempt %d and was told %d %s", p.name, t.id.Number, got.status, got.problem.Code)
 			}
 			return nil
@@ -265,8 +265,9 @@ func (p *person) signIn() *browser {
 // take keeps what came, and leaves it where others find it.
 func (b *browser) take(p *person, t api.Tokens) {
 	b.refresh, b.access = t.RefreshToken, t.AccessToken
-	if len(p.tokens) < 40 {
-		p.tokens = append(p.tokens, issued{text: t.AccessToken, until: p.now.Add(time.Duration(t.ExpiresIn) * time.Second)})
+	p.tokens = append(p.tokens, issued{text: t.AccessToken, until: p.now.Add(time.Duration(t.ExpiresIn) * time.Second)})
+	if len(p.tokens) > 40 {
+		p.world.tokens = p.tokens[1:]
 	}
 	if p.chance(60) {
 		p.copied = append(p.copied, stolen{t.RefreshToken})
@@ -315,9 +316,26 @@ func (p *person) use(b *browser) {
 	}
 }
 
+// dwell signs in and stays.
+func (p *person) dwell() {
+	b := p.signIn()
+	for range 25 {
+		p.sleep(p.between(time.Minute, 6*time.Minute))
+		if b == nil || b.over {
+			b = p.signIn()
+		} else {
+			p.refresh(b, b.refresh)
+		}
+	}
+}
+
 func (p *person) tab(b *browser) {
 	for range 1 + p.random.IntN(4) {
+		held := b.refresh
 		p.think()
+		if p.pace.high > 5*time.Second || p.chance(500) {
+			held = b.refresh
+		}
 		if p.chance(80) {
 			p.collect(b.ticket, b.code, b.ticket.verifier) // somebody went back a page
 		}
@@ -331,7 +349,7 @@ func (p *person) tab(b *browser) {
 			p.logOut(b)
 			return
 		default:
-			p.refresh(b)
+			p.refresh(b, held)
 		}
 	}
 	if p.chance(300) {
@@ -343,8 +361,7 @@ func (p *person) tab(b *browser) {
 }
 
 // refresh asks for fresh tokens, again with the same token when no answer comes.
-func (p *person) refresh(b *browser) {
-	old := b.refresh
+func (p *person) refresh(b *browser, old string) {
 	presented, _ := parseRefresh(old)
 	for try := range 5 {
 		got := p.ask(request{method: "POST", path: "/v1/token", presented: presented},

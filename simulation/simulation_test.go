@@ -21,7 +21,7 @@ const (
 	durationEnv = "SPLITPIN_SIMULATION_TIME"  // as many as fit into it ("2h"), from a seed that is different each time
 )
 
-const standardSeeds = 3000
+const standardSeeds = 2000
 
 // TestSeeds runs worlds, one after another on each processor, and stops at the
 // first that breaks.

@@ -46,6 +46,8 @@ type world struct {
 	busy     int                 // actors that the run waits for
 	closing  bool                // everybody has ended; loops end too
 	director *actor
+
+	mailDown bool // the mail server is out of order
 }
 
 // chaos says what goes wrong, each as a chance in 1000 for every occasion.
@@ -57,6 +59,7 @@ type chaos struct {
 	drop, lose            int // requests, and answers to them
 	mailFails, mailSlow   int
 	mailLost              int // the mail server took it, and the node does not know
+	mailOutage            bool
 	skew                  time.Duration
 	jumps                 bool // clocks that jump by an hour
 }
@@ -128,6 +131,7 @@ func (w *world) draw() {
 	c.mailFails = oneOf(&w.schedule, 0, 50, 400)
 	c.mailSlow = oneOf(&w.schedule, 0, 50, 300)
 	c.mailLost = oneOf(&w.schedule, 0, 0, 50)
+	c.mailOutage = w.chance(200)
 	c.skew = oneOf(&w.schedule, 0, 500*time.Millisecond, maxSkew)
 	c.jumps = w.chance(100)
 }
@@ -160,6 +164,9 @@ func (w *world) install() error {
 	settings.Limits.RefusePerNetwork = oneOf(&w.schedule, 0, 0, 6)
 	if w.chance(400) {
 		settings.Limits.MessagesPerAddress, settings.Limits.MessagesPerDay = 9, 9 // room for those who guess
+	}
+	if w.chance(200) {
+		settings.CodeLifetime = 2 * time.Minute
 	}
 	if w.chance(500) {
 		settings.AccessLifetime = oneOf(&w.schedule, 5*time.Minute, 10*time.Minute, 2*time.Hour)
