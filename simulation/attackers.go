@@ -25,8 +25,18 @@ func (w *world) attackers(addresses []string) {
 	if w.chance(400) {
 		w.hostile("thief", 70, (*client).steal)
 	}
+	if w.chance(150) {
+		w.hostile("flooder", 90, (*client).flood)
+	}
 	if w.chance(200) {
 		w.hostile("forger", 80, (*client).forge)
+	}
+}
+
+// flood starts for many addresses from one network, as fast as it can.
+func (c *client) flood() {
+	for i := range 30 {
+		c.start(fmt.Sprintf("somebody%d@example.org", i), false)
 	}
 }
 

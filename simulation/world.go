@@ -161,7 +161,7 @@ func (w *world) install() error {
 	admin := &project.Admin{Store: w.db, Tokens: tokens, Clock: clock}
 	settings := splitpin.Settings{Name: "Shop", Origins: []string{shopOrigin}}
 	settings.Limits.StartsPerNetwork = 200 // puzzles are hard work, and have tests of their own
-	settings.Limits.RefusePerNetwork = oneOf(&w.schedule, 0, 0, 6)
+	settings.Limits.RefusePerNetwork = oneOf(&w.schedule, 0, 6, 6)
 	if w.chance(400) {
 		settings.Limits.MessagesPerAddress, settings.Limits.MessagesPerDay = 9, 9 // room for those who guess
 	}
