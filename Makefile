@@ -54,9 +54,11 @@ types: e2e/node_modules/.package-lock.json
 # Unit tests, conformance suites, fuzz seeds, with the race detector. The
 # end-to-end tests have a target of their own. The simulation runs one actor at a
 # time: a few worlds show that it has no race, the many run without the detector.
+# What is built on stores runs on both engines.
 unit:
 	E2E=1 CGO_ENABLED=1 SPLITPIN_SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 	$(GO) test ./simulation
+	E2E=1 SPLITPIN_TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
 
 # E2E=1 makes a missing need a failure; without it nothing of the
 # package runs, and go test says so.

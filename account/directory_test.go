@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/keyring"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 )
 
 var start = time.Date(2026, 3, 14, 9, 26, 53, 589793000, time.UTC)
@@ -25,11 +24,7 @@ const shop, club = 1, 2 // project numbers
 
 func newDirectory(t testing.TB) *account.Directory {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	ring, err := keyring.Open(t.Context(), db, start, keyring.NewMaster())
 	if err != nil {
 		t.Fatal(err)

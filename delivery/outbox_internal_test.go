@@ -1,22 +1,17 @@
 package delivery
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/splitpin/splitpin"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 )
 
 // A group of outcomes is saved in one commit; where one of its messages was
 // erased meanwhile, the others are saved all the same.
 func TestRecordGroup(t *testing.T) {
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	now := time.Date(2026, 11, 22, 14, 3, 7, 0, time.UTC)
 	messages := make([]*splitpin.Message, 3)
 	var w splitpin.Writes
@@ -40,7 +35,7 @@ func TestRecordGroup(t *testing.T) {
 	sent.SentAt = now
 	erased := *messages[1]
 	refused := *messages[2]
-	err = b.save([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), b.giveUp(&refused, nil, "recipient", "550")})
+	err := b.save([]*outcome{{message: &sent}, b.giveUp(&erased, nil, "recipient", "550"), b.giveUp(&refused, nil, "recipient", "550")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,27 +20,24 @@ import (
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/delivery/deliverytest"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 )
 
 // A room is an outbox on a real store, with a clock that the test moves.
 type room struct {
 	t      testing.TB
-	path   string
-	db     *store.SQLite
+	db     store.Database
 	now    atomic.Pointer[time.Time]
 	mail   *deliverytest.Recorder
 	outbox *delivery.Outbox
 	log    bytes.Buffer
 }
 
-func newRoom(t testing.TB) *room {
+func newRoom(t testing.TB) *room { t.Helper(); return newRoomOn(t, enginetest.Open(t)) }
+
+func newRoomOn(t testing.TB, db store.Database) *room {
 	t.Helper()
-	r := &room{t: t, path: filepath.Join(t.TempDir(), "splitpin.db"), mail: new(deliverytest.Recorder)}
-	var err error
-	if r.db, err = store.OpenSQLite(t.Context(), r.path, store.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.db.Close() })
+	r := &room{t: t, db: db, mail: new(deliverytest.Recorder)}
 	start := time.Date(2026, 11, 22, 14, 3, 7, 0, time.UTC)
 	r.now.Store(&start)
 	r.outbox = r.newOutbox(r.db)
@@ -590,7 +587,13 @@ func TestOutboxErasedMeanwhile(t *testing.T) {
 
 // Neither the database nor the log ever holds a code, even where a server quotes it.
 func TestOutboxKeepsNoCode(t *testing.T) {
-	r := newRoom(t)
+	path := filepath.Join(t.TempDir(), "splitpin.db")
+	db, err := store.OpenSQLite(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	r := newRoomOn(t, db)
 	r.mail.Fail = func(_ context.Context, l *delivery.Letter) error {
 		return &delivery.SendError{Stage: delivery.StageData, Detail: "554 spam: " + l.Subject + " for " + l.To}
 	}
@@ -608,7 +611,7 @@ func TestOutboxKeepsNoCode(t *testing.T) {
 		t.Errorf("the log says %s", r.log.String())
 	}
 	r.db.Close()
-	files, err := filepath.Glob(r.path + "*")
+	files, err := filepath.Glob(path + "*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %v", files, err)
 	}

@@ -18,19 +18,14 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/keyring"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newStore(t testing.TB) splitpin.Store {
 	t.Helper()
-	db, err := store.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
+	return enginetest.Open(t)
 }
 
 func open(t testing.TB, db splitpin.Store, masters ...keyring.Master) *keyring.Ring {

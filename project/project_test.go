@@ -2,7 +2,6 @@ package project_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -25,11 +24,7 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	ring, err := keyring.Open(t.Context(), db, start, keyring.NewMaster())
 	if err != nil {
 		t.Fatal(err)

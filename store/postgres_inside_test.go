@@ -31,6 +31,18 @@ func openPostgres(t testing.TB, database string, o PostgresOptions) *Postgres {
 	return s
 }
 
+// prepared returns a database that has the tables.
+func prepared(t testing.TB) string {
+	t.Helper()
+	return postgrestest.Prepared(t, func(database string) error {
+		s, err := OpenPostgres(context.WithoutCancel(t.Context()), database, PostgresOptions{Unsafe: true})
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})
+}
+
 func newEventIn(t testing.TB, s splitpin.Store) *splitpin.AuditEvent {
 	t.Helper()
 	n, err := s.NextNumber(t.Context())
@@ -151,7 +163,7 @@ func (c *cutter) pass(client net.Conn) {
 
 // TestLostAnswers: whatever is lost of a commit, the caller is told the truth.
 func TestLostAnswers(t *testing.T) {
-	database := postgrestest.Database(t)
+	database := prepared(t)
 	c, through := newCutter(t, database)
 	s := openPostgres(t, through, PostgresOptions{Unsafe: true, Pooler: true})
 	direct := openPostgres(t, database, PostgresOptions{Unsafe: true})
@@ -250,7 +262,7 @@ func TestPostgresRestarts(t *testing.T) {
 
 // TestTakeOnTwoNodes: a limit is exact over all nodes, also one that has no row yet.
 func TestTakeOnTwoNodes(t *testing.T) {
-	database := postgrestest.Database(t)
+	database := prepared(t)
 	nodes := []*Postgres{openPostgres(t, database, PostgresOptions{Unsafe: true}), openPostgres(t, database, PostgresOptions{Unsafe: true})}
 	now := time.Now()
 	const fresh = 300
@@ -287,7 +299,7 @@ func TestTakeOnTwoNodes(t *testing.T) {
 
 // TestTakeGathers: what waits while a transaction is under way shares the next.
 func TestTakeGathers(t *testing.T) {
-	database := postgrestest.Database(t)
+	database := prepared(t)
 	s := openPostgres(t, database, PostgresOptions{Unsafe: true})
 	conn, err := pgx.Connect(t.Context(), database)
 	if err != nil {
@@ -339,7 +351,7 @@ func TestTakeGathers(t *testing.T) {
 // TestClaimAndSweepPassBy: a row that a step has locked holds up neither the outbox
 // nor the sweep.
 func TestClaimAndSweepPassBy(t *testing.T) {
-	s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true})
+	s := openPostgres(t, prepared(t), PostgresOptions{Unsafe: true})
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	held, free := newEventIn(t, s).Number, newEventIn(t, s).Number
 	for _, n := range []int64{held, free} {
@@ -366,7 +378,7 @@ func TestClaimAndSweepPassBy(t *testing.T) {
 // TestUnloadedPut: an UPDATE of a row that is not locked by the step is refused before
 // it is sent.
 func TestUnloadedPut(t *testing.T) {
-	s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true})
+	s := openPostgres(t, prepared(t), PostgresOptions{Unsafe: true})
 	u := &splitpin.User{Number: newEventIn(t, s).Number, Identifier: "a@example.com"}
 	if err := creating1(t.Context(), s, u); err != nil {
 		t.Fatal(err)
@@ -382,7 +394,7 @@ func TestUnloadedPut(t *testing.T) {
 // TestTimeouts: the locks of a node that died end by themselves, also behind a pooler.
 func TestTimeouts(t *testing.T) {
 	for _, pooler := range []bool{false, true} {
-		s := openPostgres(t, postgrestest.Database(t), PostgresOptions{Unsafe: true, Pooler: pooler})
+		s := openPostgres(t, prepared(t), PostgresOptions{Unsafe: true, Pooler: pooler})
 		r, err := s.acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)

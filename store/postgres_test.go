@@ -9,6 +9,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/store/postgrestest"
 	"github.com/splitpin/splitpin/store/storetest"
 )
@@ -23,14 +24,14 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
-// databaseOf returns the database that belongs to a folder, which is made when it is
+// databaseOf returns the database that belongs to a folder, which is found when it is
 // first asked for.
 func databaseOf(t *testing.T, dir string) string {
 	t.Helper()
 	note := filepath.Join(dir, "database")
 	b, err := os.ReadFile(note)
 	if errors.Is(err, fs.ErrNotExist) {
-		b = []byte(postgrestest.Database(t))
+		b = []byte(enginetest.Postgres(t))
 		err = os.WriteFile(note, b, 0o600)
 	}
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +23,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/keyring"
-	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 )
 
 // A desk is a service with its store and two projects, and a clock to move.
@@ -53,11 +52,7 @@ func (d *desk) wait(by time.Duration) time.Time {
 
 func newDesk(t testing.TB) *desk {
 	t.Helper()
-	db, err := store.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := enginetest.Open(t)
 	d := &desk{db: db, master: keyring.NewMaster(), at: start}
 	d.Service = d.node(t)
 	d.project = d.newProject(t, "00000000-0000-4000-8000-0000000000aa", true)

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +27,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -46,7 +46,7 @@ const (
 // A site is the face in front of a real store, with a clock of its own.
 type site struct {
 	t      *testing.T
-	store  *store.SQLite
+	store  store.Database
 	engine *signin.Engine
 	tokens *token.Service
 	people *account.Directory
@@ -74,11 +74,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 	t.Helper()
 	s := &site{t: t, now: time.Date(2026, 3, 2, 10, 11, 12, 131415000, time.UTC)}
 	ctx := t.Context()
-	var err error
-	if s.store, err = store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "splitpin.db"), store.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.store.Close() })
+	s.store = enginetest.Open(t)
 	ring, err := keyring.Open(ctx, s.store, s.now, keyring.NewMaster())
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package enginetest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,19 +12,25 @@ import (
 	"github.com/splitpin/splitpin/store/postgrestest"
 )
 
-// Open opens an empty store that closes when the test ends: on SQLite, or where
-// SPLITPIN_TEST_ENGINE is "postgres", on PostgreSQL.
+// Open opens an empty store that closes when the test ends. SPLITPIN_TEST_ENGINE
+// chooses the engine: "sqlite", as without it; "postgres"; or "pooler", which is
+// PostgreSQL behind PgBouncer.
 func Open(t testing.TB) store.Database {
 	t.Helper()
-	database := filepath.Join(t.TempDir(), "splitpin.db")
+	var database string
+	options := store.Options{Postgres: store.PostgresOptions{Unsafe: true}}
 	switch engine := os.Getenv("SPLITPIN_TEST_ENGINE"); engine {
 	case "", "sqlite":
+		database = filepath.Join(t.TempDir(), "splitpin.db")
 	case "postgres":
-		database = postgrestest.Database(t)
+		database = Postgres(t)
+	case "pooler":
+		database, options.Postgres.Pooler = postgrestest.Pooler(t, Postgres(t)), true
 	default:
-		t.Fatalf("SPLITPIN_TEST_ENGINE is %q; it may be sqlite or postgres", engine)
+		t.Fatalf("SPLITPIN_TEST_ENGINE is %q; it may be sqlite, postgres or pooler", engine)
 	}
-	db, err := store.Open(t.Context(), database, store.Options{Postgres: store.PostgresOptions{Unsafe: true}})
+	// Tests close it before the database goes to another, also when they ended.
+	db, err := store.Open(context.WithoutCancel(t.Context()), database, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,4 +40,17 @@ func Open(t testing.TB) store.Database {
 		}
 	})
 	return db
+}
+
+// Postgres returns the URL of a database on PostgreSQL with our tables, and nothing in
+// them. It is the test's until that ends.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return postgrestest.Prepared(t, func(database string) error {
+		db, err := store.OpenPostgres(context.WithoutCancel(t.Context()), database, store.PostgresOptions{Unsafe: true})
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	})
 }

@@ -289,15 +289,7 @@ func childrenOf(parent int) (children []int) {
 
 // Exec runs statements as the superuser.
 func (s *Server) Exec(ctx context.Context, statements string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, s.url("postgres", "postgres"))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statements, pgx.QueryExecModeSimpleProtocol)
-	return err
+	return run(ctx, s.url("postgres", "postgres"), statements)
 }
 
 // Port is where the server listens, on 127.0.0.1.
@@ -350,10 +342,8 @@ var shared struct {
 	err error
 }
 
-// Database returns the URL of an empty database, which goes when the test ends. It
-// is not durable. Without PostgreSQL the test is skipped, or where E2E=1 asks for
-// everything, fails.
-func Database(t testing.TB) string {
+// start starts the shared server, or ends the test as Database says.
+func start(t testing.TB) *Server {
 	t.Helper()
 	shared.once.Do(func() {
 		if outside := os.Getenv("SPLITPIN_TEST_POSTGRES"); outside != "" {
@@ -363,7 +353,91 @@ func Database(t testing.TB) string {
 		shared.Server, shared.err = Start(Options{})
 	})
 	missing(t, shared.err)
-	return shared.database(t)
+	return shared.Server
+}
+
+// Database returns the URL of an empty database, which goes when the test ends. It
+// is not durable. Without PostgreSQL the test is skipped, or where E2E=1 asks for
+// everything, fails.
+func Database(t testing.TB) string { t.Helper(); return start(t).database(t) }
+
+// prepared are the databases of Prepared that no test has now.
+var prepared struct {
+	mu   sync.Mutex
+	free []string
+}
+
+// Prepared returns the URL of a database that is as prepare left one: with its tables,
+// and the rows in them. It is Database for tests that leave the tables as they are:
+// what the test changed in them is undone when it ends, and the next test gets the
+// same database, which takes a tenth of the time of making one. prepare is the same
+// function for all tests of a process.
+func Prepared(t testing.TB, prepare func(database string) error) string {
+	t.Helper()
+	s := start(t)
+	prepared.mu.Lock()
+	database := ""
+	if last := len(prepared.free) - 1; last >= 0 {
+		database, prepared.free = prepared.free[last], prepared.free[:last]
+	}
+	prepared.mu.Unlock()
+	if database == "" {
+		var err error
+		if database, err = s.Create(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		err = prepare(database)
+		if err == nil {
+			err = run(context.WithoutCancel(t.Context()), database, keepRows)
+		}
+		if err != nil {
+			t.Fatalf("preparing a database: %v", errors.Join(err, s.Drop(context.Background(), database)))
+		}
+	}
+	t.Cleanup(func() {
+		err := run(context.Background(), database, undoRows)
+		if err == nil && s.outside == "" { // of a server that goes on nothing may stay
+			prepared.mu.Lock()
+			prepared.free = append(prepared.free, database)
+			prepared.mu.Unlock()
+			return
+		}
+		if err := errors.Join(err, s.Drop(context.Background(), database)); err != nil {
+			t.Errorf("giving a database back: %v", err)
+		}
+	})
+	return database
+}
+
+// keepRows puts a copy of every table aside, and undoRows makes the tables what the
+// copies are, once whoever is connected still is not any more. DELETE is quicker than
+// TRUNCATE, which makes new files.
+const (
+	keepRows = `CREATE SCHEMA kept; DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+			EXECUTE format('CREATE TABLE kept.%1$I AS TABLE public.%1$I', name);
+		END LOOP;
+	END $$`
+	undoRows = `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+	DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept' LOOP
+			EXECUTE format('DELETE FROM public.%1$I', name);
+			EXECUTE format('INSERT INTO public.%1$I TABLE kept.%1$I', name);
+		END LOOP;
+	END $$`
+)
+
+// run runs statements in a database.
+func run(ctx context.Context, database, statements string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statements, pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // New starts a server for one test, which stops with it. Without PostgreSQL it does

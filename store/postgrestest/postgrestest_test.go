@@ -3,6 +3,7 @@ package postgrestest_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,56 @@ func TestDatabase(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "CREATE TABLE t (n bigint)"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPrepared: what one test did is gone for the next, and so is whoever it left
+// connected.
+func TestPrepared(t *testing.T) {
+	if os.Getenv("SPLITPIN_TEST_POSTGRES") != "" {
+		t.Skip("nothing is kept on a server that goes on")
+	}
+	made := 0
+	prepare := func(database string) error {
+		made++
+		conn, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(t.Context())
+		_, err = conn.Exec(t.Context(), "CREATE TABLE t AS SELECT 7 AS n; CREATE TABLE empty (n bigint)", pgx.QueryExecModeSimpleProtocol)
+		return err
+	}
+	var left *pgx.Conn
+	for round := range 2 {
+		t.Run("", func(t *testing.T) {
+			conn, err := pgx.Connect(t.Context(), postgrestest.Prepared(t, prepare))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			err = conn.QueryRow(t.Context(), "SELECT sum(n) * 10 + (SELECT count(*) FROM empty) FROM t").Scan(&n)
+			if err != nil || n != 70 {
+				t.Errorf("round %d: found %d, error %v; want 70", round, n, err)
+			}
+			if _, err := conn.Exec(t.Context(), "UPDATE t SET n = 8; INSERT INTO empty VALUES (1)", pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Error(err)
+			}
+			if round == 0 {
+				left = conn // with a transaction that locks what it changed
+				if _, err := conn.Exec(t.Context(), "BEGIN; UPDATE t SET n = 9", pgx.QueryExecModeSimpleProtocol); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			conn.Close(t.Context())
+		})
+	}
+	if made != 1 {
+		t.Errorf("%d databases were made for two tests, one after the other", made)
+	}
+	if err := left.Ping(t.Context()); err == nil {
+		t.Error("a connection that a test left is alive")
 	}
 }
 
