@@ -52,7 +52,7 @@ type Outbox struct {
 	Observe func(context.Context, *splitpin.Message) (_ context.Context, done func(Result))
 
 	Batch   int // how many messages a step claims at most; zero: 128
-	Places  int // how many are held in memory at most; zero: 512
+	Places  int // how many are held in memory at most; zero: 2048
 	Workers int // from how many goroutines Step is called at once, which sets the shares; zero: 1
 
 	// Poll is how often the store is asked for messages that were not handed over,

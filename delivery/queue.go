@@ -103,15 +103,15 @@ func (o *Outbox) forgetLanes(now time.Time) {
 	}
 }
 
-func (o *Outbox) places() int { return or(o.Places, 512) }
+func (o *Outbox) places() int { return or(o.Places, 2048) }
 
-// share is how many workers one domain may hold: a third, and one where it is
-// slow. What is left is for everybody else.
+// share is how many workers one domain may hold: half, since many sites write to
+// one domain mostly, and one where it is slow. What is left is for everybody else.
 func (o *Outbox) share(l *lane, now time.Time) int {
 	if l.isSlow(now) {
 		return 1
 	}
-	return max(1, o.Workers/3)
+	return max(1, o.Workers/2)
 }
 
 // channelShare is how many workers one channel may hold where there are others:
@@ -123,13 +123,13 @@ func (o *Outbox) channelShare() int {
 	return max(1, o.Workers-max(1, o.Workers/3))
 }
 
-// room is how many messages to one domain this node holds: a quarter of the
-// places, and few where it is slow.
+// room is how many messages to one domain this node holds: half of the places, and
+// few where it is slow.
 func (o *Outbox) room(l *lane, now time.Time) int {
 	if l.isSlow(now) {
 		return max(1, o.Workers/3)
 	}
-	return max(1, o.places()/4)
+	return max(1, o.places()/2)
 }
 
 // enter counts an entry into its lanes. The caller holds o.mu.
@@ -158,7 +158,7 @@ func (o *Outbox) Reserve(m *splitpin.Message) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	domain, project := o.lane(domainLane(m)), o.lane(projectLane(m))
-	if o.stopped || o.held >= o.places() || domain.held >= o.room(domain, now) || project.held >= max(1, o.places()/2) {
+	if o.stopped || o.held >= o.places() || domain.held >= o.room(domain, now) || project.held >= max(1, o.places()*3/4) {
 		return false
 	}
 	m.Tries, m.DueAt = 1, now.Add(handLease)
