@@ -68,9 +68,14 @@ func ParseRefresh(text string) (Presented, error) {
 	return p, nil
 }
 
-// RefreshToken derives the current refresh token of a session.
+// RefreshToken derives the current refresh token of a session. Its error wraps
+// splitpin.ErrUnavailable when the session was made with a data key that this node
+// does not know yet.
 func (s *Service) RefreshToken(session *splitpin.Session) (splitpin.Secret, error) {
 	mac, err := s.refreshMAC(session, session.Counter)
+	if errors.Is(err, keyring.ErrNoKey) { // another node made it a moment ago
+		return "", splitpin.ErrUnavailable.Because(fmt.Errorf("deriving a refresh token: %w", err))
+	}
 	if err != nil {
 		return "", fmt.Errorf("deriving a refresh token: %w", err)
 	}

@@ -728,6 +728,9 @@ func TestRefreshTokenIsGenuineForOneSessionOnly(t *testing.T) {
 	if got, _ := d.DecideRefresh(d.project, ended, presented, start); got != Forged {
 		t.Errorf("a forged token for an ended session: %s, want forged, which is charged", got)
 	}
+	if _, err := d.RefreshToken(session); !errors.Is(err, splitpin.ErrUnavailable) {
+		t.Errorf("a refresh token of a data key that is not here yet: %v", err)
+	}
 }
 
 func TestNewSession(t *testing.T) {
