@@ -92,9 +92,8 @@ var (
 	ErrConflict = &Error{Kind: Conflict, Code: "conflict", Message: "This changed meanwhile. Please try again."}
 	// ErrUnavailable is returned by the store when a commit did not happen: no
 	// disk, no database, too many waiting. The step left no trace.
-	//
+	ErrUnavailable = &Error{Kind: Unavailable, Code: "unavailable", Message: "This did not work just now. Please try again in a moment.", RetryAfter: time.Second}
 	// ErrUncertain is returned by the store when the answer to a commit was lost with the
 	// connection and nobody can tell any more whether it happened.
-	ErrUncertain   = &Error{Kind: Unavailable, Code: "uncertain", Message: "It is not certain that this worked. Please look, and try again if it did not.", RetryAfter: time.Second}
-	ErrUnavailable = &Error{Kind: Unavailable, Code: "unavailable", Message: "This did not work just now. Please try again in a moment.", RetryAfter: time.Second}
+	ErrUncertain = &Error{Kind: Unavailable, Code: "uncertain", Message: "It is not certain that this worked. Please look, and try again if it did not.", RetryAfter: time.Second}
 )

@@ -151,11 +151,23 @@ func (in *installation) work(ctx context.Context, outbox *delivery.Outbox, keepA
 	}
 	run("engine", in.follow, time.Second, nil)
 	run("database", in.stillCurrent, time.Second, nil)
-	run("key rotation", in.tokens.Step, 10*time.Second, nil)
-	run("sweep", in.sweep(keepAudit), 30*time.Second, nil)
+	run("key rotation", in.timely(in.tokens.Step), 10*time.Second, nil)
+	run("sweep", in.timely(in.sweep(keepAudit)), 30*time.Second, nil)
 	running.Wait()
 	if _, err := outbox.Step(ctx, now()); err != nil { // frees what it still holds for the next process
 		log.Warn("giving back messages that were not sent", "error", err)
+	}
+}
+
+// timely is a step that is not taken while this machine's clock is wrong. Such a node
+// gets no requests, since it is not ready; but by itself it would move keys on that
+// verifiers do not know yet, and delete what others still need.
+func (in *installation) timely(s step) step {
+	return func(ctx context.Context, now time.Time) (bool, error) {
+		if err := in.agreesOnTime(ctx); err != nil {
+			return false, err
+		}
+		return s(ctx, now)
 	}
 }
 

@@ -185,6 +185,13 @@ func checkProjects(ctx context.Context, in *installation, c *Config) error {
 const clockSkew = 5 * time.Second
 
 func (in *installation) ready(ctx context.Context) error {
+	if err := in.agreesOnTime(ctx); err != nil {
+		return err
+	}
+	return in.ring.Usable()
+}
+
+func (in *installation) agreesOnTime(ctx context.Context) error {
 	asked := now()
 	theirs, err := in.store.Now(ctx)
 	if err != nil {
@@ -194,7 +201,7 @@ func (in *installation) ready(ctx context.Context) error {
 	if early, late := asked.Sub(theirs), theirs.Sub(now()); max(early, late) > clockSkew {
 		return fmt.Errorf("the clock of this machine is %v away from the database's: set one of them right", max(early, late).Round(time.Second))
 	}
-	return in.ring.Usable()
+	return nil
 }
 
 // A site is one listener and who answers on it.
