@@ -158,7 +158,7 @@ func TestRollingRestart(t *testing.T) {
 			n.start(t)
 		}
 	}
-	until(t, deadlines.start, "thirty people have come", func() bool { return load.count() >= 30 })
+	load.await(t, 30)
 	people := load.end()
 	t.Logf("%d people, %d requests retried", len(people), load.retried.Load())
 	for _, who := range people {
@@ -176,10 +176,10 @@ func TestNodeKilled(t *testing.T) {
 	var total tally
 	for i := range rounds(t, 6) {
 		load := c.storm(t, p)
-		<-time.After(300 * time.Millisecond)
+		load.await(t, 12)
 		n := c.nodes[i%3]
 		n.kill()
-		<-time.After(300 * time.Millisecond)
+		load.await(t, 24)
 		people := load.end()
 		for _, who := range people {
 			if who.trouble != nil || who.interrupted() {
@@ -221,7 +221,7 @@ func TestFailover(t *testing.T) {
 	p := c.firstProject(t)
 
 	load := c.storm(t, p)
-	<-time.After(500 * time.Millisecond)
+	load.await(t, 20)
 	died := time.Now()
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
@@ -484,10 +484,14 @@ func (c *nodes) storm(t *testing.T, p *project) *load {
 	return l
 }
 
-func (l *load) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.people)
+// await waits until so many people have come.
+func (l *load) await(t *testing.T, people int) {
+	t.Helper()
+	until(t, deadlines.start, fmt.Sprintf("%d people have come", people), func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.people) >= people
+	})
 }
 
 // end lets everybody finish.
