@@ -48,7 +48,7 @@ func contents(at time.Time, spans map[string][]span) *Contents {
 	return c
 }
 
-// A Backupable is an installation that can be copied: what [OpenSQLite] returns.
+// A Backupable is an installation that can be copied: a [SQLite] or a [Postgres].
 type Backupable interface {
 	snapshot(ctx context.Context, at time.Time) (snapshot, error)
 }
