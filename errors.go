@@ -90,10 +90,11 @@ var (
 	// ErrConflict is returned by the store when a record to create exists already
 	// and running the step again did not settle it.
 	ErrConflict = &Error{Kind: Conflict, Code: "conflict", Message: "This changed meanwhile. Please try again."}
-	// ErrUnavailable is returned by the store when a commit did not happen: no
-	// disk, no database, too many waiting. The step left no trace.
+	// ErrUnavailable is returned by the store when it cannot do its work just now: no
+	// disk, no database, too many waiting. A step left no trace; what it means of other
+	// calls stands at Store.
 	ErrUnavailable = &Error{Kind: Unavailable, Code: "unavailable", Message: "This did not work just now. Please try again in a moment.", RetryAfter: time.Second}
-	// ErrUncertain is returned by the store when the answer to a commit was lost with the
+	// ErrUncertain is returned by Store.Change when the answer to a commit was lost with the
 	// connection and nobody can tell any more whether it happened.
 	ErrUncertain = &Error{Kind: Unavailable, Code: "uncertain", Message: "It is not certain that this worked. Please look, and try again if it did not.", RetryAfter: time.Second}
 )

@@ -8,8 +8,20 @@ import (
 // A Store keeps the nouns and changes them atomically. Package store has the
 // implementations, store/storetest what each must pass.
 //
-// Every method returns an error that wraps ErrUnavailable when nothing was done
-// and trying again is safe.
+// Every method returns an error that wraps ErrUnavailable when it could not do its
+// work just now, and trying again is safe. What it says of the work differs:
+//
+//   - Change left no trace. Where the answer to its commit was lost, and nobody can
+//     tell any more whether there was one, Change returns ErrUncertain instead, which
+//     no other method does.
+//   - Take charged, or it did not: its commit is not asked after. Who tries again may
+//     be charged twice, and never less than once.
+//   - ClaimMessages may have claimed some. They are due again at until.
+//   - NextNumber may have left a gap, and Sweep may have swept.
+//   - All others read only.
+//
+// ErrConflict comes from Change alone. Any other error is what decide returned, or a fault
+// of the caller or the store which the same call would meet again; nothing was done.
 type Store interface {
 	// Change runs one step in one transaction: it loads what reads names, calls
 	// decide, and saves what decide returns. When Change returns nil, the writes

@@ -73,7 +73,8 @@ func (s *faultyStore) after(what string, err error) error {
 	case err == nil && w.fails(w.chaos.failAfter):
 		w.count.lost++
 		w.note("store's answer is lost", 0, 0, what)
-		// The contract has a word for steps; all else may be done twice.
+		// The contract (splitpin.Store) has a word for a step of which nobody can tell;
+		// of all else, ErrUnavailable says that it may have been done.
 		if what == "change" {
 			return splitpin.ErrUncertain.Because(errLost)
 		}

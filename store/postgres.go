@@ -333,11 +333,12 @@ func (s *Postgres) release(r *puddle.Resource[*link]) {
 	r.Release()
 }
 
-// A fate is what became of a trip that failed.
+// A fate is what became of a trip or of a whole run.
 type fate int
 
 const (
-	broken    fate = iota // the statement or the value is wrong: nothing was done, and never will be
+	done      fate = iota // it did not fail
+	broken                // the statement or the value is wrong: nothing was done, and never will be
 	taken                 // a record to create is there already
 	conflict              // another transaction was in the way: the same again may do
 	lost                  // the connection is gone
@@ -389,7 +390,7 @@ func (s *Postgres) ended(ctx context.Context, t *trip) (fate, error) {
 	err := t.end()
 	switch {
 	case err == nil:
-		return broken, nil
+		return done, nil
 	case unsent != nil && !t.link.IsClosed(), t.unread != nil:
 		return broken, err
 	case ctx.Err() != nil:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,7 +166,8 @@ func (c *cutter) pass(client net.Conn) {
 func TestLostAnswers(t *testing.T) {
 	database := prepared(t)
 	c, through := newCutter(t, database)
-	s := openPostgres(t, through, PostgresOptions{Unsafe: true, Pooler: true})
+	var failed []bool // of the commits that whoever watches was told of
+	s := openPostgres(t, through, PostgresOptions{Unsafe: true, Pooler: true, Committed: func(c Commit) { failed = append(failed, c.Failed) }})
 	direct := openPostgres(t, database, PostgresOptions{Unsafe: true})
 	admin, err := pgx.Connect(t.Context(), database)
 	if err != nil {
@@ -174,6 +176,7 @@ func TestLostAnswers(t *testing.T) {
 	defer admin.Close(context.Background())
 	change := func(mode int32) (*splitpin.AuditEvent, int, error) {
 		e, runs := newEventIn(t, s), 0
+		failed = nil
 		c.armed.Store(mode)
 		err := s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
 			runs++
@@ -186,9 +189,15 @@ func TestLostAnswers(t *testing.T) {
 	if err != nil || runs != 1 || !events(t, direct)[e.Number] {
 		t.Errorf("the answer was lost: error %v after %d runs, saved %v; want none after 1, saved", err, runs, events(t, direct)[e.Number])
 	}
+	if want := []bool{false}; !slices.Equal(failed, want) {
+		t.Errorf("the answer was lost, and the commit was there: commits that failed %v, want %v", failed, want)
+	}
 	e, runs, err = change(cutBefore)
 	if err != nil || runs != 2 || !events(t, direct)[e.Number] {
 		t.Errorf("the commit was lost: error %v after %d runs, saved %v; want none after 2, saved", err, runs, events(t, direct)[e.Number])
+	}
+	if want := []bool{true, false}; !slices.Equal(failed, want) {
+		t.Errorf("the commit was lost: commits that failed %v, want %v", failed, want)
 	}
 
 	// The server crashed meanwhile: its ids may have been told twice.
@@ -200,6 +209,9 @@ func TestLostAnswers(t *testing.T) {
 	_, runs, err = change(cutAfter)
 	if !errors.Is(err, splitpin.ErrUncertain) || errors.Is(err, splitpin.ErrUnavailable) || runs != 1 {
 		t.Errorf("the answer was lost in a crash: error %v after %d runs, want ErrUncertain after 1", err, runs)
+	}
+	if want := []bool{true}; !slices.Equal(failed, want) {
+		t.Errorf("nobody can tell: commits that failed %v, want %v", failed, want)
 	}
 }
 

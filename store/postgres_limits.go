@@ -142,7 +142,7 @@ func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
 		for _, c := range group {
 			c.refused = -1
 		}
-		return broken, nil
+		return done, nil
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
@@ -173,7 +173,7 @@ func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
 		c.refused, c.wait = l.take(c.now, c.charges)
 	}
 	if len(l.dirty) == 0 {
-		return broken, nil // release rolls back
+		return done, nil // release rolls back
 	}
 	var newKeys, newMarks, oldKeys, oldMarks []int64
 	for _, key := range keys {
@@ -196,11 +196,12 @@ func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
 	why, err := s.ended(ctx, t)
 	switch {
 	case *committed:
-		return broken, nil
+		return done, nil
 	case why == taken:
 		return conflict, err // another node made the row: now it is there to lock
 	case why == lost:
-		// Charged or not, nobody knows; charging again would count twice.
+		// Charged or not, nobody knows, which the contract allows; charging again here
+		// might count twice.
 		return broken, unavailable(err)
 	}
 	return why, err

@@ -227,7 +227,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	// What wrote nothing is rolled back: a commit would be made durable, though there is
 	// nothing but locks in it.
 	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
-		return broken, nil
+		return done, nil
 	}
 
 	// From here on the caller's patience does not count.
@@ -238,16 +238,18 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	}
 	committed := s.commit(t)
 	why, err := s.ended(context.Background(), t)
-	if s.options.Committed != nil && (*committed || why == lost || why == unable || why == elsewhere) {
-		s.options.Committed(Commit{Steps: 1, Ran: ran.Sub(began), Synced: time.Since(ran), Failed: !*committed})
-	}
+	told := stopwatch(s.options.Committed)
+	counts := *committed || why == lost || why == unable || why == elsewhere
 	switch {
 	case *committed:
-		return broken, nil // whatever happened to the connection then
+		why, err = done, nil // whatever happened to the connection then
 	case err == nil:
-		return broken, errors.New("a transaction ended without being committed")
+		why, err = broken, errors.New("a transaction ended without being committed")
 	case why == lost:
-		return s.settle(ctx, err, *id, l.incarnation)
+		why, err = s.settle(ctx, err, *id, l.incarnation)
+	}
+	if s.options.Committed != nil && counts {
+		s.options.Committed(Commit{Steps: 1, Ran: ran.Sub(began), Synced: told.Sub(ran), Failed: err != nil})
 	}
 	return why, err
 }
@@ -449,7 +451,7 @@ func (s *Postgres) settle(ctx context.Context, cause error, id int64, incarnatio
 		case err == nil && !same:
 			return broken, uncertain
 		case err == nil && status == "committed":
-			return broken, nil
+			return done, nil
 		case err == nil && status == "aborted":
 			return lost, cause
 		case err == nil && status != "in progress": // too long ago to be known

@@ -28,7 +28,7 @@ type Commit struct {
 	Steps  int           // that shared it
 	Ran    time.Duration // from its beginning to the last statement of a step; PostgreSQL: the first round trip, which locks and loads
 	Synced time.Duration // of the COMMIT, which makes it durable; PostgreSQL: the second round trip, which writes and commits
-	Failed bool          // nothing of it was kept
+	Failed bool          // nothing of it was kept, or nobody can tell any more
 }
 
 // A Backlog is what the outbox has not finished.

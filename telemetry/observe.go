@@ -192,7 +192,7 @@ func endSpan(span trace.Span, code string) {
 	if code != "" && code != "ok" {
 		span.SetAttributes(attribute.String("error.type", code))
 	}
-	if code == "internal" || code == splitpin.ErrUnavailable.Code {
+	if isFailure(code) {
 		span.SetStatus(codes.Error, code)
 	}
 	span.End()

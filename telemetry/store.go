@@ -60,7 +60,7 @@ func (o *observed) begin(ctx context.Context, operation string) (context.Context
 		code := codeOf(err)
 		// What a step decided comes back through Change as it is, and is no failure
 		// of the store.
-		if code == "internal" || code == splitpin.ErrUnavailable.Code || code == splitpin.ErrConflict.Code {
+		if isFailure(code) || code == splitpin.ErrConflict.Code {
 			w.storeErrors.WithLabelValues(operation, code).Inc()
 		}
 		endSpan(span, code)

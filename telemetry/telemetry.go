@@ -63,6 +63,12 @@ func codeOf(err error) string {
 	return "internal"
 }
 
+// isFailure reports whether a code is that of an operation that could not be done, or
+// may not have been, and of no refusal.
+func isFailure(code string) bool {
+	return code == "internal" || code == splitpin.ErrUnavailable.Code || code == splitpin.ErrUncertain.Code
+}
+
 // projectID is the label of a project, empty where the number is of none that is
 // known here.
 func (w *Watch) projectID(number int64) string {

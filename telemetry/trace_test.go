@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -186,14 +187,15 @@ func TestOneTraceFromRequestToMessage(t *testing.T) {
 func TestSpansNameCodesOnly(t *testing.T) {
 	w := newWatched(t, TraceOptions{Sample: 1})
 	secret := errors.New("ada@example.org has the code 123456")
-	for _, err := range []error{secret, splitpin.ErrUnavailable.Because(secret), splitpin.ErrConflict.Because(secret), context.Canceled} {
+	for _, err := range []error{secret, splitpin.ErrUnavailable.Because(secret),
+		splitpin.ErrUncertain.Because(secret), splitpin.ErrConflict.Because(secret), context.Canceled} {
 		w.serve(stranger, nil, func(ctx context.Context, v *edge.Visit) {
 			_, done := w.Steps()(ctx, "answer")
 			done(err)
 			v.Status, v.Code = 500, "internal"
 		})
 	}
-	var codes []string
+	var names []string
 	for _, span := range w.spans.GetSpans() {
 		if text := span.Status.Description; strings.Contains(text, "123456") || len(span.Events) > 0 {
 			t.Errorf("the span %s says %q and has %d events", span.Name, text, len(span.Events))
@@ -203,12 +205,15 @@ func TestSpansNameCodesOnly(t *testing.T) {
 				t.Errorf("the span %s has %s=%s", span.Name, a.Key, a.Value.Emit())
 			}
 			if a.Key == "error.type" && span.Name == "answer" {
-				codes = append(codes, a.Value.AsString())
+				names = append(names, a.Value.AsString())
+				if failed, want := span.Status.Code == codes.Error, a.Value.AsString() != "conflict"; failed != want {
+					t.Errorf("the span of %s is marked as failed: %v, want %v", a.Value.AsString(), failed, want)
+				}
 			}
 		}
 	}
-	if want := []string{"internal", "unavailable", "conflict", "unavailable"}; !slices.Equal(codes, want) {
-		t.Errorf("the spans name %q, want %q", codes, want)
+	if want := []string{"internal", "unavailable", "uncertain", "conflict", "unavailable"}; !slices.Equal(names, want) {
+		t.Errorf("the spans name %q, want %q", names, want)
 	}
 }
 
@@ -304,6 +309,7 @@ func TestEventsCountOnce(t *testing.T) {
 	}{
 		{name: "kept", want: `splitpin_audit_events_total{kind="attempt_started",project=""} 1`},
 		{name: "lost", commit: splitpin.ErrUnavailable.Because(errors.New("no disk")), fails: `splitpin_store_errors_total{code="unavailable",operation="change"} 1`},
+		{name: "uncertain", commit: splitpin.ErrUncertain.Because(errors.New("no answer")), fails: `splitpin_store_errors_total{code="uncertain",operation="change"} 1`},
 		{name: "refused by the step", decided: &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "attempt_over"}},
 		{name: "a fault of ours", decided: errors.New("nil where a user should be"), fails: `splitpin_store_errors_total{code="internal",operation="change"} 1`},
 	}
