@@ -20,8 +20,14 @@ import (
 //   - NextNumber may have left a gap, and Sweep may have swept.
 //   - All others read only.
 //
-// ErrConflict comes from Change alone. Any other error is what decide returned, or a fault
+// ErrConflict and ErrText come from Change alone. Any other error is what decide returned, or a fault
 // of the caller or the store which the same call would meet again; nothing was done.
+//
+// All stores keep the same. A moment is kept in whole microseconds and comes back in
+// UTC, what is smaller is cut off; an int has 32 bits; a text is what IsText says. A
+// step that would save another text is refused with ErrText, one that would save a
+// larger int with an internal error; nobody has a name or an id that is no text, so
+// reading by one finds nothing.
 type Store interface {
 	// Change runs one step in one transaction: it loads what reads names, calls
 	// decide, and saves what decide returns. When Change returns nil, the writes
@@ -157,7 +163,7 @@ type Records struct {
 // saves nothing.
 type Writes struct {
 	Create []Record // must not exist; where one does, the step runs again
-	Put    []Record // was loaded by this step, so it is there and locked; replaces every field
+	Put    []Record // was loaded by this step, so it is there and locked, or the step is refused with an internal error; replaces every field
 	Delete []Record // found by its key alone; missing is fine
 }
 

@@ -175,7 +175,7 @@ func TestImport(t *testing.T) {
 		{name: "one address for two people", created: 1, bad: 1, refusedAt: []int{1}, list: `[{"ID":"` + id(1) + `","identifier":"a@example.org"},{"ID":"` + id(2) + `","identifier":"A@example.org"}]`},
 		{name: "one client_user_id for two people", created: 1, bad: 1, refusedAt: []int{1},
 			list: `[{"ID":"` + id(1) + `","identifier":"a@example.org","client_user_id":"7"},{"ID":"` + id(2) + `","identifier":"b@example.org","client_user_id":"7"}]`},
-		{name: "what is wrong with one refuses that one", created: 2, bad: 11, refusedAt: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, list: `[
+		{name: "what is wrong with one refuses that one", created: 2, bad: 12, refusedAt: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, list: `[
 			{"ID":"` + id(1) + `","identifier":"a@example.org"},
 			{"ID":"x","identifier":"b@example.org"},
 			{"ID":"00000000-0000-0000-0000-000000000000","identifier":"b@example.org"},
@@ -187,6 +187,7 @@ func TestImport(t *testing.T) {
 			{"ID":"` + id(8) + `","identifier":"c@example.org","created_at":5},
 			{"ID":"` + id(9) + `","identifier":"c@example.org","deleted_at":{}},
 			null, "ada@example.org",
+			{"ID":"` + id(11) + `","identifier":"c@example.org","client_user_id":"7\u0000"},
 			{"ID":"` + id(12) + `","identifier":"d@example.org"}]`,
 			present: []string{"a@example.org", "d@example.org"}, missing: []string{"b@example.org", "c@example.org"}},
 		{name: "not a list", list: `{"users":[]}`, err: "one JSON array"},

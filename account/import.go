@@ -130,6 +130,9 @@ func (d *Directory) imported(ctx context.Context, project int64, in Imported) (*
 		return nil, refusal("identifier is neither an address, a number nor a name")
 	}
 	client := in.ClientUserID
+	if !splitpin.IsText(client) {
+		return nil, refusal("client_user_id is no text")
+	}
 	if client == id.String() {
 		client = ""
 	}

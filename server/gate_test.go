@@ -52,6 +52,17 @@ func (c *crowded) come(ctx context.Context, name, network string) {
 	synctest.Wait()
 }
 
+// now looks at the counts while nobody changes them: those whose time has run out may
+// leave at any moment.
+func (c *crowded) now(look func()) {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept.Lock()
+	defer c.kept.Unlock()
+	look()
+}
+
 // go one out, so that the next comes in.
 func (c *crowded) out() {
 	c.leave()
@@ -72,15 +83,19 @@ func TestGateTakesTurns(t *testing.T) {
 		for range 5 {
 			c.out()
 		}
-		if got, want := strings.Join(c.order, ", "), "first, flood 0, ada, bob, flood 1, flood 2"; got != want {
-			t.Errorf("came in as %s; want %s", got, want)
-		}
+		c.now(func() {
+			if got, want := strings.Join(c.order, ", "), "first, flood 0, ada, bob, flood 1, flood 2"; got != want {
+				t.Errorf("came in as %s; want %s", got, want)
+			}
+		})
 		for range 98 {
 			c.out()
 		}
-		if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 || len(c.order) != 103 {
-			t.Errorf("afterwards %d are busy, %d wait, of %d networks; %d came in", c.busy, c.waiting, len(c.networks), len(c.order))
-		}
+		c.now(func() {
+			if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 || len(c.order) != 103 {
+				t.Errorf("afterwards %d are busy, %d wait, of %d networks; %d came in", c.busy, c.waiting, len(c.networks), len(c.order))
+			}
+		})
 	})
 }
 
@@ -99,13 +114,17 @@ func TestGateLetsSuspectsWait(t *testing.T) {
 		for range 6 {
 			c.out()
 		}
-		if got, want := strings.Join(c.order, ", "), "first, ada, bob, cleo, garbage, dan, garbage"; got != want {
-			t.Errorf("came in as %s; want %s", got, want)
-		}
+		c.now(func() {
+			if got, want := strings.Join(c.order, ", "), "first, ada, bob, cleo, garbage, dan, garbage"; got != want {
+				t.Errorf("came in as %s; want %s", got, want)
+			}
+		})
 		time.Sleep(patience + time.Millisecond)
-		if c.waiting != 0 || c.suspects.Len() != 0 || c.turns.Len() != 0 {
-			t.Errorf("%d wait, %d of suspects", c.waiting, c.suspects.Len())
-		}
+		c.now(func() {
+			if c.waiting != 0 || c.suspects.Len() != 0 || c.turns.Len() != 0 {
+				t.Errorf("%d wait, %d of suspects", c.waiting, c.suspects.Len())
+			}
+		})
 	})
 }
 
@@ -128,22 +147,26 @@ func TestGatePatience(t *testing.T) {
 		leave()
 		synctest.Wait()
 		time.Sleep(patience + time.Millisecond)
-		for name, want := range map[string]time.Duration{
-			"ada": patience, "flood 0": patience, "bob": briefPatience, "one more": patience, "eve": 0,
-		} {
-			if got, refused := c.ended[name]; !refused || got != want {
-				t.Errorf("%s waited %v (refused: %v), want %v", name, got, refused, want)
+		c.now(func() {
+			for name, want := range map[string]time.Duration{
+				"ada": patience, "flood 0": patience, "bob": briefPatience, "one more": patience, "eve": 0,
+			} {
+				if got, refused := c.ended[name]; !refused || got != want {
+					t.Errorf("%s waited %v (refused: %v), want %v", name, got, refused, want)
+				}
 			}
-		}
-		if c.waiting != 0 || len(c.networks) != 0 || c.shed != 4+crowd {
-			t.Errorf("%d wait, of %d networks, %d were refused", c.waiting, len(c.networks), c.shed)
-		}
+			if c.waiting != 0 || len(c.networks) != 0 || c.shed != 4+crowd {
+				t.Errorf("%d wait, of %d networks, %d were refused", c.waiting, len(c.networks), c.shed)
+			}
+		})
 		// The place is free for whoever comes when it is.
 		c.out()
 		c.come(t.Context(), "cleo", "203.0.113.5/32")
-		if got := strings.Join(c.order, ", "); got != "first, cleo" {
-			t.Errorf("came in: %s", got)
-		}
+		c.now(func() {
+			if got := strings.Join(c.order, ", "); got != "first, cleo" {
+				t.Errorf("came in: %s", got)
+			}
+		})
 	})
 }
 
@@ -156,15 +179,19 @@ func TestGateQueueIsBounded(t *testing.T) {
 		for i := range 40 {
 			c.come(t.Context(), fmt.Sprint("flood ", i), "198.51.100.1/32")
 		}
-		if c.waiting != 16 {
-			t.Errorf("%d of one network wait, want half of the queue", c.waiting)
-		}
+		c.now(func() {
+			if c.waiting != 16 {
+				t.Errorf("%d of one network wait, want half of the queue", c.waiting)
+			}
+		})
 		for i := range 40 {
 			c.come(t.Context(), fmt.Sprint("somebody ", i), fmt.Sprintf("192.0.2.%d/32", i))
 		}
-		if c.waiting != 32 {
-			t.Errorf("%d wait, want 32", c.waiting)
-		}
+		c.now(func() {
+			if c.waiting != 32 {
+				t.Errorf("%d wait, want 32", c.waiting)
+			}
+		})
 		time.Sleep(patience)
 	})
 }

@@ -110,7 +110,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if err := checkDestinations(req); err != nil {
 		return nil, err
 	}
-	if len(req.FormID) > maxForm {
+	if len(req.FormID) > maxForm || !splitpin.IsText(req.FormID) {
 		return nil, ErrForm
 	}
 	identifier, kind, err := account.ParseIdentifier(req.Identifier)
@@ -383,7 +383,7 @@ func checkDestinations(req StartRequest) error {
 	if req.Origin != "" && !req.Project.ListsOrigin(req.Origin) {
 		return ErrOrigin
 	}
-	if req.Destination != "" && !req.Project.Lists(req.Destination) {
+	if req.Destination != "" && (!splitpin.IsText(req.Destination) || !req.Project.Lists(req.Destination)) {
 		return ErrRedirect
 	}
 	if req.Destination == "" && req.Origin == "" {

@@ -82,6 +82,10 @@ func TestStart(t *testing.T) {
 			change: forms(map[string]splitpin.AllowList{"": {}}, "newsletter")},
 		{name: "another form, where only one form has a list", want: signin.ErrNotAdmitted, change: forms(map[string]splitpin.AllowList{"staff": {}}, "newsletter")},
 		{name: "the form that has a list", want: signin.ErrNotAdmitted, change: forms(map[string]splitpin.AllowList{"staff": {}}, "staff")},
+		{name: "a form name with a zero byte", want: &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id"},
+			change: func(_ *house, r *signin.StartRequest) { r.FormID = "shop\x00" }},
+		{name: "a destination that is not UTF-8", want: &splitpin.Error{Kind: splitpin.Forbidden, Code: "redirect_not_allowed", Field: "redirect_url"},
+			change: func(_ *house, r *signin.StartRequest) { r.Destination = shopOrigin + "/\xff" }},
 		{name: "a form name of 3 KiB", want: &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id"},
 			change: func(_ *house, r *signin.StartRequest) { r.FormID = strings.Repeat("x", 3<<10) }},
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -13,15 +14,30 @@ import (
 // Zero values are stored as 0 or as an empty text or blob, never as NULL.
 type columns interface {
 	Int64(*int64)
-	Int(*int)
+	Int(*int) // 32 bits
 	Int8(*int8)
 	Uint32(*uint32)
 	Bool(*bool)
-	Text(*string)
+	Text(*string)    // see splitpin.IsText
 	Bytes(*[]byte)   // an empty slice comes back as nil
 	Fixed([]byte)    // filled in place; all zeros are stored as an empty blob
 	Time(*time.Time) // whole microseconds; comes back in UTC
 	JSON(any)        // a pointer to what is encoded
+}
+
+// checkText refuses what not every engine could keep as it is.
+func checkText(s string) error {
+	if !splitpin.IsText(s) {
+		return splitpin.ErrText
+	}
+	return nil
+}
+
+func checkInt(n int) error {
+	if int(int32(n)) != n {
+		return fmt.Errorf("%d does not fit a column of 32 bits", n)
+	}
+	return nil
 }
 
 func projectColumns(p *splitpin.Project, c columns) {

@@ -111,6 +111,50 @@ func copied[R any](r *R) *R {
 	return &c
 }
 
+// asKept makes of a record what a database would give back.
+func asKept[R any](record *R) error {
+	var s shaper
+	switch r := any(record).(type) {
+	case *splitpin.Project:
+		projectColumns(r, &s)
+	case *splitpin.DataKey:
+		dataKeyColumns(r, &s)
+	case *splitpin.SigningKey:
+		signingKeyColumns(r, &s)
+	case *splitpin.User:
+		userColumns(r, &s)
+	case *splitpin.Attempt:
+		attemptColumns(r, &s)
+	case *splitpin.Grant:
+		grantColumns(r, &s)
+	case *splitpin.Guesses:
+		guessesColumns(r, &s)
+	case *splitpin.Session:
+		sessionColumns(r, &s)
+	case *splitpin.Message:
+		messageColumns(r, &s)
+	case *splitpin.AuditEvent:
+		auditEventColumns(r, &s)
+	}
+	return s.err
+}
+
+// A shaper brings the columns that it visits into the form in which they are kept.
+type shaper struct{ err error }
+
+func (s *shaper) Int64(*int64)    {}
+func (s *shaper) Int(v *int)      { s.err = cmp.Or(s.err, checkInt(*v)) }
+func (s *shaper) Int8(*int8)      {}
+func (s *shaper) Uint32(*uint32)  {}
+func (s *shaper) Bool(*bool)      {}
+func (s *shaper) Text(v *string)  { s.err = cmp.Or(s.err, checkText(*v)) }
+func (s *shaper) Bytes(v *[]byte) {}
+func (s *shaper) Fixed([]byte)    {}
+func (s *shaper) Time(v *time.Time) {
+	*v = fromMicros(micros(*v))
+}
+func (s *shaper) JSON(any) {}
+
 // A memoryStore is one node's way to a Memory.
 type memoryStore struct {
 	data *Memory
@@ -174,12 +218,13 @@ func (s *memoryStore) Change(ctx context.Context, reads splitpin.Reads, decide f
 			s.data.mu.Lock()
 			records := s.data.load(reads)
 			s.data.mu.Unlock()
+			there := keysOf(records)
 			writes, err := decide(records)
 			if err != nil {
 				return err
 			}
 			s.data.mu.Lock()
-			err = s.data.save(writes)
+			err = s.data.save(writes, there)
 			s.data.mu.Unlock()
 			if !errors.Is(err, errTaken) {
 				return err
@@ -242,7 +287,7 @@ func (m *Memory) load(reads splitpin.Reads) *splitpin.Records {
 }
 
 // save saves all of w, or nothing.
-func (m *Memory) save(w splitpin.Writes) (err error) {
+func (m *Memory) save(w splitpin.Writes, there keys) (err error) {
 	var undo []func()
 	defer func() {
 		if err != nil {
@@ -253,6 +298,11 @@ func (m *Memory) save(w splitpin.Writes) (err error) {
 	}()
 	for v, records := range [][]splitpin.Record{deleting: w.Delete, creating: w.Create, putting: w.Put} {
 		for _, record := range records {
+			if verb(v) == putting {
+				if err := there.check(record); err != nil {
+					return err
+				}
+			}
 			f, err := m.apply(record, verb(v))
 			if err != nil {
 				return err
@@ -336,7 +386,11 @@ func (s *shelf[K, R]) apply(key K, r *R, v verb, same func(*R) bool) (undo func(
 	case v == putting && taken:
 		return nil, fmt.Errorf("replacing a %T: another has what must be unique", r)
 	}
-	(*s)[key] = copied(r)
+	kept := copied(r)
+	if err := asKept(kept); err != nil {
+		return nil, err
+	}
+	(*s)[key] = kept
 	return undo, nil
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -61,9 +62,7 @@ func (b *pgBinder) Uint32(v *uint32)  { b.int64(int64(*v)) }
 func (b *pgBinder) Time(v *time.Time) { b.int64(micros(*v)) }
 
 func (b *pgBinder) Int(v *int) {
-	if int(int32(*v)) != *v && b.err == nil {
-		b.err = fmt.Errorf("%d does not fit a column of 32 bits", *v)
-	}
+	b.err = cmp.Or(b.err, checkInt(*v))
 	if !b.full() {
 		b.grown(oidInt4, func(p []byte) []byte { return binary.BigEndian.AppendUint32(p, uint32(*v)) })
 	}
@@ -87,7 +86,10 @@ func (b *pgBinder) text(v string) {
 	}
 }
 
-func (b *pgBinder) Text(v *string) { b.text(*v) }
+func (b *pgBinder) Text(v *string) {
+	b.err = cmp.Or(b.err, checkText(*v))
+	b.text(*v)
+}
 
 func (b *pgBinder) Bytes(v *[]byte) {
 	if !b.full() {

@@ -371,7 +371,14 @@ func TestClaimAndSweepPassBy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := s.Change(t.Context(), splitpin.Reads{Messages: []int64{held}}, func(*splitpin.Records) (splitpin.Writes, error) {
+	// Nor does it take a session from a step that loaded all of its user: their own lock
+	// is what keeps it away, as it does not ask for that of the user.
+	u := &splitpin.User{Number: newEventIn(t, s).Number, Identifier: "a@example.com"}
+	idle := &splitpin.Session{Number: newEventIn(t, s).Number, User: u.Number, IdleUntil: now, ExpiresAt: now}
+	if err := errors.Join(creating1(t.Context(), s, u), creating1(t.Context(), s, idle)); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Change(t.Context(), splitpin.Reads{User: u.Number, Sessions: true, Messages: []int64{held}}, func(*splitpin.Records) (splitpin.Writes, error) {
 		claimed, err := s.ClaimMessages(t.Context(), now, now.Add(time.Minute), 10)
 		if err != nil || len(claimed) != 1 || claimed[0].Message.Number != free {
 			t.Errorf("%d messages were claimed, error %v; want the one that is free", len(claimed), err)

@@ -155,6 +155,7 @@ func arrange(r *splitpin.Records) {
 
 // Load implements [splitpin.Store].
 func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Records, error) {
+	reads = legible(reads)
 	r := new(splitpin.Records)
 	err := s.once(ctx, func(t *trip) {
 		switch {
@@ -185,6 +186,21 @@ func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Re
 	return r, nil
 }
 
+// legible leaves out of reads what names nothing: the server takes no text that is
+// none, not even to look for.
+func legible(reads splitpin.Reads) splitpin.Reads {
+	if !splitpin.IsText(reads.Project) {
+		reads.Project = ""
+	}
+	if !splitpin.IsText(reads.UserID.ClientUserID) {
+		reads.UserID.ClientUserID = ""
+	}
+	if !splitpin.IsText(reads.Name.Identifier) {
+		reads.Name.Identifier = ""
+	}
+	return reads
+}
+
 // only reports whether reads names nothing but what part names, and that at all.
 func only(reads, part splitpin.Reads) bool {
 	return len(reads.Messages) == 0 && reads.Project == part.Project && reads.Attempt == part.Attempt &&
@@ -194,6 +210,7 @@ func only(reads, part splitpin.Reads) bool {
 
 // Change implements [splitpin.Store].
 func (s *Postgres) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	reads = legible(reads)
 	return s.repeat(ctx, func() (fate, error) { return s.step(ctx, reads, decide) })
 }
 
@@ -302,8 +319,8 @@ settled:
 	for _, record := range w.Put {
 		// An UPDATE of a row that is not there does nothing and says so too late: the
 		// COMMIT is under way with it.
-		if key, err := keyOf(record); err != nil || !there[key] {
-			return errors.Join(err, fmt.Errorf("replacing a %T that this step did not load", record))
+		if err := there.check(record); err != nil {
+			return err
 		}
 		if err := t.apply(record, putting); err != nil {
 			return err
@@ -312,8 +329,17 @@ settled:
 	return t.err
 }
 
-// keys are the records that a step holds the locks of.
-type keys map[recordKey]bool
+// keys are the records that a step loaded, and may put. They are few.
+type keys []recordKey
+
+// check refuses to put a record that the step did not load. What decide did to the
+// records does not count: their keys were taken before.
+func (k keys) check(record splitpin.Record) error {
+	if key, err := keyOf(record); err != nil || !slices.Contains(k, key) {
+		return errors.Join(err, fmt.Errorf("replacing a %T that this step did not load", record))
+	}
+	return nil
+}
 
 type recordKey struct {
 	kind   byte
@@ -322,10 +348,10 @@ type recordKey struct {
 }
 
 func keysOf(r *splitpin.Records) keys {
-	there := make(keys, 8)
+	there := make(keys, 0, 4)
 	mark := func(record splitpin.Record) {
 		if key, err := keyOf(record); err == nil {
-			there[key] = true
+			there = append(there, key)
 		}
 	}
 	if r.Project != nil {
@@ -527,11 +553,17 @@ func (s *Postgres) Sessions(ctx context.Context, user int64) ([]*splitpin.Sessio
 
 // Messages implements [splitpin.Store].
 func (s *Postgres) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
+	if !splitpin.IsText(f.To) {
+		return nil, nil
+	}
 	return listedIn(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))
 }
 
 // AuditEvents implements [splitpin.Store].
 func (s *Postgres) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
+	if !splitpin.IsText(f.Kind) {
+		return nil, nil
+	}
 	return listedIn(ctx, s, auditEvents, eventsNewer,
 		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
 }

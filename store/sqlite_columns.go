@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -28,7 +29,6 @@ func (b *binder) int64(v int64) {
 }
 
 func (b *binder) Int64(v *int64)   { b.int64(*v) }
-func (b *binder) Int(v *int)       { b.int64(int64(*v)) }
 func (b *binder) Int8(v *int8)     { b.int64(int64(*v)) }
 func (b *binder) Uint32(v *uint32) { b.int64(int64(*v)) }
 
@@ -38,7 +38,13 @@ func (b *binder) Bool(v *bool) {
 	}
 }
 
+func (b *binder) Int(v *int) {
+	b.err = cmp.Or(b.err, checkInt(*v))
+	b.int64(int64(*v))
+}
+
 func (b *binder) Text(v *string) {
+	b.err = cmp.Or(b.err, checkText(*v))
 	if b.next() {
 		b.stmt.BindText(b.n, *v)
 	}

@@ -176,7 +176,7 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 
 // save saves what a step decided. On an error some of it may have been saved;
 // the caller rolls back.
-func (c *connection) save(w splitpin.Writes) error {
+func (c *connection) save(w splitpin.Writes, there keys) error {
 	for _, record := range w.Delete {
 		if err := apply(c, record, deleting); err != nil {
 			return err
@@ -188,6 +188,9 @@ func (c *connection) save(w splitpin.Writes) error {
 		}
 	}
 	for _, record := range w.Put {
+		if err := there.check(record); err != nil {
+			return err
+		}
 		if err := apply(c, record, putting); err != nil {
 			return err
 		}

@@ -303,11 +303,12 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 			if err != nil {
 				return err
 			}
+			there := keysOf(records)
 			writes, err := decide(records)
 			if err != nil {
 				return err
 			}
-			switch err := c.commitLater(writes); {
+			switch err := c.commitLater(writes, there); {
 			case err == nil:
 				return nil
 			case !errors.Is(err, errTaken) || c.spoilt:
@@ -321,15 +322,15 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 
 // commitLater saves writes as part of the group, all or nothing: where that is not
 // possible, the connection is spoilt.
-func (c *connection) commitLater(w splitpin.Writes) error {
+func (c *connection) commitLater(w splitpin.Writes, there keys) error {
 	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
 		return nil
 	}
 	if c.careful {
-		return c.atomically(func() error { return c.save(w) })
+		return c.atomically(func() error { return c.save(w, there) })
 	}
 	c.spoilt = true // also for a panic
-	if err := c.save(w); err != nil {
+	if err := c.save(w, there); err != nil {
 		return err
 	}
 	c.spoilt = false

@@ -36,7 +36,7 @@ func TestStatsOfAStoreAtWork(t *testing.T) {
 	<-running
 	for n := range int64(2) {
 		j := &job{run: func(c *connection) error {
-			return c.commitLater(splitpin.Writes{Create: []splitpin.Record{event(2 + n)}})
+			return c.commitLater(splitpin.Writes{Create: []splitpin.Record{event(2 + n)}}, nil)
 		}, done: make(chan struct{})}
 		if err := s.enqueue(j); err != nil {
 			t.Fatal(err)
