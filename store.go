@@ -31,7 +31,7 @@ import (
 type Store interface {
 	// Change runs one step in one transaction: it loads what reads names, calls
 	// decide, and saves what decide returns. When Change returns nil, the writes
-	// are durable.
+	// are durable, unless they are Loose.
 	//
 	// decide must be pure: it does no I/O, draws neither time nor randomness, may
 	// run more than once (only the last run counts), and lets nothing leave before
@@ -165,6 +165,11 @@ type Writes struct {
 	Create []Record // must not exist; where one does, the step runs again
 	Put    []Record // was loaded by this step, so it is there and locked, or the step is refused with an internal error; replaces every field
 	Delete []Record // found by its key alone; missing is fine
+
+	// Loose writes need not be durable when Change returns: a crash of the database
+	// may undo the whole step, for about a second after it. It is for what does no
+	// harm when it is forgotten, and saves the wait for the disk where it can.
+	Loose bool
 }
 
 // A Record is a pointer to one of the nouns that a store keeps.

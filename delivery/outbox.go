@@ -520,7 +520,8 @@ func again(err error) bool {
 	return errors.Is(err, splitpin.ErrUnavailable) || errors.Is(err, splitpin.ErrUncertain)
 }
 
-// save saves outcomes in one step. It goes on when ctx ended: what was sent must
+// save saves outcomes in one step, which a crash of the database may undo: then a
+// letter goes out a second time. What was given up stays so. It goes on when ctx ended: what was sent must
 // be known to be sent. A message that is not there any more (a user was deleted,
 // say) is left out.
 func (t *turn) save(outcomes []*outcome) error {
@@ -541,7 +542,7 @@ func (t *turn) save(outcomes []*outcome) error {
 	}
 	var settled []*outcome
 	decide := func(r *splitpin.Records) (w splitpin.Writes, _ error) {
-		settled = settled[:0]
+		settled, w.Loose = settled[:0], true
 		for _, m := range r.Messages {
 			x := byNumber[m.Number]
 			if !x.settle(m) {
@@ -550,7 +551,7 @@ func (t *turn) save(outcomes []*outcome) error {
 			settled = append(settled, x)
 			w.Put = append(w.Put, m)
 			if x.event != nil {
-				w.Create = append(w.Create, x.event)
+				w.Create, w.Loose = append(w.Create, x.event), false
 			}
 		}
 		return w, nil

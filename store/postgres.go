@@ -198,7 +198,7 @@ func (s *Postgres) connect(ctx context.Context) (*link, error) {
 func (l *link) inspect(ctx context.Context, unsafe bool) error {
 	var version, made int64
 	var durable string
-	t := l.trip(ctx)
+	t := l.trip(ctx, stepTime)
 	t.send(pgServer, func(s *pgScanner) error {
 		s.Int64(&version)
 		s.Text(&durable)
@@ -221,14 +221,14 @@ func (l *link) inspect(ctx context.Context, unsafe bool) error {
 		return nil // the tables come in a moment
 	}
 	read := func() error {
-		t := l.trip(ctx)
+		t := l.trip(ctx, stepTime)
 		t.send(pgIncarnation, func(s *pgScanner) error { s.Text(&l.incarnation); return nil })
 		return t.end()
 	}
 	if err := read(); err != nil || l.incarnation != "" {
 		return err
 	}
-	t = l.trip(ctx) // the first after a crash
+	t = l.trip(ctx, stepTime) // the first after a crash
 	t.send(pgNewIncarnation, nil)
 	if err := t.end(); err != nil {
 		return err
@@ -322,7 +322,7 @@ func (s *Postgres) pooled(ctx context.Context) (*puddle.Resource[*link], error) 
 func (s *Postgres) release(r *puddle.Resource[*link]) {
 	l := r.Value()
 	if !l.IsClosed() && !l.IsBusy() && l.TxStatus() != 'I' {
-		t := l.trip(context.Background())
+		t := l.trip(context.Background(), stepTime)
 		t.send(pgRollback, nil)
 		t.end()
 	}
@@ -372,13 +372,22 @@ func fateOf(err error) fate {
 // It asks another connection where one was lost, so what it runs must do no harm when
 // it is done twice.
 func (s *Postgres) once(ctx context.Context, send func(*trip)) error {
+	return s.within(ctx, stepTime, send)
+}
+
+// atLength is once for what nobody waits for in a request, or may be long.
+func (s *Postgres) atLength(ctx context.Context, send func(*trip)) error {
+	return s.within(ctx, workTime, send)
+}
+
+func (s *Postgres) within(ctx context.Context, patience time.Duration, send func(*trip)) error {
 	return s.repeat(ctx, func() (fate, error) {
 		r, err := s.acquire(ctx)
 		if err != nil {
 			return broken, err
 		}
 		defer s.release(r)
-		t := r.Value().trip(ctx)
+		t := r.Value().trip(ctx, patience)
 		send(t)
 		return s.ended(ctx, t)
 	})
@@ -406,8 +415,10 @@ const (
 	runsAfterConflict = 10
 )
 
-// repeat runs f until it succeeds or another run would not help.
+// repeat runs f until it succeeds or another run would not help. Nobody who waited in
+// vain for an answer begins again: the next server may be as silent.
 func (s *Postgres) repeat(ctx context.Context, f func() (fate, error)) error {
+	began := time.Now()
 	takenRuns, conflicts, losses := 0, 0, 0
 	for {
 		why, err := f()
@@ -428,7 +439,7 @@ func (s *Postgres) repeat(ctx context.Context, f func() (fate, error)) error {
 		case lost, elsewhere:
 			// Where one connection was lost, those that lie idle probably were too.
 			s.pool.Reset()
-			if losses++; losses >= runsAfterLoss {
+			if losses++; losses >= runsAfterLoss || time.Since(began) >= stepTime {
 				return unavailable(err)
 			}
 		case unable:

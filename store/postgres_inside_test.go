@@ -215,6 +215,39 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// TestPostgresLoose: a step waits for the disk, unless it says that it need not.
+func TestPostgresLoose(t *testing.T) {
+	server := postgrestest.New(t, postgrestest.Options{})
+	url := server.Database(t)
+	s := openPostgres(t, url, PostgresOptions{Unsafe: true})
+	admin, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	if _, err := admin.Exec(t.Context(), `CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN NEW.detail := current_setting(''synchronous_commit''); RETURN NEW; END';
+		CREATE TRIGGER tell BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION tell()`); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		loose bool
+		want  string
+	}{{false, "on"}, {true, "off"}, {false, "on"}} {
+		e := newEventIn(t, s)
+		err := s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+			return splitpin.Writes{Create: []splitpin.Record{e}, Loose: step.loose}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := admin.QueryRow(t.Context(), "SELECT detail FROM audit_events WHERE number = $1", e.Number).Scan(&got); err != nil || got != step.want {
+			t.Errorf("loose %v: synchronous_commit was %q, %v; want %q", step.loose, got, err, step.want)
+		}
+	}
+}
+
 // TestPostgresRestarts: connections that a restart or a crash killed are replaced at
 // once, and what was acknowledged is there.
 func TestPostgresRestarts(t *testing.T) {
@@ -418,7 +451,7 @@ func TestTimeouts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trip := r.Value().trip(t.Context())
+		trip := r.Value().trip(t.Context(), stepTime)
 		s.begin(trip)
 		if err := trip.end(); err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ type takeCall struct {
 const takeGroup = 512
 
 var (
-	// What a crash loses of limits are the last moments.
+	// What a crash loses is what was committed in the last moments.
 	pgNotDurable  = newQuery("SET LOCAL synchronous_commit = off")
 	limitsLocked  = newQuery("SELECT key, mark FROM limits WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE")
 	limitsNew     = newQuery("INSERT INTO limits (key, mark) SELECT key, mark FROM unnest($1, $2) AS new (key, mark) ORDER BY key")
@@ -153,7 +153,7 @@ func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
 		return broken, err
 	}
 	defer s.release(r)
-	t := r.Value().trip(ctx)
+	t := r.Value().trip(ctx, stepTime)
 	t.send(pgBegin, nil)
 	if t.link.unnamed {
 		t.send(pgTimeouts, nil)
@@ -185,7 +185,7 @@ func (s *Postgres) takeTogether(group []*takeCall) (fate, error) {
 			newKeys, newMarks = append(newKeys, key), append(newMarks, mark)
 		}
 	}
-	t = r.Value().trip(ctx)
+	t = r.Value().trip(ctx, stepTime)
 	if len(oldKeys) > 0 {
 		t.send(limitsChanged, nil, oldKeys, oldMarks)
 	}

@@ -224,7 +224,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	l := resource.Value()
 
 	began := stopwatch(s.options.Committed)
-	t := l.trip(ctx)
+	t := l.trip(ctx, stepTime)
 	r := new(splitpin.Records)
 	id := s.begin(t)
 	t.load(r, reads, true)
@@ -249,7 +249,10 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 
 	// From here on the caller's patience does not count.
 	ran := stopwatch(s.options.Committed)
-	t = l.trip(context.Background())
+	t = l.trip(context.Background(), stepTime+time.Duration(len(w.Delete)+len(w.Create)+len(w.Put))*10*time.Millisecond)
+	if w.Loose {
+		t.send(pgNotDurable, nil)
+	}
 	if err := t.save(w, there); err != nil {
 		return broken, err
 	}
@@ -458,7 +461,7 @@ func sendTo[R any](t *trip, tab *table[R], r *R, v verb) error {
 }
 
 // settleTime is how long a step whose answer was lost asks what became of it.
-const settleTime = 10 * time.Second
+const settleTime = 5 * time.Second
 
 // settle finds out what became of a transaction when the answer to its COMMIT was
 // lost: nil when it was committed.
@@ -503,7 +506,7 @@ func (s *Postgres) statusOf(ctx context.Context, id int64, incarnation string) (
 	defer s.release(r)
 	l := r.Value()
 	now := ""
-	t := l.trip(ctx)
+	t := l.trip(ctx, settleTime)
 	t.send(pgIncarnation, func(s *pgScanner) error { s.Text(&now); return nil })
 	t.send(pgStatus, func(s *pgScanner) error { s.Text(&status); return nil }, strconv.FormatInt(id, 10))
 	err = t.end()
@@ -516,7 +519,7 @@ func (s *Postgres) statusOf(ctx context.Context, id int64, incarnation string) (
 
 // listedIn reads records in a trip of its own.
 func listedIn[R any](ctx context.Context, s *Postgres, tab *table[R], q *query, args ...any) (found []*R, err error) {
-	err = s.once(ctx, func(t *trip) {
+	err = s.atLength(ctx, func(t *trip) {
 		found = nil // of a run that was lost
 		sendFor(t, tab, q, func(r *R) { found = append(found, r) }, args...)
 	})
@@ -622,7 +625,7 @@ func (s *Postgres) SetMark(ctx context.Context, name MarkName, value string) err
 
 // Backlog implements [Database].
 func (s *Postgres) Backlog(ctx context.Context) (b Backlog, err error) {
-	err = s.once(ctx, func(t *trip) {
+	err = s.atLength(ctx, func(t *trip) {
 		t.send(messagesWaiting, func(s *pgScanner) error {
 			s.Int(&b.Messages)
 			s.Time(&b.OldestDue)

@@ -30,7 +30,7 @@ func (s *Postgres) Sweep(ctx context.Context, now, auditBefore time.Time, limit 
 		}
 		gone := 0
 		if len(dead) > 0 {
-			err = s.once(ctx, func(t *trip) {
+			err = s.atLength(ctx, func(t *trip) {
 				t.link.bind.reset(2)
 				t.link.bind.bind([]any{table.moment, dead})
 				t.sendBound(table.removeAll, request{query: table.removeAll, done: func(tag pgconn.CommandTag) { gone = int(tag.RowsAffected()) }})
@@ -47,7 +47,7 @@ func (s *Postgres) Sweep(ctx context.Context, now, auditBefore time.Time, limit 
 
 func (s *Postgres) look(ctx context.Context, t sweepTable, from int64, window, limit int) (dead []int64, last int64, err error) {
 	var found looked
-	err = s.once(ctx, func(trip *trip) {
+	err = s.atLength(ctx, func(trip *trip) {
 		found = looked{limit: limit, last: from}
 		trip.send(t.find, func(s *pgScanner) error {
 			var over bool
@@ -77,7 +77,7 @@ var messagesClaimed = newQuery(`WITH due AS MATERIALIZED (
 // ClaimMessages implements [splitpin.Store]. When the answer is lost, the messages are
 // claimed by nobody until they are due again.
 func (s *Postgres) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (claimed []splitpin.Claimed, err error) {
-	err = s.once(ctx, func(t *trip) {
+	err = s.atLength(ctx, func(t *trip) {
 		claimed = nil
 		t.send(messagesClaimed, func(s *pgScanner) error {
 			var c splitpin.Claimed

@@ -40,18 +40,22 @@ type request struct {
 	done  func(pgconn.CommandTag) // called at the end; nil: nobody wants to know
 }
 
-// answerTime is how long a server may take for a trip before its connection is given
-// up for lost. It is longer than any timeout that the server itself has been given.
-const answerTime = time.Minute
+// How long a server may take for a trip before its connection is given up for lost: one
+// that somebody waits for, which may spend lockTimeout waiting, and one that does a
+// long piece of work, for which the server has statementTimeout.
+const (
+	stepTime = 7 * time.Second
+	workTime = time.Minute
+)
 
 // binary is the format of every parameter and every column.
 var binaryFormat = []int16{1}
 
-// trip begins a trip. When ctx ends before the answers are there, the connection is
-// closed, and the server told to stop.
-func (l *link) trip(ctx context.Context) *trip {
+// trip begins a trip. When ctx or patience ends before the answers are there, the
+// connection is closed, and the server told to stop.
+func (l *link) trip(ctx context.Context, patience time.Duration) *trip {
 	l.asked = l.asked[:0]
-	if err := l.Conn().SetDeadline(time.Now().Add(answerTime)); err != nil {
+	if err := l.Conn().SetDeadline(time.Now().Add(patience)); err != nil {
 		return &trip{link: l, err: err}
 	}
 	return &trip{link: l, pipe: l.StartPipeline(ctx)}
@@ -116,6 +120,12 @@ func (t *trip) end() error {
 		}
 	}
 	closing := t.pipe.Close() // reads what is left, and repeats an error that was seen
+	if !t.link.IsClosed() {
+		// What is no trip, like a migration or a copy, takes as long as it takes.
+		if err := t.link.Conn().SetDeadline(time.Time{}); failed == nil && closing == nil && err != nil {
+			return err
+		}
+	}
 	switch {
 	case failed != nil:
 		return failed
