@@ -15,6 +15,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 )
 
 // What a gate admits, where nothing else was said.
@@ -216,7 +217,7 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request) {
 	}
 	network := func() (netip.Prefix, bool) {
 		a := s.Addr(r)
-		return edge.Network(a), s.Engine.Suspects(a)
+		return signin.Network(a), s.Engine.Suspects(a)
 	}
 	if err := s.gate.enter(r.Context(), network); err != nil {
 		s.turnAway(w, r, err)

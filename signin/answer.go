@@ -38,7 +38,7 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	ctx, done := e.observe(ctx, "answer")
 	defer func() { done(err) }()
 	now := e.moment()
-	if e.memory.isSuspect(now, h.By) {
+	if e.suspects.lookFirst(now, h.By) {
 		if _, err := e.held(ctx, h); err != nil {
 			return nil, err
 		}
@@ -108,9 +108,12 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if err != nil {
 		return nil, fmt.Errorf("answering an attempt: %w", err)
 	}
+	if verdict == answerUnknown {
+		e.suspects.garbage(now, h.By)
+	} else {
+		e.suspects.genuine(now, h.By) // whoever answers started it
+	}
 	switch verdict {
-	case answerUnknown:
-		e.memory.suspect(now, h.By)
 	case answerWrong, answerLast:
 		e.countWrong(ctx, now, h.By)
 	}

@@ -65,13 +65,13 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 	if !isVerifier(req.Verifier) {
 		return nil, ErrVerifier
 	}
-	if e.memory.isSuspect(now, req.By) {
+	if e.suspects.lookFirst(now, req.By) {
 		r, err := e.store.Load(ctx, splitpin.Reads{Grant: number})
 		if err != nil {
 			return nil, fmt.Errorf("loading a grant: %w", err)
 		}
 		if !unlocks(hash, r) {
-			e.memory.suspect(now, req.By)
+			e.suspects.garbage(now, req.By)
 			return nil, ErrGrant
 		}
 	}
@@ -133,12 +133,15 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		}
 		return splitpin.Writes{}, nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("collecting a session: %w", err)
-	case verdict == collectUnknown:
-		e.memory.suspect(now, req.By)
+	}
+	if verdict == collectUnknown {
+		e.suspects.garbage(now, req.By)
 		return nil, ErrGrant
+	}
+	e.suspects.genuine(now, req.By)
+	switch {
 	case verdict == collectMismatch || verdict == collectOver:
 		return nil, ErrGrant
 	case verdict == collectNotAdmitted:

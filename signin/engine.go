@@ -32,7 +32,8 @@ type Engine struct {
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
 	refusals refusals
-	memory   memory
+	cache    limitCache
+	suspects suspects
 	guarded  atomic.Bool // wrong answers outrun right ones over the whole installation
 }
 
@@ -133,25 +134,32 @@ type Caller struct {
 	Browser bool       // the request carried Origin or Sec-Fetch headers
 }
 
-// Network returns what limits and audit know of the caller: the /32 of an IPv4
-// address, the /64 of an IPv6 address (security 10).
-func (c Caller) Network() string { return prefix(c.Addr, 32, 64) }
+// Network returns what limits and audit know of the caller: Network of the address
+// as text, or "unknown" where there is none.
+func (c Caller) Network() string { return named(Network(c.Addr)) }
 
 // wider returns the network that is counted besides, with more room: the /48 of
 // an IPv6 address, which one customer holds.
-func (c Caller) wider() string { return prefix(c.Addr, 32, 48) }
+func (c Caller) wider() string { return named(network(c.Addr, 48)) }
 
-func prefix(a netip.Addr, v4, v6 int) string {
+// Network returns what counts as one client: the /32 of an IPv4 address, the /64
+// of an IPv6 address (security 10). It is the zero Prefix where a is no address.
+func Network(a netip.Addr) netip.Prefix { return network(a, 64) }
+
+func network(a netip.Addr, bits int) netip.Prefix {
 	a = a.Unmap().WithZone("")
-	bits := v6
 	if a.Is4() {
-		bits = v4
+		bits = 32
 	}
-	p, err := a.Prefix(bits)
-	if err != nil {
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+func named(network netip.Prefix) string {
+	if !network.IsValid() {
 		return "unknown"
 	}
-	return p.String()
+	return network.String()
 }
 
 // moment returns now as the store keeps it: UTC, whole microseconds.

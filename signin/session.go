@@ -46,7 +46,7 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 	if err != nil {
 		return nil, e.forged(ctx, now, req.By)
 	}
-	if e.memory.isSuspect(now, req.By) {
+	if e.suspects.lookFirst(now, req.By) {
 		forged, err := e.isForged(ctx, now, req, presented)
 		if err != nil {
 			return nil, err
@@ -95,6 +95,10 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 	if err != nil {
 		return nil, fmt.Errorf("refreshing a session: %w", err)
 	}
+	if verdict == token.Forged {
+		return nil, e.forged(ctx, now, req.By)
+	}
+	e.suspects.genuine(now, req.By)
 	switch verdict {
 	case token.Rotated, token.Same:
 		out.Tokens, err = e.tokens.Mint(req.Project, out.User, out.Session)
@@ -102,8 +106,6 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 			return nil, fmt.Errorf("signing tokens: %w", err)
 		}
 		return &out, nil
-	case token.Forged:
-		return nil, e.forged(ctx, now, req.By)
 	}
 	return nil, ErrRefresh
 }
@@ -125,7 +127,7 @@ func (e *Engine) isForged(ctx context.Context, now time.Time, req RefreshRequest
 // forged counts a token that is not genuine against its network. It touches no
 // session.
 func (e *Engine) forged(ctx context.Context, now time.Time, by Caller) error {
-	e.memory.suspect(now, by)
+	e.suspects.garbage(now, by)
 	refused, wait, err := e.take(ctx, now, splitpin.Charge{
 		Key: splitpin.LimitKey("forged", by.Network()), Burst: forgedPerNetwork, Period: networkPeriod, Cost: 1})
 	if err != nil {
@@ -148,7 +150,7 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) (err error) {
 	if err != nil {
 		return nil
 	}
-	if e.memory.isSuspect(now, req.By) {
+	if e.suspects.lookFirst(now, req.By) {
 		if forged, err := e.isForged(ctx, now, req, presented); forged || err != nil {
 			return err
 		}
@@ -184,7 +186,9 @@ func (e *Engine) Logout(ctx context.Context, req RefreshRequest) (err error) {
 		return fmt.Errorf("ending a session: %w", err)
 	}
 	if verdict == token.Forged {
-		e.memory.suspect(now, req.By)
+		e.suspects.garbage(now, req.By)
+	} else {
+		e.suspects.genuine(now, req.By)
 	}
 	return nil
 }

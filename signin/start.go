@@ -304,7 +304,7 @@ func (e *Engine) held(ctx context.Context, h Handle) (*splitpin.Attempt, error) 
 		return nil, fmt.Errorf("loading an attempt: %w", err)
 	}
 	if !h.holds(r.Attempt) {
-		e.memory.suspect(e.moment(), h.By)
+		e.suspects.garbage(e.moment(), h.By)
 		return nil, ErrUnknown
 	}
 	if e.ring.Destroyed(keyring.Codes, r.Attempt.KeyGeneration) {

@@ -102,17 +102,6 @@ func (e *Edge) Addr(r *http.Request) netip.Addr {
 	return addr
 }
 
-// Network returns what counts as one client: the /32 of an IPv4 address, the /64 of
-// an IPv6 address (security 10).
-func Network(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero Prefix where there is no address
-	return p
-}
-
 // Peer returns the address of who connected to us; the zero Addr where the
 // connection has none.
 func Peer(r *http.Request) netip.Addr {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
-	"net/netip"
 )
 
 // A Visit is one request as logs, metrics and traces know it. It is filled in by
@@ -28,7 +27,7 @@ type visitKey struct{}
 func (e *Edge) Enter(r *http.Request) (context.Context, *Visit) {
 	v := &Visit{Status: http.StatusOK}
 	named, traced := r.Header["X-Request-Id"], r.Header["Traceparent"]
-	if (named != nil || traced != nil) && e.fromProxy(r) {
+	if (named != nil || traced != nil) && e.Trusts(Peer(r)) {
 		if len(named) == 1 && isRequestID(named[0]) {
 			v.ID = named[0]
 		}
@@ -56,11 +55,6 @@ func RequestID(r *http.Request) string {
 		return v.ID
 	}
 	return ""
-}
-
-func (e *Edge) fromProxy(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && e.Trusts(peer.Addr().Unmap().WithZone(""))
 }
 
 // isRequestID admits what proxies send: UUIDs, hexadecimal, base64url.

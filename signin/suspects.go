@@ -1,0 +1,129 @@
+package signin
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// suspects is what one node knows of networks that show garbage: a token, a code or
+// a secret that belongs to nothing. What comes from such a network is looked up by
+// reading, and only what is genuine reaches a step that could write. It gets the
+// same answers as anybody. The zero value is ready.
+//
+// Honest people show garbage too: whoever returns after their session was swept
+// has a token of nothing. So a few tries make nobody suspect, and among many
+// genuine requests neither do more.
+type suspects struct {
+	mu       sync.Mutex
+	networks map[netip.Prefix]*tally // those that showed garbage
+	all      tally                   // of what no suspected network sent
+}
+
+const (
+	// garbageWindow is how long tries are counted together, and how long a network
+	// stays suspect after the last that counted.
+	garbageWindow = 5 * time.Minute
+
+	// A network is suspect after so many garbage tries, all of them together after
+	// more: then the garbage comes from everywhere.
+	garbageOfNetwork = 10
+	garbageOfAll     = 500
+
+	// genuineShare is how many genuine requests make up for one try of garbage.
+	genuineShare = 4
+)
+
+// A tally counts what came of requests that reached a step.
+type tally struct {
+	since            time.Time // of both counts
+	garbage, genuine int
+	until            time.Time // suspect until then
+}
+
+// suspect reports whether t is suspect now. A clock that went back makes that last
+// no longer.
+func (t *tally) suspect(now time.Time) bool {
+	left := t.until.Sub(now)
+	return left > 0 && left <= garbageWindow
+}
+
+// roll starts the counts anew when their time is over, or the clock went back.
+func (t *tally) roll(now time.Time) {
+	if age := now.Sub(t.since); age < 0 || age >= garbageWindow {
+		t.since, t.garbage, t.genuine = now, 0, 0
+	}
+}
+
+func (t *tally) addGarbage(now time.Time, enough int) {
+	t.roll(now)
+	if t.garbage++; t.garbage >= enough && t.garbage*genuineShare > t.genuine {
+		t.until = now.Add(garbageWindow)
+	}
+}
+
+func (t *tally) addGenuine(now time.Time) {
+	t.roll(now)
+	t.genuine++
+}
+
+// lookFirst reports whether what a caller shows is to be looked up before it may
+// reach a step.
+func (s *suspects) lookFirst(now time.Time, by Caller) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.suspect(now) || s.shown(now, Network(by.Addr))
+}
+
+// shown reports whether a network itself showed enough garbage. The caller holds
+// s.mu.
+func (s *suspects) shown(now time.Time, network netip.Prefix) bool {
+	t := s.networks[network]
+	return t != nil && t.suspect(now)
+}
+
+// garbage notes that a caller showed garbage.
+func (s *suspects) garbage(now time.Time, by Caller) {
+	network := Network(by.Addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.networks[network]
+	if t == nil {
+		if s.networks == nil {
+			s.networks = map[netip.Prefix]*tally{}
+		}
+		if len(s.networks) >= tableMax {
+			shrink(s.networks, func(t *tally) bool { return now.Sub(t.since).Abs() >= garbageWindow && !t.suspect(now) })
+		}
+		t = &tally{}
+		s.networks[network] = t
+	}
+	if !t.suspect(now) {
+		s.all.addGarbage(now, garbageOfAll)
+	}
+	t.addGarbage(now, garbageOfNetwork)
+}
+
+// genuine notes that a step found what a caller showed genuine. Looking up alone
+// does not count: it is cheap, and whoever has one good secret could go on with it.
+func (s *suspects) genuine(now time.Time, by Caller) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all.addGenuine(now)
+	if len(s.networks) == 0 {
+		return
+	}
+	if t := s.networks[Network(by.Addr)]; t != nil {
+		t.addGenuine(now)
+	}
+}
+
+// Suspects reports whether the network of a client showed garbage lately, for a
+// face that has to choose whom to serve first. Garbage from everywhere makes no
+// network one: then there would be nobody to prefer.
+func (e *Engine) Suspects(addr netip.Addr) bool {
+	now := e.moment()
+	e.suspects.mu.Lock()
+	defer e.suspects.mu.Unlock()
+	return e.suspects.shown(now, Network(addr))
+}
