@@ -367,7 +367,8 @@ func startNodes(t *testing.T, database string) *nodes {
 		if len(c.nodes) > 0 {
 			key = filepath.Join(filepath.Dir(c.nodes[0].data), "master.key")
 		}
-		s.env = append(s.env, "SPLITPIN_DATABASE="+database, "SPLITPIN_PUBLIC_URL="+public, "SPLITPIN_MASTER_KEY_FILE="+key)
+		s.env = append(s.env, "SPLITPIN_DATABASE="+database, "SPLITPIN_PUBLIC_URL="+public, "SPLITPIN_MASTER_KEY_FILE="+key,
+			"SPLITPIN_DRAIN=500ms") // the proxy asks ten times a second
 		s.dev.env, s.dev.url = s.env, public
 		c.clients[len(c.nodes)] = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", s.listen)

@@ -263,6 +263,11 @@ func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *deli
 	case err = <-failed:
 		err = fmt.Errorf("serving: %w", err)
 	case err = <-in.over:
+		// At once: whatever is under way works on what is not true any more.
+		stopWork()
+		for _, s := range servers {
+			s.Close()
+		}
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
