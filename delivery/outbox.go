@@ -321,7 +321,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	}
 
 	l := &Letter{ID: letterID(m, a), Channel: m.Channel, To: m.To, At: m.CreatedAt}
-	if err := t.templates.Render(l, m.Channel, m.Template, m.Locale, &v); err != nil {
+	if err := t.templates.prepare(l, m.Channel, m.Template, m.Locale, &v); err != nil {
 		return t.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
 	}
 
@@ -381,6 +381,9 @@ func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until ti
 		time.AfterFunc(grace, cancel)
 	})()
 
+	if _, ours := sender.(*SMTP); !ours {
+		l.complete()
+	}
 	err := sender.Send(ctx, l)
 	if err == nil {
 		t.mu.Lock()

@@ -191,6 +191,27 @@ func TestOutboxSends(t *testing.T) {
 	}
 }
 
+// Letters of one kind come about by a form, which our sender of mail reads by itself.
+// Every other sender gets them written.
+func TestOutboxWritesForOtherSenders(t *testing.T) {
+	r := newRoom(t)
+	for n := range 3 {
+		r.queue(fmt.Sprintf("ada%d@example.com", n), nil)
+	}
+	r.step()
+	letters := r.mail.Letters()
+	if len(letters) != 3 {
+		t.Fatalf("%d letters were sent, want 3", len(letters))
+	}
+	for _, l := range letters {
+		for part, text := range map[string]string{"subject": l.Subject, "text": l.Text, "HTML": l.HTML} {
+			if !strings.Contains(text, l.Code.Reveal()) {
+				t.Errorf("the %s of the letter to %s does not show its code: %q", part, l.To, text)
+			}
+		}
+	}
+}
+
 func TestOutboxOutcomes(t *testing.T) {
 	temporary := &delivery.SendError{Stage: delivery.StageRecipient, Temporary: true, Detail: "450 later"}
 	permanent := &delivery.SendError{Stage: delivery.StageRecipient, Detail: "550 <ada@example.com> unknown"}

@@ -150,7 +150,15 @@ func (f *form) fill(v *filling) rendered {
 type writing struct {
 	form     *form
 	filling  filling
-	rendered rendered
+	rendered rendered // zero: not yet
+}
+
+// complete writes Subject, Text and HTML where that was left.
+func (l *Letter) complete() {
+	if by := l.by; by != nil && by.rendered == (rendered{}) {
+		by.rendered = by.form.fill(&by.filling)
+		l.Subject, l.Text, l.HTML = by.rendered.subject, by.rendered.text, by.rendered.html
+	}
 }
 
 // forms keeps the forms that were used of late.
@@ -169,8 +177,8 @@ type formKey struct {
 // with the minute that they show.
 const formsKept = 64
 
-// write renders a view, by a form where there can be one; by is nil where there
-// cannot.
+// write renders a view, or says by which form it can be written; by is nil where
+// there is none.
 func (s *forms) write(set *templateSet, w *view) (r rendered, by *writing, err error) {
 	values := filling{codeHole: w.Code, networkHole: w.Network}
 	if w.Link != "" || !isPlain(w.Code, "") || !isPlain(w.Network, ".:/") {
@@ -185,8 +193,7 @@ func (s *forms) write(set *templateSet, w *view) (r rendered, by *writing, err e
 	f, known := s.known[key]
 	s.mu.Unlock()
 	if f != nil {
-		by = &writing{f, values, f.fill(&values)}
-		return by.rendered, by, nil
+		return r, &writing{form: f, filling: values}, nil
 	}
 	if r, err = set.render(w); err != nil || known {
 		return r, nil, err
@@ -260,6 +267,7 @@ func (s *SMTP) composeByForm(l *Letter, room []byte) []byte {
 
 // newMailForm writes a letter with marks, and in full to compare.
 func (s *SMTP) newMailForm(l *Letter, values *filling) *mailForm {
+	l.complete()
 	m := &mailForm{sender: s, name: l.From, locale: l.Locale}
 	marked := marks
 	marked[codeHole] = marked[codeHole][:len(values[codeHole])]

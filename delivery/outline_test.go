@@ -103,6 +103,9 @@ func TestForms(t *testing.T) {
 						if withoutBoundary(t, mail) != withoutBoundary(t, full) {
 							t.Fatalf("composed by a form:\n%s\nin full:\n%s", mail, full)
 						}
+						if unread := unread(t, s, templates, *l, &v); withoutBoundary(t, unread) != withoutBoundary(t, full) {
+							t.Fatalf("composed before anybody read it:\n%s\nin full:\n%s", unread, full)
+						}
 						if s.composeByForm(l, nil) != nil {
 							byForm++
 						}
@@ -114,6 +117,24 @@ func TestForms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unread composes a letter as the outbox hands it over: Subject, Text and HTML are
+// written where that turns out to be needed.
+func unread(t *testing.T, s *SMTP, templates *Templates, l Letter, v *Values) []byte {
+	t.Helper()
+	l.Subject, l.Text, l.HTML, l.by = "", "", "", nil
+	if err := templates.prepare(&l, l.Channel, "code", "", v); err != nil {
+		t.Fatal(err)
+	}
+	if l.by != nil && l.Text != "" {
+		t.Fatal("the text of a letter by a form was written, and nobody had asked")
+	}
+	mail, err := s.compose(&l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mail
 }
 
 // Dots that come to stand at the start of a line, and marks that an encoding broke
@@ -152,6 +173,9 @@ func TestFormsAnywhereOnTheLine(t *testing.T) {
 			}
 			if withoutBoundary(t, mail) != withoutBoundary(t, full) {
 				t.Fatalf("composed by a form:\n%s\nin full:\n%s", mail, full)
+			}
+			if unread := unread(t, s, templates, *l, &v); withoutBoundary(t, unread) != withoutBoundary(t, full) {
+				t.Fatalf("composed before anybody read it:\n%s\nin full:\n%s", unread, full)
 			}
 			dots += bytes.Count(full, []byte("\r\n.."))
 			if l.by != nil {

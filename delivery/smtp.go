@@ -246,6 +246,7 @@ func (s *SMTP) compose(l *Letter, room []byte) ([]byte, error) {
 	if content := s.composeByForm(l, room); content != nil {
 		return content, nil
 	}
+	l.complete()
 	return s.write(l, l.At.UTC().Format(time.RFC1123Z), "")
 }
 

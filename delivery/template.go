@@ -267,6 +267,16 @@ func (t *Templates) find(channel splitpin.Channel, name string, wanted ...string
 // locale, v.Locale and DefaultLocale that has it, into l: Subject, Text, HTML,
 // Locale, From, Code and Link.
 func (t *Templates) Render(l *Letter, channel splitpin.Channel, name, locale string, v *Values) error {
+	if err := t.prepare(l, channel, name, locale, v); err != nil {
+		return err
+	}
+	l.complete()
+	return nil
+}
+
+// prepare is Render, but Subject, Text and HTML of a letter that comes about by a
+// form are left for complete to write: mostly nobody reads them.
+func (t *Templates) prepare(l *Letter, channel splitpin.Channel, name, locale string, v *Values) error {
 	set, found := t.find(channel, name, locale, v.Locale)
 	if set == nil {
 		return fmt.Errorf("there is no template %q for %s", name, channel)
