@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -41,6 +42,9 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	c, public, masters, senders := d.Config, d.public, d.masters, d.senders
 	log := logger(t, c)
+	if c.MetricsProfile {
+		runtime.MemProfileRate = 512 << 10 // bytes for one sample, which is Go's own
+	}
 	if !c.shared() {
 		if err := prepareFolder(c.Data, "serve"); err != nil {
 			return err
