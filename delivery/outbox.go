@@ -345,7 +345,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 }
 
 // isFinal reports whether what Fill said will not pass: the key of the attempt was
-// destroyed, or its project is gone.
+// destroyed.
 func isFinal(err error) bool {
 	known := splitpin.ErrorOf(err)
 	return known != nil && known.Kind != splitpin.Unavailable && known.Kind != splitpin.Internal

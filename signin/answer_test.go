@@ -306,6 +306,28 @@ func TestKeyGenerationsChangeMeanwhile(t *testing.T) {
 	}
 }
 
+// A message of a project that another node made a moment ago waits, and is not given up.
+func TestMessageOfAProjectNotHereYet(t *testing.T) {
+	h := newHouse(t)
+	late, _, _ := h.node()
+	v := h.visitor("203.0.113.7")
+	v.project = h.newProject(splitpin.Settings{Name: "Second shop", Origins: []string{shopOrigin}})
+	o := v.start(ada)
+	m := &splitpin.Message{Project: v.project.Number}
+	_, _, err := late.Told(m, o.Attempt)
+	refused(t, "a message at a node that lacks the project", err, splitpin.ErrUnavailable)
+	equal(t, "the kind of that", splitpin.ErrorOf(err).Kind, splitpin.Unavailable)
+	if _, err := late.Step(t.Context(), h.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	secret, p, err := late.Told(m, o.Attempt)
+	if err != nil {
+		t.Fatalf("a message once it has noticed: %v", err)
+	}
+	equal(t, "its code", secret.Reveal(), o.right())
+	equal(t, "its project", p.ID, v.project.ID)
+}
+
 func TestAnswerOfGarbage(t *testing.T) {
 	h := newHouse(t)
 	for i, text := range []string{`{}`, `null`, `{"code":`, `{"code":null}`, `{"code":["a"]}`} {

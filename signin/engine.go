@@ -212,6 +212,23 @@ func (e *Engine) Secret(a *splitpin.Attempt) (splitpin.Secret, error) {
 	return m.Secret(a, e.derive(a))
 }
 
+// Told returns what a message tells, for the outbox, at the moment when it is sent: the
+// code or link of its attempt, and its project. The error is ErrOver when nobody could
+// answer the attempt any more. It wraps splitpin.ErrUnavailable while this node does not
+// know the data key or the project, which another node made a moment ago: then the
+// message must wait, as the next Step brings them.
+func (e *Engine) Told(m *splitpin.Message, a *splitpin.Attempt) (splitpin.Secret, *splitpin.Project, error) {
+	secret, err := e.Secret(a)
+	if err != nil {
+		return "", nil, err
+	}
+	p, err := e.ProjectByNumber(m.Project)
+	if err != nil {
+		return "", nil, splitpin.ErrUnavailable.Because(err)
+	}
+	return secret, p, nil
+}
+
 // ChallengeID returns the number that old clients compare: the low 31 bits of an
 // HMAC of the attempt's id. It names nothing.
 func (e *Engine) ChallengeID(a *splitpin.Attempt) (int32, error) {

@@ -123,11 +123,7 @@ func (p *process) post() {
 		Store: p.store, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: sender{p}},
 		Clock: p.clock, Templates: templates(), Workers: outboxWorkers, Poll: time.Second,
 		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-			code, err := p.engine.Secret(a)
-			if err != nil {
-				return delivery.Values{}, err
-			}
-			shop, err := p.engine.ProjectByNumber(m.Project)
+			code, shop, err := p.engine.Told(m, a)
 			if err != nil {
 				return delivery.Values{}, err
 			}

@@ -468,7 +468,7 @@ func (s *Postgres) Now(ctx context.Context) (now time.Time, err error) {
 func (s *Postgres) Stats() Stats {
 	pool := s.pool.Stat()
 	return Stats{
-		Waiting: len(s.taker.calls), Queue: cap(s.taker.calls),
+		Taking: len(s.taker.calls), Queue: cap(s.taker.calls),
 		Busy: int(pool.AcquiredResources()), Connections: int(pool.MaxResources()), Awaiting: int(s.awaiting.Load()),
 		Refused: s.refused.Load(), Conflicts: s.conflicts.Load(),
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store/postgrestest"
+	"github.com/splitpin/splitpin/store/storetest"
 )
 
 func openPostgres(t testing.TB, database string, o PostgresOptions) *Postgres {
@@ -375,7 +377,7 @@ func TestTakeGathers(t *testing.T) {
 			}
 		})
 	}
-	for len(s.taker.calls) < callers-1 { // one waits for the row, the others for it
+	for s.Stats().Taking < callers-1 { // one waits for the row, the others for it
 		time.Sleep(time.Millisecond)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
@@ -614,6 +616,28 @@ func TestMigrationsFromEveryVersion(t *testing.T) {
 					t.Error("what was saved is not there")
 				}
 			})
+		}
+	}
+}
+
+// TestOnlyKnowsEveryRead: Load leaves out its transaction where only one thing is read.
+// A field of Reads that only did not know would be left out too.
+func TestOnlyKnowsEveryRead(t *testing.T) {
+	fields := reflect.TypeFor[splitpin.Reads]()
+	for i := range fields.NumField() {
+		one := splitpin.Reads{Session: 7}
+		if fields.Field(i).Name == "Session" {
+			one = splitpin.Reads{User: 7}
+		}
+		if !only(one, one) {
+			t.Fatalf("%+v is not only itself", one)
+		}
+		more := one
+		storetest.Fill(&more, 1)
+		both := one
+		reflect.ValueOf(&both).Elem().Field(i).Set(reflect.ValueOf(more).Field(i))
+		if only(both, one) {
+			t.Errorf("where %s is read as well, %+v counts as all", fields.Field(i).Name, one)
 		}
 	}
 }

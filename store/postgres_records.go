@@ -201,7 +201,7 @@ func legible(reads splitpin.Reads) splitpin.Reads {
 	return reads
 }
 
-// only reports whether reads names nothing but what part names, and that at all.
+// only reports whether reads names nothing but what part names. It knows every field.
 func only(reads, part splitpin.Reads) bool {
 	return len(reads.Messages) == 0 && reads.Project == part.Project && reads.Attempt == part.Attempt &&
 		reads.Grant == part.Grant && reads.Session == part.Session && reads.User == part.User &&

@@ -10,8 +10,9 @@ import (
 // Stats is what a store knows of itself at one moment, for whoever watches it.
 // What an engine has no such thing of is zero.
 type Stats struct {
-	Waiting int // steps that wait for the writer
-	Queue   int // how many may wait; more are refused
+	Waiting int // steps that wait for the writer; SQLite only
+	Taking  int // calls of Take that wait for the transaction under way to end; PostgreSQL only
+	Queue   int // how many of each may wait, or for a connection; more are refused
 
 	Busy        int // connections at work: SQLite's are those that read
 	Connections int // how many there may be

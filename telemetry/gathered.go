@@ -53,7 +53,8 @@ var (
 	ready           = describe("ready", "Whether this node should get requests: 1 or 0.")
 	guarded         = describe("guard_active", "Whether all codes are longer, because wrong answers outrun right ones: 1 or 0.")
 	storeWaiting    = describe("store_queue_waiting", "Steps that wait for the writer.")
-	storeQueue      = describe("store_queue_limit", "Steps that may wait for the writer; more are refused.")
+	storeTaking     = describe("store_limits_waiting", "Calls that charge limits and wait for the transaction before theirs.")
+	storeQueue      = describe("store_queue_limit", "Calls that may wait for the writer, for a connection, or to charge limits; more are refused.")
 	storeBusy       = describe("store_connections_busy", "Connections to the database at work.")
 	storeLimit      = describe("store_connections_limit", "Connections to the database that there may be.")
 	storeAwaiting   = describe("store_connections_awaited", "Calls that wait for a connection.")
@@ -71,7 +72,7 @@ var (
 	keyNext         = describe("signing_key_next_change_timestamp_seconds", "When the next key takes over or an old one goes; absent when nothing is planned.", "project", "use")
 	dataKeySince    = describe("data_key_created_timestamp_seconds", "When the newest data key was made.", "purpose")
 	backupFinished  = describe("backup_timestamp_seconds", "When the last backup was finished; absent before the first.")
-	gatheredSources = []*prometheus.Desc{ready, guarded, storeWaiting, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
+	gatheredSources = []*prometheus.Desc{ready, guarded, storeWaiting, storeTaking, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
 		storeConflicts, storeLimits, outboxWaiting, outboxOldest, outboxOverdue, outboxHeld, outboxIdle, outboxPlaces, outboxSlow, keySince, keyNext, dataKeySince, backupFinished}
 )
 
@@ -103,6 +104,7 @@ func (g *gathered) Collect(to chan<- prometheus.Metric) {
 
 	s := g.Store.Stats()
 	gauge(storeWaiting, float64(s.Waiting))
+	gauge(storeTaking, float64(s.Taking))
 	gauge(storeQueue, float64(s.Queue))
 	gauge(storeBusy, float64(s.Busy))
 	gauge(storeLimit, float64(s.Connections))

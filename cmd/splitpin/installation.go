@@ -102,13 +102,9 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 	o := in.outbox
 	o.Senders, o.Log = senders, log
 	o.Fill = func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-		code, err := in.engine.Secret(a)
+		code, p, err := in.engine.Told(m, a)
 		if err != nil {
 			return delivery.Values{}, err
-		}
-		p, err := in.engine.ProjectByNumber(m.Project)
-		if err != nil { // made by another node a moment ago
-			return delivery.Values{}, splitpin.ErrUnavailable.Because(err)
 		}
 		return delivery.Values{Code: code, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
 	}
