@@ -51,6 +51,9 @@ func contents(at time.Time, spans map[string][]span) *Contents {
 // A Backupable is an installation that can be copied: a [SQLite] or a [Postgres].
 type Backupable interface {
 	snapshot(ctx context.Context, at time.Time) (snapshot, error)
+	// fence keeps every server from it, for good: until unfence.
+	fence(ctx context.Context, at time.Time) error
+	unfence(ctx context.Context) error
 }
 
 // WriteBackup writes what is in from to the file at path, which must be absent or
@@ -69,7 +72,7 @@ func WriteBackup(ctx context.Context, from Backupable, path string, at time.Time
 	if err = errors.Join(err, source.close()); err != nil {
 		return nil, fmt.Errorf("writing a backup: %w", err)
 	}
-	if err := syncFile(path); err != nil {
+	if err := Sync(path); err != nil {
 		return nil, fmt.Errorf("writing a backup: %w", err)
 	}
 	found, err := CheckBackup(ctx, path)
@@ -386,11 +389,14 @@ func (c *connection) each(statement string, row func(*sqlite.Stmt) error) error 
 	return sqlitex.ExecuteTransient(c.Conn, statement, &sqlitex.ExecOptions{ResultFunc: row})
 }
 
-// syncFile waits until a file is on the disk.
-func syncFile(path string) error {
+// Sync waits until a file, or the names in a folder, are on the disk.
+func Sync(path string) error {
 	f, err := os.Open(path)
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("writing %s to the disk: %w", path, err)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -190,13 +191,18 @@ func TestCopyResumes(t *testing.T) {
 				if !errors.Is(err, context.Canceled) && !errors.Is(err, stopped) {
 					t.Fatalf("interrupted: %v", err)
 				}
-				if IsPostgres(to) {
-					if s, err := OpenPostgres(t.Context(), to, pgTest.Postgres); err == nil {
-						s.Close()
-						t.Error("a part of an installation was opened")
-					} else if !strings.Contains(err.Error(), "splitpin db copy") {
-						t.Errorf("opening a part says %v", err)
+				part := to
+				if !IsPostgres(to) {
+					if _, err := os.Lstat(to); err == nil {
+						t.Error("a part of an installation has the name of the whole")
 					}
+					part += copyingSuffix
+				}
+				if s, err := Open(t.Context(), part, pgTest); err == nil {
+					s.Close()
+					t.Error("a part of an installation was opened")
+				} else if !strings.Contains(err.Error(), "splitpin db copy") {
+					t.Errorf("opening a part says %v", err)
 				}
 			}
 			other := opened(t, furnished(t))
@@ -239,7 +245,7 @@ func TestReplacePostgres(t *testing.T) {
 	furnish(t, node)
 	before := digests(t, node)
 	from := opened(t, furnished(t))
-	if err := from.Restart(t.Context(), Restart{Now: storetest.Now}); err != nil {
+	if err := from.PutBack(t.Context(), PutBack{Now: storetest.Now}); err != nil {
 		t.Fatal(err)
 	}
 

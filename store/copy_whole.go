@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,9 +20,13 @@ type CopyOptions struct {
 	Anew    bool      // throw away what an interrupted copy left
 	Tell    func(Progress)
 
-	// Restart is set where the original goes on after the moment of the copy, which
+	// Move takes the place of the original: once it is sure that the target is ours, the
+	// original refuses every write and no server opens it, see [MovedAt] and [Reopen].
+	// What it committed before is in the copy.
+	Move bool
+	// PutBack is set where the original goes on after the moment of the copy, which
 	// then begins as a restored backup does.
-	Restart *Restart
+	PutBack *PutBack
 
 	// AtOnce copies in one transaction, so that an interruption leaves the target as it
 	// was. Overwrite takes the place of whatever is in it then. Both are for PostgreSQL
@@ -30,6 +36,9 @@ type CopyOptions struct {
 
 // copyingTable stands in a target until the copy is whole, and says of what it is.
 const copyingTable = "copying"
+
+// copyingSuffix ends the name of a file until the copy is whole.
+const copyingSuffix = ".copying"
 
 // errCopying refuses to open what holds a part of an installation.
 var errCopying = refusal("a copy to this database was begun and not finished: finish it with 'splitpin db copy'")
@@ -50,12 +59,35 @@ type filled interface {
 // PostgreSQL database, or the name of a file that nobody serves from yet. It is made
 // where it is missing, and must be empty, or hold what an interrupted copy of the same
 // installation left; then the copy goes on. In the end every row was read back and
-// compared. A database that Copy did not finish cannot be opened by a server, or, if
-// it is a file, must not be given the name of one.
+// compared. A database that Copy did not finish cannot be opened. A file gets its name
+// when it is whole and on the disk; until then it lies beside it, and one of that name
+// must not be there.
 //
-// What is committed to the original after the copy began is not in it. The error
-// wraps a *[Difference] where rows are not what they should be.
-func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found *Contents, err error) {
+// What is committed to the original after the copy began is not in it, so say Move
+// unless that is meant. The error wraps a *[Difference] where rows are not what they
+// should be.
+func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (*Contents, error) {
+	if IsPostgres(to) {
+		return copyTo(ctx, from, to, o)
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return nil, fmt.Errorf("%w: there is a file %s already", ErrNotEmpty, to)
+	}
+	found, err := copyTo(ctx, from, to+copyingSuffix, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := Sync(to + copyingSuffix); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(to+copyingSuffix, to); err != nil {
+		return nil, fmt.Errorf("naming the copy: %w", err)
+	}
+	return found, Sync(filepath.Dir(to))
+}
+
+// copyTo is Copy, to a file that gets no other name.
+func copyTo(ctx context.Context, from Backupable, to string, o CopyOptions) (found *Contents, err error) {
 	o.At = o.At.UTC().Truncate(time.Microsecond)
 	side, err := openTarget(ctx, to, o)
 	if err != nil {
@@ -66,7 +98,7 @@ func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found
 	if err != nil {
 		return nil, fmt.Errorf("reading the installation: %w", err)
 	}
-	defer func() { err = errors.Join(err, source.close()) }()
+	defer func() { err = errors.Join(err, source.close()) }() // whichever it is then
 
 	resumed := false
 	switch {
@@ -83,6 +115,18 @@ func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found
 	if err != nil {
 		return nil, err
 	}
+	if o.Move {
+		if err := from.fence(ctx, o.At); err != nil {
+			return nil, fmt.Errorf("closing the original: %w", err)
+		}
+		last, err := from.snapshot(ctx, o.At) // of the moment after which nothing comes
+		if err != nil {
+			return nil, fmt.Errorf("reading the installation: %w", err)
+		}
+		if source, last = last, source; last.close() != nil {
+			return nil, errors.New("reading the installation: its connection was lost")
+		}
+	}
 	p := &progress{Progress: Progress{Compares: true}, tell: o.Tell}
 	spans, err := transfer(ctx, source, side, resumed, p)
 	if err != nil {
@@ -91,9 +135,9 @@ func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (found
 	if err := compare(ctx, source, side, spans, p); err != nil {
 		return nil, err
 	}
-	last := []string{"DROP TABLE IF EXISTS " + copyingTable}
-	if o.Restart != nil {
-		last = append(o.Restart.statements(), last...)
+	last := []string{removingMark(MovedAt), "DROP TABLE IF EXISTS " + copyingTable}
+	if o.PutBack != nil {
+		last = append(o.PutBack.statements(), last...)
 	}
 	if err := side.end(ctx, last...); err != nil {
 		return nil, fmt.Errorf("ending the copy: %w", err)
@@ -154,7 +198,7 @@ func empty(ctx context.Context, side filled) error {
 	for _, t := range shapes {
 		tables = append(tables, t.name)
 	}
-	return side.do(ctx, "TRUNCATE "+strings.Join(tables, ", "))
+	return side.do(ctx, "TRUNCATE "+strings.Join(tables, ", "), unfencing)
 }
 
 // identity tells one installation from another: it is made of the record by which the
@@ -205,6 +249,7 @@ func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 		return nil, errors.New("a file is replaced by giving another its name")
 	}
 	// The store makes the tables, with its settings, which the file keeps.
+	o.filling = true
 	db, err := OpenSQLite(ctx, to, o.Options)
 	if err != nil {
 		return nil, err

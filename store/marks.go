@@ -24,6 +24,11 @@ const (
 	// SendersOff is set in a copy of an installation, which must not write to
 	// people: when it was made, as FormatMark writes it.
 	SendersOff MarkName = "senders_off"
+
+	// MovedAt is set in an installation that was moved to another database, or is being
+	// moved: when that began, as FormatMark writes it. It is not opened any more, but
+	// with [Options.Moved].
+	MovedAt MarkName = "moved_at"
 )
 
 // FormatMark writes a moment as marks have it.

@@ -39,7 +39,7 @@ type Database interface {
 func Open(ctx context.Context, database string, o Options) (Database, error) {
 	// Each returns a pointer, which must not become an interface that holds nil.
 	if IsPostgres(database) {
-		o.Postgres.Committed = o.Committed
+		o.Postgres.Committed, o.Postgres.moved = o.Committed, o.Moved
 		db, err := OpenPostgres(ctx, database, o.Postgres)
 		if err != nil {
 			return nil, err

@@ -35,6 +35,7 @@ type PostgresOptions struct {
 	// by which Others leaves them out.
 	Command bool
 
+	moved   bool // see Options.Moved
 	filling bool // what is there is a part of a copy, and is being made whole
 }
 
@@ -141,6 +142,12 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 	unfinished, err := first.Value().text(ctx, "SELECT to_regclass('"+copyingTable+"')")
 	if err == nil && unfinished != "" && !o.filling {
 		err = errCopying
+	}
+	if err == nil && !o.filling && !o.moved {
+		var moved string
+		if moved, err = first.Value().text(ctx, readingMark(MovedAt)); err == nil && moved != "" {
+			err = errMoved
+		}
 	}
 	first.Destroy() // it knew no incarnation before there were tables
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -16,7 +15,7 @@ import (
 // OpenBackup makes an installation of the file at path: a copy of a backup that
 // nobody else has, for it is changed. It is checked as CheckBackup does, brought
 // up to date where an older version made it, and cannot be taken for a backup any
-// more. The caller tells it with [SQLite.Restart] that it is not what it was, and
+// more. The caller tells it with [SQLite.PutBack] that it is not what it was, and
 // closes it.
 func OpenBackup(ctx context.Context, path string) (*SQLite, *Contents, error) {
 	found, err := CheckBackup(ctx, path)
@@ -31,58 +30,54 @@ func OpenBackup(ctx context.Context, path string) (*SQLite, *Contents, error) {
 	if err = errors.Join(err, c.Conn.Close()); err != nil {
 		return nil, nil, fmt.Errorf("opening the backup: %w", err)
 	}
-	s, err := OpenSQLite(ctx, path, Options{})
+	s, err := OpenSQLite(ctx, path, Options{Moved: true})
 	if err != nil {
 		return nil, nil, err
 	}
 	return s, found, nil
 }
 
-// A Restart says how an installation goes on that was put back to an earlier
+// A PutBack says how an installation goes on that was put back to an earlier
 // moment, while what happened since is lost here, but not in people's browsers and
 // mail.
-type Restart struct {
+type PutBack struct {
 	// Copy is set where the original goes on somewhere else, and this one is to
 	// try things out with: then sessions are dropped too, and senders are off.
 	Copy bool
 	Now  time.Time
 }
 
-// numberJump is how far the numbers jump at a restart: further than an installation
+// numberJump is how far the numbers jump when it is put back: further than an installation
 // comes between a backup and its loss, at ten thousand numbers a second for three
 // years. There is room for millions of jumps.
 const numberJump = 1 << 40
 
-// statements returns what a restart does, in the dialect that every engine knows.
+// statements returns what putting back takes, in the dialect that every engine knows.
 //
 // Sign-ins under way are dropped with their codes and messages: a code that was
 // spent after the backup would be good once more, and a message that was sent would
 // be sent again. The numbers jump, so that no number given out since, in a refresh
 // token or a link, is ever given to something else. A new epoch ends the nodes that
 // still hold what was true before.
-func (r Restart) statements() []string {
-	quoted := func(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
-	mark := func(name MarkName, value string) string {
-		return fmt.Sprintf("INSERT INTO marks (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-			quoted(string(name)), quoted(value))
-	}
+func (r PutBack) statements() []string {
 	all := []string{
 		"DELETE FROM attempts",
 		"DELETE FROM grants",
 		"DELETE FROM messages",
 		fmt.Sprintf("UPDATE counters SET value = value + %d WHERE name = 'numbers'", int64(numberJump)),
 		"UPDATE counters SET value = value + 1 WHERE name = 'version'",
-		mark(Epoch, rand.Text()),
+		removingMark(MovedAt),
+		settingMark(Epoch, rand.Text()),
 	}
 	if r.Copy {
-		all = append(all, "DELETE FROM sessions", mark(SendersOff, FormatMark(r.Now)))
+		all = append(all, "DELETE FROM sessions", settingMark(SendersOff, FormatMark(r.Now)))
 	}
 	return all
 }
 
-// Restart does, in one transaction, what an installation needs before it serves
+// PutBack does, in one transaction, what an installation needs before it serves
 // again after it was put back to an earlier moment.
-func (s *SQLite) Restart(ctx context.Context, r Restart) error {
+func (s *SQLite) PutBack(ctx context.Context, r PutBack) error {
 	s.numbers.mu.Lock()
 	defer s.numbers.mu.Unlock()
 	var now *era
@@ -120,7 +115,7 @@ type era struct {
 func (e *era) over(now *era) error {
 	switch {
 	case e.epoch != now.epoch:
-		return fmt.Errorf("%w: a backup was restored", ErrReplaced)
+		return fmt.Errorf("%w: a backup was restored, or it was moved to another database", ErrReplaced)
 	case e.numbers > now.numbers:
 		return fmt.Errorf("%w: numbers that were given out are free again", ErrReplaced)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/splitpin/splitpin/store/storetest"
 )
 
-func TestRestart(t *testing.T) {
+func TestPutBack(t *testing.T) {
 	for name, isCopy := range map[string]bool{"replace": false, "copy": true} {
 		t.Run(name, func(t *testing.T) {
 			s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
@@ -44,7 +44,7 @@ func TestRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			if err := s.Restart(t.Context(), store.Restart{Copy: isCopy, Now: storetest.Now}); err != nil {
+			if err := s.PutBack(t.Context(), store.PutBack{Copy: isCopy, Now: storetest.Now}); err != nil {
 				t.Fatal(err)
 			}
 			if after := number(); after < before+1<<40 {
@@ -102,7 +102,7 @@ func TestCurrent(t *testing.T) {
 			}
 		}},
 		{name: "a restart in the same file", gone: true, alter: func(t *testing.T, other *store.SQLite, _, _ string) {
-			if err := other.Restart(t.Context(), store.Restart{}); err != nil {
+			if err := other.PutBack(t.Context(), store.PutBack{}); err != nil {
 				t.Fatal(err)
 			}
 		}},

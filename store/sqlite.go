@@ -18,9 +18,11 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
-// Options of a store. The zero value is usable. All but Postgres are of SQLite.
+// Options of a store. The zero value is usable. All but the first two and the last are
+// of SQLite.
 type Options struct {
 	Postgres PostgresOptions
+	Moved    bool // open it also where it was moved away: see MovedAt
 
 	// PageSize in bytes, a power of two from 512 to 65536, counts only when the
 	// file is made. Zero: 1024, which writes the fewest bytes for each sign-in.
@@ -41,6 +43,8 @@ type Options struct {
 	// Committed, where it is set, hears of every transaction that writes, before
 	// those who wait for it.
 	Committed func(Commit)
+
+	filling bool // as in PostgresOptions
 }
 
 // A SQLite keeps everything in one file, with a log and an index of the log
@@ -130,6 +134,10 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 	if s.writer, err = s.openPatiently(ctx); err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", path, err)
 	}
+	if err := s.openable(); err != nil {
+		s.writer.Close()
+		return nil, fmt.Errorf("opening the database %s: %w", path, err)
+	}
 	if err := s.limits.load(s.writer, time.Now()); err != nil {
 		s.writer.Close()
 		return nil, fmt.Errorf("reading the limits of %s: %w", path, err)
@@ -146,6 +154,22 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 	go s.write()
 	go s.flushRegularly()
 	return s, nil
+}
+
+// openable refuses what was copied in part or moved away.
+func (s *SQLite) openable() error {
+	var found error
+	refuse := func(why error) func(*sqlite.Stmt) error { return func(*sqlite.Stmt) error { found = why; return nil } }
+	if s.options.filling {
+		return nil
+	}
+	if !s.options.Moved {
+		if err := s.writer.each(readingMark(MovedAt), refuse(errMoved)); err != nil {
+			return err
+		}
+	}
+	err := s.writer.each("SELECT 1 FROM sqlite_schema WHERE name = '"+copyingTable+"'", refuse(errCopying))
+	return errors.Join(err, found)
 }
 
 // openPatiently opens the writer. While another process opens or closes the same

@@ -111,19 +111,7 @@ func writeBackup(ctx context.Context, t terminal, db store.Database, file string
 	if err := os.Rename(partial, file); err != nil {
 		return nil, fmt.Errorf("naming the backup: %w", err)
 	}
-	return found, syncFolder(filepath.Dir(file))
-}
-
-// syncFolder waits until the names in a folder are on the disk.
-func syncFolder(folder string) error {
-	f, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing the folder %s: %w", folder, err)
-	}
-	return nil
+	return found, store.Sync(filepath.Dir(file))
 }
 
 const partialSuffix = ".partial"

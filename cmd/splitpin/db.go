@@ -13,7 +13,8 @@ import (
 )
 
 type dbCommand struct {
-	Copy dbCopy `cmd:"" help:"Move an installation to another database: from a file to PostgreSQL, or back."`
+	Copy   dbCopy   `cmd:"" help:"Move an installation to another database: from a file to PostgreSQL, or back."`
+	Reopen dbReopen `cmd:"" help:"Let an installation serve again that was moved away. What happened in the copy is lost here."`
 }
 
 type dbCopy struct {
@@ -24,8 +25,8 @@ type dbCopy struct {
 	Anew         bool   `help:"Throw away what an interrupted copy of another installation left in the target."`
 }
 
-// Run copies, and goes on with a copy that was interrupted. The original stays as it
-// is.
+// Run copies, and goes on with a copy that was interrupted. The original keeps what it
+// has; unless it is to go on, nobody serves from it any more.
 func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 	conf, err := c.load()
 	if err != nil {
@@ -52,8 +53,9 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 			return err
 		}
 	}
-	source.Postgres.Command = true
-	from, err := store.Open(ctx, source.database(), source.storeOptions())
+	options := source.storeOptions()
+	options.Moved = true // by a copy that was interrupted
+	from, err := store.Open(ctx, source.database(), options)
 	if err != nil {
 		return err
 	}
@@ -69,14 +71,14 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 		}
 	}
 
-	o := store.CopyOptions{Options: target.storeOptions(), At: now(), Anew: c.Anew}
+	o := store.CopyOptions{Options: target.storeOptions(), At: now(), Anew: c.Anew, Move: !c.WhileServing}
 	if c.WhileServing {
-		o.Restart = &store.Restart{Now: o.At}
+		o.PutBack = &store.PutBack{Now: o.At}
 	}
 	found, err := c.copy(ctx, t, from, target, o)
 	if err != nil {
 		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, store.ErrNotEmpty) {
-			err = fmt.Errorf("%w\nNothing was changed in the original. The same command goes on where this one ended", err)
+			err = fmt.Errorf("%w\nThe same command goes on where this one ended. %s", err, c.meanwhile(ctx, from))
 		}
 		return err
 	}
@@ -85,8 +87,21 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 		t.printf("The original went on, so this copy begins as a restored backup does: sign-ins under way are not in it, and what happened since is lost to it.\n")
 	}
 	t.printf("Now set %s in the configuration of every server, and start them. The master key stays the same.\n", target.setting())
-	t.printf("Keep the original until all is well, but never serve from it again: what happens there would be lost.\n")
+	if !c.WhileServing {
+		t.printf("No server opens the original any more. Keep it until all is well; 'splitpin db reopen' lets it serve again, without what happened since.\n")
+	}
 	return nil
+}
+
+// meanwhile says what becomes of the original where its copy was interrupted.
+func (c *dbCopy) meanwhile(ctx context.Context, from store.Database) string {
+	switch moved, err := from.Mark(context.WithoutCancel(ctx), store.MovedAt); {
+	case err != nil:
+		return "No server may be able to open the original until then: 'splitpin db reopen' gives the move up"
+	case moved != "":
+		return "No server opens the original until then: 'splitpin db reopen' gives the move up"
+	}
+	return "Nothing was changed in the original"
 }
 
 func (c *dbCopy) copy(ctx context.Context, t terminal, from store.Database, target Config, o store.CopyOptions) (*store.Contents, error) {
@@ -103,22 +118,12 @@ func (c *dbCopy) copy(ctx context.Context, t terminal, from store.Database, targ
 		if _, err := os.Lstat(to); err == nil {
 			return nil, fmt.Errorf("there is a database in %s already: choose another folder: %w", target.Data, fs.ErrExist)
 		}
-		to += ".copying"
 	}
 	meter := newMeter(t, "copy")
 	o.Tell = meter.tell
 	found, err := store.Copy(ctx, from, to, o)
 	meter.end()
-	if err != nil || target.shared() {
-		return found, err
-	}
-	if err := syncFile(to); err != nil {
-		return nil, fmt.Errorf("writing the copy: %w", err)
-	}
-	if err := os.Rename(to, target.database()); err != nil {
-		return nil, fmt.Errorf("naming the copy: %w", err)
-	}
-	return found, syncFolder(target.Data)
+	return found, err
 }
 
 // place points the configuration to another database: the URL of one on PostgreSQL,
@@ -141,6 +146,49 @@ func (c *Config) setting() string {
 		return "database (and its password) to what --to says"
 	}
 	return "database: sqlite, and data: " + c.Data
+}
+
+type dbReopen struct {
+	where
+	From string `help:"What to open again: a data folder, or the URL of a PostgreSQL database. Empty: the configuration's." placeholder:"FOLDER|URL"`
+}
+
+// Run takes back what a move did to the original.
+func (c *dbReopen) Run(ctx context.Context, t terminal) error {
+	conf, err := c.load()
+	if err != nil {
+		return err
+	}
+	if c.From != "" {
+		conf.place(c.From)
+	}
+	if !conf.shared() {
+		if _, err := os.Stat(conf.database()); err != nil {
+			return fmt.Errorf("there is no database in %s. Name what to open with --from, or the configuration of the server with --config", conf.Data)
+		}
+		held, err := hold(conf.Data, "It was not moved away")
+		if err != nil {
+			return err
+		}
+		defer held.Close()
+	}
+	options := conf.storeOptions()
+	options.Moved = true
+	db, err := store.Open(ctx, conf.database(), options)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	moved, err := store.Reopen(ctx, db)
+	if err != nil {
+		return err
+	}
+	if !moved {
+		t.printf("It was not moved away: nothing was changed.\n")
+		return nil
+	}
+	t.printf("It serves again. Sign-ins that were under way start again. Stop servers that run on the copy, and never use that one again.\n")
+	return nil
 }
 
 // nodesOf reports whether others are connected to a shared database.

@@ -260,6 +260,7 @@ func (w where) load() (Config, error) {
 		c.Data = w.Data
 	}
 	c.standard()
+	c.Postgres.Command = true
 	c.checkMaster(&wrong)
 	c.checkDatabase(&wrong)
 	return c, wrong.err()

@@ -168,7 +168,7 @@ func (c *restoreCommand) prepare(ctx context.Context, path string, masters []key
 	}
 	defer func() {
 		if err = errors.Join(err, db.Close()); err == nil {
-			err = syncFile(path)
+			err = store.Sync(path)
 		}
 	}()
 	mode := "replace"
@@ -181,7 +181,7 @@ func (c *restoreCommand) prepare(ctx context.Context, path string, masters []key
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Restart(ctx, store.Restart{Copy: c.Copy, Now: now()}); err != nil {
+	if err := db.PutBack(ctx, store.PutBack{Copy: c.Copy, Now: now()}); err != nil {
 		return nil, err
 	}
 	number, err := db.NextNumber(ctx)
@@ -238,14 +238,6 @@ func (r untilDone) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // removeDatabase removes a database that was never served from.
 func removeDatabase(path string) {
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
@@ -286,12 +278,12 @@ func replaceDatabase(ctx context.Context, prepared, live string) (kept string, e
 				return "", fmt.Errorf("keeping the old database: %w", err)
 			}
 		}
-		if err := syncFolder(filepath.Dir(live)); err != nil {
+		if err := store.Sync(filepath.Dir(live)); err != nil {
 			return "", err
 		}
 	}
 	if err := os.Rename(prepared, live); err != nil {
 		return "", fmt.Errorf("putting the new database in its place: %w", err)
 	}
-	return kept, syncFolder(filepath.Dir(live))
+	return kept, store.Sync(filepath.Dir(live))
 }
