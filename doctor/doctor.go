@@ -80,6 +80,7 @@ var codes = map[string]Group{
 	"data_keys":    Keys,
 
 	"outbox":   Messages,
+	"senders":  Messages,
 	"given_up": Messages,
 
 	"reach":           FromOutside,

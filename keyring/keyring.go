@@ -115,6 +115,19 @@ func Open(ctx context.Context, store splitpin.Store, now time.Time, masters ...M
 	return r, nil
 }
 
+// Read is Open for who only looks: it makes nothing. A purpose whose keys are missing
+// has none on this ring either, and its use is ErrNoKey.
+func Read(ctx context.Context, store splitpin.Store, masters ...Master) (*Ring, error) {
+	if len(masters) == 0 || slices.ContainsFunc(masters, Master.IsZero) {
+		return nil, errors.New("reading the data keys: there is no master key")
+	}
+	r := &Ring{store: store, masters: slices.Clone(masters)}
+	if err := r.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Change saves what prepare makes of the settings: all projects, data keys and
 // signing keys. prepare runs before the step, so that it may draw keys and nonces
 // and ask for numbers; it must not alter what it is given. Where the settings

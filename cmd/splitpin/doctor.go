@@ -46,6 +46,7 @@ func (c *doctorCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return &exit{2, err}
 	}
+	d.Postgres.Command = true
 	show := &findings{t: t, colour: t.colour()}
 	report := &doctor.Report{Doing: show.doing}
 	wanted := func(g doctor.Group) bool { return !slices.Contains(skip, g) }
@@ -149,7 +150,21 @@ func (c *doctorCommand) inside(ctx context.Context, r *doctor.Report, d *deploym
 	if !look(ctx, r, d, wanted(doctor.Database)) || len(d.masters) == 0 {
 		return nil, nil
 	}
-	in, err := open(ctx, d.database(), d.public.String(), d.storeOptions(), d.masters, nil)
+	db, err := store.Open(ctx, d.database(), d.storeOptions())
+	if err != nil {
+		return nil, err
+	}
+	in, err := c.opened(ctx, r, d, db, now, wanted)
+	if in == nil {
+		err = errors.Join(err, db.Close())
+	}
+	return in, err
+}
+
+// opened looks at the data and wires an installation that makes no keys; nil where
+// there are none to make it with.
+func (c *doctorCommand) opened(ctx context.Context, r *doctor.Report, d *deployment, db store.Database, now time.Time, wanted func(doctor.Group) bool) (*installation, error) {
+	ring, err := keyring.Read(ctx, db, d.masters...)
 	if errors.Is(err, keyring.ErrWrongMaster) {
 		doctor.WrongMaster(r)
 		return nil, nil
@@ -157,10 +172,10 @@ func (c *doctorCommand) inside(ctx context.Context, r *doctor.Report, d *deploym
 	if err != nil {
 		return nil, err
 	}
-	if err := c.data(ctx, r, d, in, now, wanted); err != nil {
-		return nil, errors.Join(err, in.Close())
+	if err := c.data(ctx, r, d, db, now, wanted); err != nil || ring.Usable() != nil {
+		return nil, err
 	}
-	return in, nil
+	return wire(ctx, db, d.public.String(), nil, func(splitpin.Store) (*keyring.Ring, error) { return ring, nil })
 }
 
 // sqlite looks at the file of the database. It reports whether it can be opened:
@@ -196,8 +211,8 @@ func (c *doctorCommand) postgres(ctx context.Context, r *doctor.Report, d *deplo
 }
 
 // data looks at what the database holds.
-func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deployment, in *installation, now time.Time, wanted func(doctor.Group) bool) error {
-	all, err := in.store.Load(ctx, splitpin.Reads{Settings: true})
+func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deployment, db store.Database, now time.Time, wanted func(doctor.Group) bool) error {
+	all, err := db.Load(ctx, splitpin.Reads{Settings: true})
 	if err != nil {
 		return err
 	}
@@ -205,7 +220,7 @@ func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deploymen
 		doctor.Projects(r, all.Projects, d.InsecureAnyOrigin)
 	}
 	if wanted(doctor.Database) {
-		mark, err := in.store.Mark(ctx, store.BackupAt)
+		mark, err := db.Mark(ctx, store.BackupAt)
 		if err != nil {
 			return err
 		}
@@ -220,15 +235,24 @@ func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deploymen
 		doctor.DataKeys(r, now, all.DataKeys, keyring.Purposes())
 	}
 	if wanted(doctor.Messages) {
-		waiting, err := in.store.Backlog(ctx)
+		waiting, err := db.Backlog(ctx)
 		if err != nil {
 			return err
 		}
-		newest, err := in.store.Messages(ctx, splitpin.MessageFilter{}, 1000)
+		newest, err := db.Messages(ctx, splitpin.MessageFilter{}, 1000)
 		if err != nil {
 			return err
 		}
 		doctor.Outbox(r, now, waiting, newest)
+		mark, err := db.Mark(ctx, store.SendersOff)
+		if err != nil {
+			return err
+		}
+		since, err := store.ParseMark(mark)
+		if err != nil {
+			return fmt.Errorf("reading since when nothing is sent: %w", err)
+		}
+		doctor.Senders(r, since)
 	}
 	return nil
 }

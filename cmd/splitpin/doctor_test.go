@@ -12,6 +12,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/store"
+	"github.com/splitpin/splitpin/store/postgrestest"
 )
 
 // configured puts a sound configuration into the environment of this test.
@@ -171,4 +173,58 @@ func tables(t *testing.T, path, statement string) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestDoctorMakesNoKeys: a data key that is missing is found, and not made.
+func TestDoctorMakesNoKeys(t *testing.T) {
+	folder := configured(t)
+	if status, _, errs := typed(t, "project", "create", "--name", "Shop", "--origin", "https://shop.example"); status != 0 {
+		t.Fatal(errs)
+	}
+	tables(t, filepath.Join(folder, "data", databaseFile), "DELETE FROM data_keys WHERE purpose = 'browser'")
+	for range 2 {
+		if status, out, errs := typed(t, "doctor", "--skip", "smtp,dns"); status != 1 || !strings.Contains(out, "problem  data_keys        no usable key for browser\n") {
+			t.Errorf("got status %d and\n%s%s", status, out, errs)
+		}
+	}
+}
+
+// TestDoctorOnPostgres looks at a deployment whose data lie on PostgreSQL, and which
+// is a copy that sends nothing.
+func TestDoctorOnPostgres(t *testing.T) {
+	database := postgrestest.Database(t)
+	folder := configured(t)
+	t.Setenv("SPLITPIN_DATABASE", database)
+	t.Setenv("SPLITPIN_INSECURE_DATABASE", "true")
+	doctor := func(want int, args ...string) string {
+		t.Helper()
+		status, out, errs := typed(t, append([]string{"doctor", "--skip", "smtp,dns"}, args...)...)
+		if status != want {
+			t.Errorf("%v: got status %d, want %d\n%s%s", args, status, want, out, errs)
+		}
+		return out
+	}
+	if out := doctor(1); !strings.Contains(out, "problem  database         there are no tables in it yet") {
+		t.Errorf("an empty database:\n%s", out)
+	}
+	if status, _, errs := typed(t, "project", "create", "--name", "Shop", "--origin", "https://shop.example"); status != 0 {
+		t.Fatal(errs)
+	}
+	db, err := store.Open(t.Context(), database, store.Options{Postgres: store.PostgresOptions{Unsafe: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.SetMark(t.Context(), store.SendersOff, store.FormatMark(now())); err != nil {
+		t.Fatal(err)
+	}
+	p := serving(t, folder, "SPLITPIN_PUBLIC_URL=http://localhost:1")
+	// The servers of tests sync nothing, which is the problem here.
+	out := doctor(1, "--connect", strings.TrimPrefix(p.url, "http://"))
+	for _, want := range []string{"ok       database         PostgreSQL ", "problem  durability       fsync is off", "ok       database_clock", "ok       data_keys", "warning  senders          this is a copy",
+		"warning  backup           none was ever made", "ok       client_address", "ok       key_set", "problems: 1, warnings: 2, not checked: 0, fine: "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
 }

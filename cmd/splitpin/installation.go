@@ -61,19 +61,21 @@ func open(ctx context.Context, database, publicURL string, options store.Options
 	if err != nil {
 		return nil, err
 	}
-	in, err := wire(ctx, db, publicURL, masters, watch)
+	in, err := wire(ctx, db, publicURL, watch, func(db splitpin.Store) (*keyring.Ring, error) {
+		return keyring.Open(ctx, db, now(), masters...)
+	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return in, nil
 }
 
-func wire(ctx context.Context, kept store.Database, publicURL string, masters []keyring.Master, watch *telemetry.Watch) (*installation, error) {
+func wire(ctx context.Context, kept store.Database, publicURL string, watch *telemetry.Watch, ring func(splitpin.Store) (*keyring.Ring, error)) (*installation, error) {
 	db := watch.Store(kept)
 	in := &installation{store: kept, watched: db, watch: watch, over: make(chan error, 1)}
 	in.outbox = &delivery.Outbox{Store: db, Clock: now, Workers: outboxWorkers, Poll: time.Second, Observe: watch.Messages()}
 	var err error
-	if in.ring, err = keyring.Open(ctx, db, now(), masters...); err != nil {
+	if in.ring, err = ring(db); err != nil {
 		return nil, err
 	}
 	in.tokens = token.New(db, in.ring, publicURL, now)
