@@ -208,43 +208,25 @@ func (s *Server) Stats() GateStats {
 	return GateStats{Busy: g.busy, Places: g.places, Waiting: g.waiting, Networks: len(g.networks), Refused: g.shed}
 }
 
-// admitted serves a request when its turn has come, or refuses it in the words of
-// its face.
-func (s *Server) admitted(w http.ResponseWriter, r *http.Request) {
-	if isSpared(r.Method, r.URL.Path) {
-		s.mux.ServeHTTP(w, r)
-		return
-	}
-	network := func() (netip.Prefix, bool) {
-		a := s.Addr(r)
-		return signin.Network(a), s.Engine.Suspects(a)
-	}
-	if err := s.gate.enter(r.Context(), network); err != nil {
-		s.turnAway(w, r, err)
-		return
-	}
-	defer s.gate.leave()
-	s.mux.ServeHTTP(w, r)
-}
-
-// isSpared reports whether a path costs nothing that there is too little of, and is
-// answered always: what machines ask to see whether we live, what verifiers need,
-// and what belongs to a page that is open already. The inbox waits for a message,
-// and is there in development only.
-func isSpared(method, path string) bool {
-	if method == http.MethodOptions {
-		return true // what it asks about is decided when that comes
-	}
-	switch path {
-	case "/healthz", "/readyz", "/favicon.ico":
-		return true
-	}
-	for _, end := range []string{"/v1/keys", "/v1/keys/identity", "/token/jwks", "/token/ed25519"} {
-		if strings.HasSuffix(path, end) {
-			return true
+// admitted returns a handler that serves a request when its turn has come, or
+// refuses it in the words of its face.
+func (s *Server) admitted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			h.ServeHTTP(w, r) // what it asks about is decided when that comes
+			return
 		}
-	}
-	return strings.HasPrefix(path, "/assets/") || strings.HasPrefix(path, "/inbox")
+		network := func() (netip.Prefix, bool) {
+			a := s.Addr(r)
+			return signin.Network(a), s.Engine.Suspects(a)
+		}
+		if err := s.gate.enter(r.Context(), network); err != nil {
+			s.turnAway(w, r, err)
+			return
+		}
+		defer s.gate.leave()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // turnAway tells whoever asked to come back. A browser that wanted a page does so
@@ -257,11 +239,6 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "Many people are signing in just now. This page tries again by itself in a moment.", http.StatusServiceUnavailable)
 		return
-	}
-	if !strings.HasPrefix(r.URL.Path, "/p/") {
-		r.SetPathValue("project", "")
-	} else if id, _, ok := strings.Cut(r.URL.Path[len("/p/"):], "/"); ok {
-		r.SetPathValue("project", id)
 	}
 	p, _ := s.Project(r)
 	s.CORS(w, r, p) // so that a page of the project can read what it is told

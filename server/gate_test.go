@@ -14,6 +14,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/server/edge"
 )
 
 // A crowd is who waits before a gate, in a bubble of its own time.
@@ -201,6 +202,14 @@ func TestGateQueueIsBounded(t *testing.T) {
 func TestFullServer(t *testing.T) {
 	h := newHouse(t)
 	h.server.gate.places, h.server.gate.queue = 0, 0
+	routes := map[string]int{} // of what was refused
+	h.server.observe = func(ctx context.Context, _ *http.Request, v *edge.Visit) (context.Context, func()) {
+		return ctx, func() {
+			if v.Status == http.StatusServiceUnavailable {
+				routes[v.Route]++
+			}
+		}
+	}
 	before, err := h.store.NextNumber(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -224,9 +233,16 @@ func TestFullServer(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Refresh") == "" || !strings.Contains(w.Body.String(), "tries again") {
 		t.Errorf("the page: %d, %q", w.Code, w.Body)
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/v1/keys", "/p/" + h.first.ID + "/v1/keys", "/p/" + h.first.ID + "/v1/keys/identity", "/api/v0/token/jwks"} {
-		if w := h.do(ask{method: "GET", path: path}); w.Code != http.StatusOK {
-			t.Errorf("%s: got %d, want 200", path, w.Code)
+	for _, path := range []string{"/healthz", "/readyz", "/favicon.ico", "/inbox", "/v1/keys", "/v1/keys/identity", "/p/" + h.first.ID + "/v1/keys",
+		"/p/" + h.first.ID + "/v1/keys/identity", "/api/v0/token/jwks", "/p/" + h.first.ID + "/api/v0/token/ed25519"} {
+		if w := h.do(ask{method: "GET", path: path}); w.Code >= 300 {
+			t.Errorf("%s: got %d, want it answered", path, w.Code)
+		}
+	}
+	for _, path := range []string{"/v1/attempts", "/api/v0/user"} {
+		w := h.do(ask{method: "OPTIONS", path: path, header: map[string]string{"Origin": shop, "Access-Control-Request-Method": "POST"}})
+		if w.Code != http.StatusNoContent {
+			t.Errorf("a preflight for %s: got %d, want 204", path, w.Code)
 		}
 	}
 	if after, err := h.store.NextNumber(t.Context()); err != nil || after != before+1 {
@@ -237,6 +253,12 @@ func TestFullServer(t *testing.T) {
 	}
 	if strings.Contains(h.log.String(), "could not be served") {
 		t.Error("the log has a line for a request that was refused")
+	}
+	for _, route := range []string{"POST /v1/attempts", "POST /p/{project}/v1/attempts", "/api/v0/token/{api_key_id}",
+		"/p/{project}/api/v0/token/{api_key_id}", "GET /signin"} {
+		if routes[route] != 1 {
+			t.Errorf("%d refusals of %q, want 1; all are %v", routes[route], route, routes)
+		}
 	}
 	if got := h.server.Stats(); got.Refused != 5 || got.Busy != 0 {
 		t.Errorf("got %+v, want 5 refused", got)

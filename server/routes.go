@@ -6,7 +6,17 @@ import "net/http"
 type route struct {
 	pattern string // of net/http: method and path
 	handle  http.HandlerFunc
+	waits   bool
 }
+
+// Which routes wait at the gate for their turn. Those that are spared cost nothing
+// that there is too little of, and are answered however much comes: machines ask
+// them to see whether we live, verifiers need them, or they belong to a page that is
+// open already.
+const (
+	inTurn = true
+	spared = false
+)
 
 // routes is every address of this server but those of the Cotter face, which
 // server/cotter lists. What stands under /v1 stands under /p/<API_KEY_ID>/v1 too;
@@ -15,29 +25,29 @@ type route struct {
 func (s *Server) routes() []route {
 	all := []route{
 		// Pages stand at the root and take the project from their parameters.
-		{"GET /{$}", s.home},
-		{"GET /signin", s.signin},
-		{"GET /logo/{project}", s.logo},
-		{"GET /assets/", s.assets.ServeHTTP},
-		{"GET /favicon.ico", s.icon},
+		{"GET /{$}", s.home, inTurn},
+		{"GET /signin", s.signin, inTurn},
+		{"GET /logo/{project}", s.logo, inTurn},
+		{"GET /assets/", s.assets.ServeHTTP, spared},
+		{"GET /favicon.ico", s.icon, spared},
 
-		{"GET /healthz", s.healthz},
-		{"GET /readyz", s.readyz},
-		{"POST /doctor", s.requestView},
+		{"GET /healthz", s.healthz, spared},
+		{"GET /readyz", s.readyz, spared},
+		{"POST /doctor", s.requestView, inTurn},
 	}
 	all = append(all, s.inboxRoutes()...)
 	for _, r := range s.v1() {
 		method, path := cut(r.pattern)
 		all = append(all,
-			route{method + " " + path, r.handle},
-			route{method + " /p/{project}" + path, r.handle})
+			route{method + " " + path, r.handle, r.waits},
+			route{method + " /p/{project}" + path, r.handle, r.waits})
 	}
 	return append(all,
-		route{"OPTIONS /v1/", s.preflight},
-		route{"OPTIONS /p/{project}/v1/", s.preflight},
-		route{"/v1/", s.noRoute},
-		route{"/p/{project}/v1/", s.noRoute},
-		route{"/", s.noPage},
+		route{"OPTIONS /v1/", s.preflight, spared},
+		route{"OPTIONS /p/{project}/v1/", s.preflight, spared},
+		route{"/v1/", s.noRoute, inTurn},
+		route{"/p/{project}/v1/", s.noRoute, inTurn},
+		route{"/", s.noPage, inTurn},
 	)
 }
 
@@ -45,29 +55,29 @@ func (s *Server) routes() []route {
 func (s *Server) v1() []route {
 	return []route{
 		// For whoever signs in.
-		{"POST /v1/attempts", s.call(s.startAttempt)},
-		{"GET /v1/attempts/{id}", s.call(s.showAttempt)},
-		{"POST /v1/attempts/{id}/answer", s.call(s.answerAttempt)},
-		{"POST /v1/attempts/{id}/resend", s.call(s.resendAttempt)},
-		{"POST /v1/token", s.call(s.token)},
-		{"POST /v1/logout", s.call(s.logout)},
+		{"POST /v1/attempts", s.call(s.startAttempt), inTurn},
+		{"GET /v1/attempts/{id}", s.call(s.showAttempt), inTurn},
+		{"POST /v1/attempts/{id}/answer", s.call(s.answerAttempt), inTurn},
+		{"POST /v1/attempts/{id}/resend", s.call(s.resendAttempt), inTurn},
+		{"POST /v1/token", s.call(s.token), inTurn},
+		{"POST /v1/logout", s.call(s.logout), inTurn},
 
 		// For anybody.
-		{"GET /v1/project", s.call(s.showProject)},
-		{"GET /v1/keys", s.keys},
-		{"GET /v1/keys/identity", s.identityKey},
+		{"GET /v1/project", s.call(s.showProject), inTurn},
+		{"GET /v1/keys", s.keys, spared},
+		{"GET /v1/keys/identity", s.identityKey, spared},
 
 		// For the user of a bearer access token.
-		{"GET /v1/user", s.call(s.me)},
-		{"GET /v1/sessions", s.call(s.mySessions)},
-		{"DELETE /v1/sessions", s.call(s.endMySessions)},
-		{"DELETE /v1/sessions/{id}", s.call(s.endMySession)},
+		{"GET /v1/user", s.call(s.me), inTurn},
+		{"GET /v1/sessions", s.call(s.mySessions), inTurn},
+		{"DELETE /v1/sessions", s.call(s.endMySessions), inTurn},
+		{"DELETE /v1/sessions/{id}", s.call(s.endMySession), inTurn},
 
 		// For backends, with a server secret as bearer.
-		{"GET /v1/users", s.call(s.listUsers)},
-		{"POST /v1/users", s.call(s.createUser)},
-		{"GET /v1/users/{id}", s.call(s.showUser)},
-		{"GET /v1/users/{id}/sessions", s.call(s.userSessions)},
-		{"DELETE /v1/users/{id}/sessions", s.call(s.endUserSessions)},
+		{"GET /v1/users", s.call(s.listUsers), inTurn},
+		{"POST /v1/users", s.call(s.createUser), inTurn},
+		{"GET /v1/users/{id}", s.call(s.showUser), inTurn},
+		{"GET /v1/users/{id}/sessions", s.call(s.userSessions), inTurn},
+		{"DELETE /v1/users/{id}/sessions", s.call(s.endUserSessions), inTurn},
 	}
 }

@@ -83,10 +83,14 @@ func New(o Options) *Server {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}
 	for _, r := range s.routes() {
-		s.mux.HandleFunc(r.pattern, r.handle)
+		if r.waits {
+			s.mux.Handle(r.pattern, s.admitted(r.handle))
+		} else {
+			s.mux.Handle(r.pattern, r.handle)
+		}
 	}
 	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Pages: s.pages, Tokens: o.Tokens, People: o.People})
-	s.cotter.Register(s.mux)
+	s.cotter.Register(s.mux, s.admitted)
 	return s
 }
 
@@ -140,7 +144,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refusal(rec, r, errRoute)
 		return
 	}
-	s.admitted(rec, r)
+	s.mux.ServeHTTP(rec, r)
 }
 
 // printable makes a text of a stranger fit for the log: at most 100 characters,

@@ -102,7 +102,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 	s.edge = &edge.Edge{Engine: s.engine, Clock: s.clock, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
 		Log: slog.New(slog.DiscardHandler)}
 	s.mux = http.NewServeMux()
-	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people}).Register(s.mux)
+	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people}).Register(s.mux, func(h http.Handler) http.Handler { return h })
 	return s
 }
 

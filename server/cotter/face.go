@@ -104,44 +104,49 @@ const (
 type endpoint struct {
 	method, path string
 	readable     audience // the same for all methods of a path
+	spared       bool     // answered without waiting for its turn; the same for all methods of a path
 	serve        func(*Face, *call) (any, error)
 }
 
 // The numbers are those of the catalogue in contract section 1.
 var endpoints = []endpoint{
-	{"GET", apiBase + "/token/jwks", anyone, (*Face).keySet},                  // 1
-	{"GET", apiBase + "/token/ed25519", anyone, (*Face).identityKey},          // ours: contract 4.5
-	{"POST", apiBase + "/token/{api_key_id}", listed, (*Face).refresh},        // 2
-	{"DELETE", apiBase + "/token/{api_key_id}", listed, (*Face).logout},       // 3
-	{"POST", apiBase + "/token", listed, (*Face).refresh},                     // 4
-	{"POST", apiBase + "/verify/get_identity", listed, (*Face).collect},       // 6
-	{"GET", apiBase + "/user", listed, (*Face).userByIdentifier},              // 7
-	{"GET", apiBase + "/user/list", listed, (*Face).listUsers},                // 8
-	{"POST", apiBase + "/user/create", listed, (*Face).createUser},            // 9
-	{"GET", apiBase + "/user/{user_id}", listed, (*Face).userByID},            // 10
-	{"GET", apiBase + "/company/info/{api_key_id}", anyone, (*Face).describe}, // 39
-	{"GET", "/screening/form", anyone, (*Face).screen},                        // 42
-	{"POST", "/verify", anyone, (*Face).verify},                               // 45
+	{"GET", apiBase + "/token/jwks", anyone, true, (*Face).keySet},                   // 1
+	{"GET", apiBase + "/token/ed25519", anyone, true, (*Face).identityKey},           // ours: contract 4.5
+	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},        // 2
+	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},       // 3
+	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                     // 4
+	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},       // 6
+	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},              // 7
+	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                // 8
+	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},            // 9
+	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},            // 10
+	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe}, // 39
+	{"GET", "/screening/form", anyone, false, (*Face).screen},                        // 42
+	{"POST", "/verify", anyone, false, (*Face).verify},                               // 45
 }
 
 // Register adds the routes to mux, and for what is not among them below
 // /api/v0 an answer in the shape that clients parse. Its patterns name no method,
 // so that a wrong method is answered in that shape too; a pattern of mux that
-// overlaps them must name none either.
-func (f *Face) Register(mux *http.ServeMux) {
+// overlaps them must name none either. What is not spared stands behind admit.
+func (f *Face) Register(mux *http.ServeMux, admit func(http.Handler) http.Handler) {
 	byPath := map[string][]endpoint{}
 	for _, e := range endpoints {
 		byPath[e.path] = append(byPath[e.path], e)
 	}
 	for _, base := range bases {
 		for path, methods := range byPath {
-			mux.Handle(base+path, f.path(methods))
+			h := f.path(methods)
+			if !methods[0].spared {
+				h = admit(h)
+			}
+			mux.Handle(base+path, h)
 		}
-		mux.Handle(base+apiBase+"/", f.path(nil))
+		mux.Handle(base+apiBase+"/", admit(f.path(nil)))
 	}
 	// The web SDK compares the origin of pages, so they can carry no base path.
-	mux.HandleFunc("GET /signup", f.signup)
-	mux.HandleFunc("GET /app", f.app)
+	mux.Handle("GET /signup", admit(http.HandlerFunc(f.signup)))
+	mux.Handle("GET /app", admit(http.HandlerFunc(f.app)))
 }
 
 // A call is one request on its way through an endpoint.
