@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"delivery":              {"."},
 	"delivery/deliverytest": {".", "delivery"},
 
-	"telemetry": {".", "delivery", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
+	"telemetry": {".", "delivery", "server", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
 
 	"server/edge":   {".", "signin", "token"},
 	"server/page":   {".", "server/edge", "signin", "web"},

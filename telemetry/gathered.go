@@ -8,6 +8,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/token"
@@ -34,6 +35,15 @@ func (w *Watch) From(s Sources) {
 	}
 	w.engine.Store(s.Engine)
 	w.registry.MustRegister(&gathered{s, w})
+}
+
+// Gate adds what is asked of a server's gate when the metrics are read. Call it
+// once.
+func (w *Watch) Gate(stats func() server.GateStats) {
+	if w == nil {
+		return
+	}
+	w.registry.MustRegister(gate(stats))
 }
 
 // patience is how long reading the metrics waits for the database. What did not
@@ -75,6 +85,31 @@ var (
 	gatheredSources = []*prometheus.Desc{ready, guarded, storeWaiting, storeTaking, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
 		storeConflicts, storeLimits, outboxWaiting, outboxOldest, outboxOverdue, outboxHeld, outboxIdle, outboxPlaces, outboxSlow, keySince, keyNext, dataKeySince, backupFinished}
 )
+
+// A gate tells of the requests that a server admits in turns. Reading it waits for
+// nothing.
+type gate func() server.GateStats
+
+var (
+	gateBusy    = describe("gate_busy", "Requests that are being worked on.")
+	gatePlaces  = describe("gate_places", "Requests that may be worked on at once; more wait.")
+	gateWaiting = describe("gate_waiting", "Requests that wait for their turn.")
+	gateRefused = describe("gate_refused_total", "Requests told to come back, because their turn did not come in time.")
+)
+
+func (gate) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{gateBusy, gatePlaces, gateWaiting, gateRefused} {
+		to <- d
+	}
+}
+
+func (g gate) Collect(to chan<- prometheus.Metric) {
+	s := g()
+	to <- prometheus.MustNewConstMetric(gateBusy, prometheus.GaugeValue, float64(s.Busy))
+	to <- prometheus.MustNewConstMetric(gatePlaces, prometheus.GaugeValue, float64(s.Places))
+	to <- prometheus.MustNewConstMetric(gateWaiting, prometheus.GaugeValue, float64(s.Waiting))
+	to <- prometheus.MustNewConstMetric(gateRefused, prometheus.CounterValue, float64(s.Refused))
+}
 
 func (g *gathered) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range gatheredSources {

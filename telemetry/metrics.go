@@ -71,7 +71,7 @@ func newMetrics(version string) *metrics {
 		return with(m, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "splitpin_" + name, Help: help, Buckets: buckets}, labels))
 	}
 
-	m.inFlight = with(m, prometheus.NewGauge(prometheus.GaugeOpts{Name: "splitpin_http_requests_in_flight", Help: "Requests that are being served."}))
+	m.inFlight = with(m, prometheus.NewGauge(prometheus.GaugeOpts{Name: "splitpin_http_requests_in_flight", Help: "Requests not answered yet, those that wait for their turn among them."}))
 	m.requests = counters("http_requests_total", "Requests answered.", "face", "route", "method", "status")
 	m.requestSeconds = histograms("http_request_duration_seconds", "Time to answer a request.", seconds, "face", "route")
 	m.requestRefusals = counters("http_refusals_total", "Requests answered with an error, by its code.", "face", "code")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/store"
 )
@@ -266,10 +267,24 @@ func TestOpenTraces(t *testing.T) {
 	}
 }
 
+// TestGate holds that each number of a gate has its name.
+func TestGate(t *testing.T) {
+	w := New(Options{Clock: time.Now})
+	w.Gate(func() server.GateStats { return server.GateStats{Busy: 3, Places: 4, Waiting: 5, Networks: 2, Refused: 6} })
+	rec := httptest.NewRecorder()
+	w.Handler(false).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{"splitpin_gate_busy 3\n", "splitpin_gate_places 4\n", "splitpin_gate_waiting 5\n", "splitpin_gate_refused_total 6\n"} {
+		if !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("the metrics do not say %q", want)
+		}
+	}
+}
+
 // TestNobodyWatches holds that a nil Watch can be wired everywhere.
 func TestNobodyWatches(t *testing.T) {
 	var w *Watch
 	w.From(Sources{})
+	w.Gate(nil)
 	if w.Requests() != nil || w.Steps() != nil || w.Messages() != nil || w.Commits() != nil || w.Store(nil) != nil {
 		t.Error("a nil Watch listens")
 	}

@@ -93,6 +93,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(), Metrics: watch.Handler(false),
 		Inbox: inbox, InboxToken: token, DemoURL: demoURL.String(),
 	})
+	watch.Gate(handler.Stats)
 	inboxURL := public.JoinPath("inbox")
 	inboxURL.RawQuery = url.Values{"token": {token}}.Encode()
 	key := perRunToken()

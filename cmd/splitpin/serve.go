@@ -103,6 +103,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			return doctor.CheckPass(in.ring, public.String(), now, pass)
 		},
 	})
+	watch.Gate(handler.Stats)
 	sites[0] = site{handler, listener, handler.Drain}
 	log.Info("serving", "public_url", public.String(), "listen", listener.Addr().String())
 	for _, p := range in.engine.Projects() {

@@ -115,11 +115,13 @@ func newWatchedServerOn(t *testing.T, database string) *watchedServer {
 	}
 	w.project, _ = w.in.engine.Project(p.ID)
 	w.metrics = watch.Handler(false)
-	w.server = server.New(server.Options{
+	handler := server.New(server.Options{
 		Edge: &edge.Edge{Engine: w.in.engine, PublicURL: &url.URL{Scheme: "https", Host: "login.example"}, Clock: now, Log: log,
 			Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		Tokens: w.in.tokens, People: w.in.people, Ready: w.in.ready, Observe: watch.Requests(),
 	})
+	watch.Gate(handler.Stats)
+	w.server = handler
 	w.outbox = w.in.mail(map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: flaky{w.inbox}}, log)
 	return w
 }
