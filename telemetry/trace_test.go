@@ -270,7 +270,9 @@ func TestOpenTraces(t *testing.T) {
 // TestGate holds that each number of a gate has its name.
 func TestGate(t *testing.T) {
 	w := New(Options{Clock: time.Now})
-	w.Gate(func() server.GateStats { return server.GateStats{Busy: 3, Places: 4, Waiting: 5, Networks: 2, Refused: 6} })
+	w.Gate(func() server.GateStats {
+		return server.GateStats{Busy: 3, Places: 4, Waiting: 5, Networks: 2, Refused: 6}
+	})
 	rec := httptest.NewRecorder()
 	w.Handler(false).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{"splitpin_gate_busy 3\n", "splitpin_gate_places 4\n", "splitpin_gate_waiting 5\n", "splitpin_gate_refused_total 6\n"} {
