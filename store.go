@@ -127,6 +127,12 @@ type Reads struct {
 	Messages []int64 // by number, each once, into Records.Messages; the order is free, and those that are not there are left out
 	Sessions bool    // every session of Records.User that is not revoked, newest first, into Records.Sessions
 	Settings bool    // every project, data key and signing key, into the slices of Records
+
+	// Unlocked loads as Load does: of what is loaded nothing is kept from changing
+	// before the commit, and none of it may be put. For a step that creates and only
+	// looks. It waits for nobody, so that how long it takes does not tell whether what
+	// it looked for is there.
+	Unlocked bool
 }
 
 // A Name is an identifier within a project.

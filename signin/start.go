@@ -165,7 +165,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		mail = message(numbers[1], now, attempt, what)
 		e.outbox.Reserve(mail)
 	}
-	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}},
+	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}, Unlocked: true},
 		func(r *splitpin.Records) (splitpin.Writes, error) {
 			attempt.Data = begun.Data
 			if len(begun.Hardened) > 0 && (hardened || spent(now, r.Guesses)) {

@@ -218,7 +218,7 @@ func (s *memoryStore) Change(ctx context.Context, reads splitpin.Reads, decide f
 			s.data.mu.Lock()
 			records := s.data.load(reads)
 			s.data.mu.Unlock()
-			there := keysOf(records)
+			there := keysOf(records, reads)
 			writes, err := decide(records)
 			if err != nil {
 				return err

@@ -641,3 +641,34 @@ func TestOnlyKnowsEveryRead(t *testing.T) {
 		}
 	}
 }
+
+// TestUnlockedWaitsForNobody: whoever only looks at a user is not held up by whoever
+// holds that user's lock, or the wait would tell that there is such a user.
+func TestUnlockedWaitsForNobody(t *testing.T) {
+	s := openPostgres(t, prepared(t), PostgresOptions{Unsafe: true})
+	u := &splitpin.User{Number: 7, ID: splitpin.NewUUID(), Project: 1, Identifier: "ada@example.com"}
+	if err := creating1(t.Context(), s, u); err != nil {
+		t.Fatal(err)
+	}
+	name := splitpin.Reads{Name: splitpin.Name{Project: u.Project, Identifier: u.Identifier}}
+	err := s.Change(t.Context(), name, func(held *splitpin.Records) (splitpin.Writes, error) {
+		if held.User == nil {
+			t.Fatal("the user is not there")
+		}
+		looking := name
+		looking.Unlocked = true
+		event := newEventIn(t, s)
+		if err := s.Change(t.Context(), looking, func(r *splitpin.Records) (splitpin.Writes, error) {
+			if r.User == nil {
+				t.Error("the user is not seen")
+			}
+			return splitpin.Writes{Create: []splitpin.Record{event}}, nil
+		}); err != nil {
+			t.Errorf("a step that only looks waited for the lock: %v", err)
+		}
+		return splitpin.Writes{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -205,7 +205,7 @@ func legible(reads splitpin.Reads) splitpin.Reads {
 func only(reads, part splitpin.Reads) bool {
 	return len(reads.Messages) == 0 && reads.Project == part.Project && reads.Attempt == part.Attempt &&
 		reads.Grant == part.Grant && reads.Session == part.Session && reads.User == part.User &&
-		reads.UserID == part.UserID && reads.Name == part.Name && !reads.Sessions && !reads.Settings
+		reads.UserID == part.UserID && reads.Name == part.Name && !reads.Sessions && !reads.Settings && !reads.Unlocked
 }
 
 // Change implements [splitpin.Store].
@@ -227,7 +227,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	t := l.trip(ctx, stepTime)
 	r := new(splitpin.Records)
 	id := s.begin(t)
-	t.load(r, reads, true)
+	t.load(r, reads, !reads.Unlocked)
 	switch why, err := s.ended(ctx, t); {
 	case errors.Is(err, errAppeared):
 		return conflict, err
@@ -235,7 +235,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 		return why, err
 	}
 	arrange(r)
-	there := keysOf(r)
+	there := keysOf(r, reads)
 
 	w, err := decide(r)
 	if err != nil {
@@ -350,7 +350,10 @@ type recordKey struct {
 	text   string
 }
 
-func keysOf(r *splitpin.Records) keys {
+func keysOf(r *splitpin.Records, reads splitpin.Reads) keys {
+	if reads.Unlocked {
+		return nil
+	}
 	there := make(keys, 0, 4)
 	mark := func(record splitpin.Record) {
 		if key, err := keyOf(record); err == nil {

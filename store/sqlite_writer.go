@@ -303,7 +303,7 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 			if err != nil {
 				return err
 			}
-			there := keysOf(records)
+			there := keysOf(records, reads)
 			writes, err := decide(records)
 			if err != nil {
 				return err

@@ -163,6 +163,7 @@ func unloadedPuts(b *bench) {
 		{"a name that nobody has", splitpin.Reads{Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}}, User(b.number(), u.Project)},
 		{"an attempt that is not there", splitpin.Reads{Attempt: 1 << 60}, a},
 		{"an event", splitpin.Reads{User: u.Number}, AuditEvent(b.number(), u)},
+		{"a user who was loaded without a lock", splitpin.Reads{User: u.Number, Unlocked: true}, u},
 	} {
 		runs := 0
 		err := b.Change(b.Context(), test.reads, func(*splitpin.Records) (splitpin.Writes, error) {
