@@ -8,7 +8,9 @@ import (
 )
 
 // Audit records an event that belongs to a project and to no attempt or user.
-func (e *Engine) Audit(ctx context.Context, p *splitpin.Project, kind string, by Caller) error {
+func (e *Engine) Audit(ctx context.Context, p *splitpin.Project, kind string, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "audit")
+	defer func() { done(err) }()
 	number, err := e.store.NextNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
