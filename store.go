@@ -114,6 +114,10 @@ type Store interface {
 	Close() error
 }
 
+// ClockSkew is how far the clock of a node may be from [Store.Now]. Expiry, limits and
+// grace hold across nodes as well as their clocks agree.
+const ClockSkew = 5 * time.Second
+
 // Reads names what a step loads. Zero fields load nothing. At most one of Attempt,
 // Grant, Session, User, UserID and Name is set: there is one way to the user.
 type Reads struct {

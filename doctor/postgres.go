@@ -5,11 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store"
 )
-
-// oldestPostgres is the oldest major version that the store is tested with.
-const oldestPostgres = 14
 
 // NoPostgres says that the server gives no answer.
 func NoPostgres(r *Report, err error) {
@@ -20,8 +18,8 @@ func NoPostgres(r *Report, err error) {
 // when the answer came.
 func Postgres(r *Report, now time.Time, seen store.PostgresInspection) {
 	switch {
-	case seen.Version/10000 < oldestPostgres:
-		r.problem("database", "", "PostgreSQL "+short(seen.Name)+" is too old", fmt.Sprintf("Use version %d or later.", oldestPostgres))
+	case seen.Version/10000 < store.OldestPostgres:
+		r.problem("database", "", "PostgreSQL "+short(seen.Name)+" is too old", fmt.Sprintf("Use version %d or later.", store.OldestPostgres))
 	case seen.Standby:
 		r.problem("database", "", "this PostgreSQL server follows another one and takes no writes", "Name the primary in database, or all servers with target_session_attrs=read-write.")
 	case seen.Tables == 0:
@@ -50,8 +48,8 @@ func Postgres(r *Report, now time.Time, seen store.PostgresInspection) {
 
 	// The question was under way for TookFor, and its answer came at now.
 	off := max(seen.Time.Sub(now.Add(-seen.TookFor/2)).Abs()-seen.TookFor/2, 0).Round(100 * time.Millisecond)
-	if off > 5*time.Second {
-		r.problem("database_clock", "", "the database's clock differs from this machine's by "+off.String(), "Let both take their time from NTP: a node that differs by more than 5 seconds is not ready.")
+	if off > splitpin.ClockSkew {
+		r.problem("database_clock", "", "the database's clock differs from this machine's by "+off.String(), fmt.Sprintf("Let both take their time from NTP: a node that differs by more than %v is not ready.", splitpin.ClockSkew))
 	} else {
 		r.ok("database_clock", "", "the database's clock agrees with this machine's")
 	}

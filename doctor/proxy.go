@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/api"
 )
 
@@ -154,8 +155,8 @@ func clock(r *Report, e *exchange, v *api.RequestView) {
 	switch {
 	case off > time.Minute:
 		r.problem("clock", "", fmt.Sprintf("%s differs from this machine's by %s", seen, off), "Let the machines take their time from NTP: verifiers allow 60 seconds.")
-	case off > 5*time.Second:
-		r.warning("clock", "", fmt.Sprintf("%s differs from this machine's by %s", seen, off), "Let the machines take their time from NTP; nodes may differ by 5 seconds.")
+	case off > splitpin.ClockSkew:
+		r.warning("clock", "", fmt.Sprintf("%s differs from this machine's by %s", seen, off), fmt.Sprintf("Let the machines take their time from NTP; nodes may differ from the database by %v.", splitpin.ClockSkew))
 	default:
 		r.ok("clock", "", "the clocks of server, proxy and this machine agree")
 	}

@@ -186,7 +186,8 @@ var (
 	pgNow            = newQuery("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 )
 
-const oldestServer = 14_00_00
+// OldestPostgres is the oldest major version of PostgreSQL that the store works with.
+const OldestPostgres = 14
 
 // connect opens a connection and looks whom it reached.
 func (s *Postgres) connect(ctx context.Context) (*link, error) {
@@ -217,8 +218,8 @@ func (l *link) inspect(ctx context.Context, unsafe bool) error {
 	}
 	fsync, commits, _ := strings.Cut(durable, " ")
 	switch {
-	case version < oldestServer:
-		return refusal(fmt.Sprintf("this is PostgreSQL %d, and Splitpin needs 14 or later: upgrade the server", version/10_000))
+	case version/10_000 < OldestPostgres:
+		return refusal(fmt.Sprintf("this is PostgreSQL %d, and Splitpin needs %d or later: upgrade the server", version/10_000, OldestPostgres))
 	case !unsafe && fsync != "on":
 		return refusal("this PostgreSQL runs with fsync off, so a crash of its machine may destroy the data: set fsync = on in postgresql.conf")
 	case !unsafe && commits == "off":

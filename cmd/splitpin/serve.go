@@ -185,10 +185,6 @@ func checkProjects(ctx context.Context, in *installation, c *Config) error {
 	return wrong.err()
 }
 
-// clockSkew is how far this node's clock may be from the database's. Expiry, limits
-// and grace hold across nodes as well as their clocks agree.
-const clockSkew = 5 * time.Second
-
 func (in *installation) ready(ctx context.Context) error {
 	if err := in.agreesOnTime(ctx); err != nil {
 		return err
@@ -203,7 +199,7 @@ func (in *installation) agreesOnTime(ctx context.Context) error {
 		return err
 	}
 	// The answer was true at some moment since it was asked for.
-	if early, late := asked.Sub(theirs), theirs.Sub(now()); max(early, late) > clockSkew {
+	if early, late := asked.Sub(theirs), theirs.Sub(now()); max(early, late) > splitpin.ClockSkew {
 		return fmt.Errorf("the clock of this machine is %v away from the database's: set one of them right", max(early, late).Round(time.Second))
 	}
 	return nil
