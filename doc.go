@@ -28,8 +28,8 @@
 //
 //   - cmd/splitpin/installation.go: installation.work runs everything that happens
 //     without a request; the engine itself starts no goroutine.
-//   - delivery/queue.go: Outbox.Created takes the message when that commit is done, and
-//     delivery/outbox.go: Outbox.Step asks signin/engine.go: Engine.Secret for the code, which signin/code/code.go: Email.Secret derives.
+//   - delivery/outbox.go: Outbox.Reserve finds a place for the message before that commit, and
+//     takes it when that is done. Outbox.Step asks signin/engine.go: Engine.Secret for the code, which signin/code/code.go: Email.Secret derives.
 //   - delivery/template.go: Templates.Render writes the mail; delivery/smtp.go: SMTP.Send
 //     hands it over.
 //

@@ -5,7 +5,7 @@
 //
 //   - [Outbox] takes messages that are handed to it when they are made, claims those
 //     that are due besides, asks for the code (which is derived at that moment and
-//     stored nowhere), and records what came of it. queue.go shares its workers.
+//     stored nowhere), and records what came of it. queue.go says whose turn it is.
 //   - [Templates] turns [Values] into subject, text and HTML.
 //   - a [Sender] delivers one [Letter] over one channel. [SMTP] and [Inbox] are
 //     the ones we have; docs/adding-a-sender.md says how to add another, and

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -17,10 +18,10 @@ import (
 )
 
 // An Outbox sends the messages that the store holds: those that are handed to it
-// when they are made (Reserve, Created), and those that it claims because their
+// when they are made (Reserve), and those that it claims because their
 // time has come. Several, in one process or in many, may work on one store. Store,
 // Senders and Fill are required; every other field is useful at its zero value. Do
-// not change it once Reserve or Step was called.
+// not change it once one of its methods was called.
 //
 // No domain, channel or project can hold more than its share of workers and
 // memory, so that a server that hangs holds up its own letters and few others.
@@ -68,28 +69,110 @@ type Outbox struct {
 	// 3 seconds; negative: none.
 	Grace time.Duration
 
-	once      sync.Once
-	templates *Templates
+	// Until gives the context of a call of a sender, which ends at a time of Clock;
+	// nil: it ends when the machine's clock has gone as far.
+	Until func(context.Context, time.Time) (context.Context, context.CancelFunc)
 
-	mu       sync.Mutex
+	once     sync.Once // start
+	queue    queue
+	breakers map[splitpin.Channel]*breaker // never changed
 	ring     chan struct{}
-	held     int              // entries: reserved, waiting, being handled or finished
-	reserved map[int64]*entry // by number: those whose commit is under way
-	waiting  []*entry         // oldest first
-	lanes    map[string]*lane
-	stopped  bool      // the last step found its context ended: nothing more is taken
-	claiming bool      // a step asks the store
-	asked    time.Time // when one did so last
-	more     bool      // the store holds messages that are due
 
+	mu        sync.Mutex
+	claiming  bool       // a step asks the store
+	asked     time.Time  // when one did so last
+	more      bool       // the store holds messages that are due
 	finished  []*outcome // not recorded yet
 	recording bool       // somebody is at it
+}
+
+// start puts what is meant for the fields that were left zero, and makes ready what
+// the methods work with.
+func (o *Outbox) start() {
+	if o.Templates == nil {
+		o.Templates = Builtin()
+	}
+	o.Batch, o.Places, o.Workers = cmp.Or(o.Batch, 128), cmp.Or(o.Places, 2048), cmp.Or(o.Workers, 1)
+	o.Lease, o.SendTimeout, o.Grace = cmp.Or(o.Lease, 2*time.Minute), cmp.Or(o.SendTimeout, 45*time.Second), cmp.Or(o.Grace, 3*time.Second)
+	o.queue = queue{places: o.Places, workers: o.Workers, channels: len(o.Senders), tallies: make(map[tallyKey]*tally)}
+	o.breakers = make(map[splitpin.Channel]*breaker, len(o.Senders))
+	for channel := range o.Senders {
+		o.breakers[channel] = new(breaker)
+	}
+	o.ring = make(chan struct{}, 64)
+}
+
+// Reserve finds a place for a message that the next commit will create, and makes
+// it this node's own: it sets Tries and DueAt as ClaimMessages would. Where there is
+// no place, m stays as it was, and whichever node claims it will send it.
+//
+// created must be called with what became of the commit; only the first call counts.
+// It happened: a is the message's attempt, and both are the outbox's from now on. It
+// did not, or nobody knows: a is nil, and the place is free again; should the message
+// be there after all, it is sent when its lease has run out.
+func (o *Outbox) Reserve(m *splitpin.Message) (created func(a *splitpin.Attempt)) {
+	o.once.Do(o.start)
+	e := o.queue.reserve(m)
+	told := false
+	return func(a *splitpin.Attempt) {
+		if told {
+			return
+		}
+		told = true
+		switch {
+		case a == nil:
+			if e != nil {
+				o.queue.leave(e)
+			}
+			return
+		case e != nil:
+			e.attempt = a
+			o.queue.wait(e)
+		default: // it lies in the store
+			o.mu.Lock()
+			o.more = true
+			o.mu.Unlock()
+		}
+		o.wake()
+	}
+}
+
+// Woken wakes one of those who call Step, for each message that was handed over.
+func (o *Outbox) Woken() <-chan struct{} {
+	o.once.Do(o.start)
+	return o.ring
+}
+
+func (o *Outbox) wake() {
+	select {
+	case o.ring <- struct{}{}:
+	default: // many are on their way
+	}
+}
+
+// An OutboxStats is what an outbox holds at one moment, of at most Places.
+type OutboxStats struct {
+	Held    int // messages in memory: reserved, waiting, being sent, or not yet recorded
+	Waiting int // those whose turn has not come
+	Sending int
+	Places  int
+	Slow    int // domains that answer slowly, which get one worker each, and half of them together
+}
+
+// Stats returns what the outbox holds now.
+func (o *Outbox) Stats() OutboxStats {
+	o.once.Do(o.start)
+	var now time.Time
+	if o.Clock != nil {
+		now = o.Clock()
+	}
+	return o.queue.stats(now)
 }
 
 // A Result is what came of one try at a message.
 type Result struct {
 	// Outcome is "sent", "retried", "given_up", or "released": untried and free
-	// again, because the outbox stops or ran out of time.
+	// again, because the outbox stops, its turn came too late, or its domain had its share.
 	Outcome string
 	// Reason says why a message was retried or given up: a Stage, or for what no
 	// sender saw one of "expired", "no_longer_needed", "attempt_gone", "attempt_over", "template".
@@ -106,14 +189,6 @@ const (
 	gaveUpOver      = "attempt_over"     // what it should say can never be derived again
 )
 
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
-}
-
 // Step sends what was handed over, then claims the messages that are due at now
 // and sends them, one after the other, and records what came of each. It reports
 // whether there were any: then there may be more. It works in the goroutine of its
@@ -126,14 +201,8 @@ func or[T comparable](value, otherwise T) T {
 // recorded is kept and tried again with the next; where the process ends before,
 // the message is sent again when the lease runs out.
 func (o *Outbox) Step(ctx context.Context, now time.Time) (worked bool, err error) {
-	o.once.Do(func() {
-		if o.templates = o.Templates; o.templates == nil {
-			o.templates = Builtin()
-		}
-	})
-	o.mu.Lock()
-	o.stopped = ctx.Err() != nil
-	o.mu.Unlock()
+	o.once.Do(o.start)
+	o.queue.stop(ctx.Err() != nil)
 	t := &turn{Outbox: o, ctx: ctx, now: now}
 	failures := []error{t.record()}
 	worked, err = t.work()
@@ -158,7 +227,7 @@ func (t *turn) work() (worked bool, err error) {
 	var failures []error
 	for {
 		now := t.clock()
-		e, late, crowded := t.next(now, t.ctx.Err() != nil)
+		e, late, crowded := t.queue.next(now, t.ctx.Err() != nil)
 		if e == nil {
 			return worked, errors.Join(failures...)
 		}
@@ -166,12 +235,12 @@ func (t *turn) work() (worked bool, err error) {
 		var x *outcome
 		switch {
 		case late && crowded && t.ctx.Err() == nil:
-			x = t.putOff(e)
+			x = t.observed(e, t.putOff)
 		case late:
-			x = t.release(e.message)
+			x = t.observed(e, t.giveBack)
 		default:
-			x = t.handle(e)
-			t.ended(e, now, t.clock())
+			x = t.observed(e, t.try)
+			t.queue.end(e, t.clock())
 		}
 		if err := t.finish(e, x); err != nil {
 			failures = append(failures, err)
@@ -183,48 +252,37 @@ func (t *turn) work() (worked bool, err error) {
 func (t *turn) claim() (claimed bool, err error) {
 	o := t.Outbox
 	o.mu.Lock()
-	limit := min(or(o.Batch, 128), o.places()-o.held)
+	limit := min(o.Batch, o.queue.free())
 	due := o.more || o.Poll == 0 || o.asked.IsZero() || t.now.Sub(o.asked).Abs() >= o.Poll
 	if o.claiming || !due || limit <= 0 {
 		o.mu.Unlock()
 		return false, nil
 	}
 	o.claiming, o.more, o.asked = true, false, t.now
-	o.forgetLanes(t.now)
 	o.mu.Unlock()
+	o.queue.forget(t.now)
 
-	lease := or(o.Lease, 2*time.Minute)
-	list, err := o.Store.ClaimMessages(t.ctx, t.now, t.now.Add(lease), limit)
+	list, err := o.Store.ClaimMessages(t.ctx, t.now, t.now.Add(o.Lease), limit)
 
 	o.mu.Lock()
 	o.claiming = false
 	if len(list) == limit {
 		o.more = true
 	}
-	var crowded []*entry
-	for _, c := range list {
-		e := &entry{message: c.Message, attempt: c.Attempt, claim: c.Message.Tries,
-			beginBy: t.now.Add(lease - or(o.SendTimeout, 45*time.Second))}
-		o.enter(e)
-		if e.domain.held > o.room(e.domain, t.now) {
-			crowded = append(crowded, e)
-			continue
-		}
-		o.waiting = append(o.waiting, e)
-	}
 	o.mu.Unlock()
 	if err != nil {
 		return false, fmt.Errorf("claiming messages: %w", err)
 	}
-	for i, e := range crowded {
-		x := t.putOff(e)
-		x.entry, x.claim = e, e.claim
-		o.mu.Lock()
-		o.finished = append(o.finished, x)
-		o.mu.Unlock()
-		if i == len(crowded)-1 {
-			err = t.record()
+	entries := make([]*entry, len(list))
+	for i, c := range list {
+		entries[i] = &entry{message: c.Message, attempt: c.Attempt, claim: c.Message.Tries,
+			beginBy: t.now.Add(o.Lease - o.SendTimeout)}
+	}
+	if crowded := o.queue.admit(entries, t.now); len(crowded) > 0 {
+		for _, e := range crowded {
+			t.keep(e, t.observed(e, t.putOff))
 		}
+		err = t.record()
 	}
 	for range min(len(list), o.Workers) - 1 {
 		o.wake() // there is work for more than one
@@ -277,19 +335,20 @@ func (t *turn) clock() time.Time {
 	return t.Clock().UTC().Truncate(time.Microsecond)
 }
 
-// handle takes one message as far as it goes. It decides on what was there when
-// the message became ours; record looks again.
-func (t *turn) handle(e *entry) *outcome {
-	ctx, done := t.ctx, func(Result) {}
-	if t.Observe != nil {
-		ctx, done = t.Observe(ctx, e.message)
+// observed handles an entry in the given way, which alters its message to what came
+// of it, and tells Observe.
+func (t *turn) observed(e *entry, handle func(context.Context, *entry) *outcome) *outcome {
+	if t.Observe == nil {
+		return handle(t.ctx, e)
 	}
-	x := t.try(ctx, e)
+	ctx, done := t.Observe(t.ctx, e.message)
+	x := handle(ctx, e)
 	done(x.result(t.clock()))
 	return x
 }
 
-// try alters the message to what came of it. ctx ends when that of the turn does.
+// try takes one message as far as it goes. It decides on what was there when the
+// message became ours; record looks again. ctx ends when that of the turn does.
 func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	m, a, now := e.message, e.attempt, t.clock()
 	switch {
@@ -312,7 +371,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	if asksForAnswer && !a.Open(now) {
 		return t.giveUp(m, a, gaveUpNotNeeded, "the attempt was answered already")
 	}
-	v.Device, v.Network = or(v.Device, a.Device), or(v.Network, a.Network)
+	v.Device, v.Network = cmp.Or(v.Device, a.Device), cmp.Or(v.Network, a.Network)
 	if v.AskedAt.IsZero() {
 		v.AskedAt = a.CreatedAt
 	}
@@ -321,15 +380,17 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	}
 
 	l := &Letter{ID: letterID(m, a), Channel: m.Channel, To: m.To, At: m.CreatedAt}
-	if err := t.templates.prepare(l, m.Channel, m.Template, m.Locale, &v); err != nil {
+	if err := t.Templates.prepare(l, m.Channel, m.Template, m.Locale, &v); err != nil {
 		return t.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
 	}
 
-	until := m.ExpiresAt
-	if !e.endBy.IsZero() && e.endBy.Before(until) {
-		until = e.endBy
+	until := now.Add(t.SendTimeout)
+	for _, end := range []time.Time{m.ExpiresAt, e.endBy} {
+		if !end.IsZero() && end.Before(until) {
+			until = end
+		}
 	}
-	failure := t.send(ctx, e.channel, l, now, until)
+	failure := t.send(ctx, l, now, until)
 	now = t.clock()
 	switch {
 	case failure == nil:
@@ -352,33 +413,25 @@ func isFinal(err error) bool {
 }
 
 // send hands the letter to its sender, unless the server was found to be down a
-// moment ago: then every letter would wait for the same timeout.
-func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until time.Time) *SendError {
+// moment ago.
+func (t *turn) send(ctx context.Context, l *Letter, now, until time.Time) *SendError {
 	sender := t.Senders[l.Channel]
 	if sender == nil {
 		return &SendError{Stage: StageConfig, Temporary: true, Detail: "no sender is configured for " + string(l.Channel)}
 	}
-	t.mu.Lock()
-	down := channel.down
-	if down != nil && now.Sub(channel.downUntil) >= 0 {
-		down, channel.down = nil, nil
-	}
-	t.mu.Unlock()
-	if down != nil {
-		copy := *down
-		return &copy
+	server := t.breakers[l.Channel]
+	if failure := server.open(now); failure != nil {
+		return failure
 	}
 
-	timeout := min(or(t.SendTimeout, 45*time.Second), until.Sub(now))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx, cancel := t.until(context.WithoutCancel(ctx), now, until)
 	defer cancel()
 	defer context.AfterFunc(t.ctx, func() {
-		grace := or(t.Grace, 3*time.Second)
-		if grace < 0 {
+		if t.Grace < 0 {
 			cancel()
 			return
 		}
-		time.AfterFunc(grace, cancel)
+		time.AfterFunc(t.Grace, cancel)
 	})()
 
 	if _, ours := sender.(*SMTP); !ours {
@@ -386,11 +439,7 @@ func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until ti
 	}
 	err := sender.Send(ctx, l)
 	if err == nil {
-		t.mu.Lock()
-		again := channel.failing
-		channel.down, channel.failing = nil, false
-		t.mu.Unlock()
-		if again && t.Log != nil {
+		if again := server.sent(); again && t.Log != nil {
 			t.Log.Info("sending works again", "channel", l.Channel)
 		}
 		return nil
@@ -400,16 +449,19 @@ func (t *turn) send(ctx context.Context, channel *lane, l *Letter, now, until ti
 		failure.Stage = StageCancelled
 	}
 	if failure.Stage.aboutServer() {
-		copy, until := failure, t.clock().Add(downFor)
-		t.mu.Lock()
-		first := !channel.failing
-		channel.down, channel.downUntil, channel.failing = &copy, until, true
-		t.mu.Unlock()
-		if first && t.Log != nil {
+		if first := server.failed(failure, t.clock()); first && t.Log != nil {
 			t.Log.Warn("sending is failing", "channel", l.Channel, "stage", failure.Stage, "detail", Scrub(failure.Detail, l))
 		}
 	}
 	return &failure
+}
+
+// until gives the context of a call of a sender that begins now.
+func (t *turn) until(ctx context.Context, now, until time.Time) (context.Context, context.CancelFunc) {
+	if t.Until == nil {
+		return context.WithTimeout(ctx, until.Sub(now))
+	}
+	return t.Until(ctx, until)
 }
 
 // release gives an untried message back: due at once, the try not counted.
@@ -419,9 +471,12 @@ func (t *turn) release(m *splitpin.Message) *outcome {
 	return &outcome{message: m}
 }
 
+// giveBack releases an entry whose turn came too late.
+func (t *turn) giveBack(_ context.Context, e *entry) *outcome { return t.release(e.message) }
+
 // putOff gives back an untried message whose domain has its share of what this
 // node holds: due in eight to ten seconds, so that those behind it come first.
-func (t *turn) putOff(e *entry) *outcome {
+func (t *turn) putOff(_ context.Context, e *entry) *outcome {
 	x := t.release(e.message)
 	x.message.DueAt = x.message.DueAt.Add(5*time.Second + backoff(e.message.Number, 1)*2).Truncate(time.Microsecond)
 	return x
@@ -479,11 +534,16 @@ func (t *turn) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason s
 // the next one, whoever finished it: under load one commit records many messages,
 // alone each is recorded at once.
 func (t *turn) finish(e *entry, x *outcome) error {
+	t.keep(e, x)
+	return t.record()
+}
+
+// keep keeps the outcome of an entry until it is recorded.
+func (t *turn) keep(e *entry, x *outcome) {
 	x.entry, x.claim = e, e.claim
 	t.mu.Lock()
 	t.finished = append(t.finished, x)
 	t.mu.Unlock()
-	return t.record()
 }
 
 // record saves all outcomes that are finished, unless another turn is at it and
@@ -507,7 +567,7 @@ func (t *turn) record() error {
 			return err
 		}
 		for _, x := range group {
-			t.leave(x.entry)
+			t.queue.leave(x.entry)
 		}
 		if err != nil {
 			return err

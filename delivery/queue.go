@@ -4,12 +4,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/splitpin/splitpin"
 )
 
-// How the outbox shares its workers and its memory. Nothing here is exact, and
+// How the queue shares its workers and its memory. Nothing here is exact, and
 // none of it is about right and wrong: a message that finds no place waits in the
 // store instead.
 const (
@@ -22,13 +23,10 @@ const (
 	handBegin  = 10 * time.Second
 	handMargin = 5 * time.Second
 
-	// A send that takes longer than slowAfter makes its lane slow, until slowFor
+	// A send that takes longer than slowAfter makes its domain slow, until slowFor
 	// after it ended.
 	slowAfter = 2 * time.Second
 	slowFor   = 30 * time.Second
-
-	// downFor is how long a server that failed for everybody is not asked again.
-	downFor = time.Second
 )
 
 // An entry is a message that this node holds: waiting, on its way, or sent and
@@ -40,189 +38,216 @@ type entry struct {
 
 	beginBy time.Time // later its lease is too short for sending
 	endBy   time.Time // when sending must have ended; zero: SendTimeout alone says so
+	begun   time.Time // when it was taken out of the queue to be sent
 
-	channel, domain, project *lane
+	channel, domain, project *tally
 }
 
-// A lane counts what is under way of one kind: to one domain, over one channel,
+func (e *entry) tallies() [3]*tally { return [...]*tally{e.channel, e.domain, e.project} }
+
+// A tally counts what this node has of one kind: to one domain, over one channel,
 // for one project.
-type lane struct {
-	held  int         // messages that this node holds
-	begun []time.Time // of each send that runs
-	slow  time.Time   // it counts as slow until then, whatever runs now
+type tally struct {
+	held    int // messages
+	running int // those of them that are being sent
 
-	down      *SendError // of a channel: its server failed for everybody
-	downUntil time.Time
-	failing   bool // and the log heard of it
+	slow time.Time // of a domain: it counts as slow until then
 }
 
-// isSlow reports whether who begins here now may have to wait for long.
-func (l *lane) isSlow(now time.Time) bool {
-	return now.Before(l.slow) || slices.ContainsFunc(l.begun, func(at time.Time) bool { return now.Sub(at) >= slowAfter })
+type tallyKey struct {
+	kind    tallyKind
+	channel splitpin.Channel // of a domain, too
+	name    string           // of a domain or project
 }
 
-func (l *lane) end(begun, now time.Time) {
-	if i := slices.IndexFunc(l.begun, begun.Equal); i >= 0 {
-		l.begun = slices.Delete(l.begun, i, i+1)
+type tallyKind uint8
+
+const (
+	ofChannel tallyKind = iota
+	ofDomain
+	ofProject
+)
+
+func domainKey(m *splitpin.Message) tallyKey {
+	return tallyKey{ofDomain, m.Channel, m.To[strings.LastIndexByte(m.To, '@')+1:]}
+}
+
+func projectKey(m *splitpin.Message) tallyKey {
+	return tallyKey{kind: ofProject, name: strconv.FormatInt(m.Project, 10)}
+}
+
+// A queue holds the messages of one node, and says whose turn it is.
+type queue struct {
+	places, workers, channels int // how many there are
+
+	mu      sync.Mutex
+	held    int      // entries: reserved, waiting, being handled or finished
+	waiting []*entry // oldest first
+	running []*entry // being handled
+	tallies map[tallyKey]*tally
+	stopped bool // nothing more is taken in
+}
+
+// tally returns the tally of a key, which is made where it is missing. The caller
+// holds q.mu.
+func (q *queue) tally(key tallyKey) *tally {
+	t := q.tallies[key]
+	if t == nil {
+		t = new(tally)
+		q.tallies[key] = t
 	}
+	return t
+}
+
+// noteSlow marks the domains to which a send takes long. The caller holds q.mu.
+func (q *queue) noteSlow(now time.Time) {
+	for _, e := range q.running {
+		if now.Sub(e.begun) >= slowAfter {
+			e.domain.slow = now.Add(slowFor)
+		}
+	}
+}
+
+// runningSlow counts the sends to domains that are slow. The caller holds q.mu.
+func (q *queue) runningSlow(now time.Time) (n int) {
+	for _, e := range q.running {
+		if now.Before(e.domain.slow) {
+			n++
+		}
+	}
+	return n
+}
+
+// mayBegin reports whether an entry would take no more than its share of workers.
+//
+// A domain may hold as many as it leaves idle. So the only busy one gets half, since
+// many sites write to one domain mostly; several that begin to hang together leave
+// some to the others, before anybody can know that they hang. One that is known to
+// be slow gets one, and all of these together half. The caller holds q.mu.
+func (q *queue) mayBegin(e *entry, now time.Time, runningSlow int) bool {
 	switch {
-	case now.Sub(begun) >= slowAfter:
-		l.slow = now.Add(slowFor)
-	case len(l.begun) == 0:
-		l.slow = time.Time{} // it answers again
+	case e.channel.running >= q.channelShare():
+		return false
+	case now.Before(e.domain.slow):
+		return e.domain.running == 0 && runningSlow < max(1, q.workers/2)
 	}
-}
-
-// Keys of lanes. A channel's is its name alone.
-func domainLane(m *splitpin.Message) string {
-	return string(m.Channel) + "\x00" + m.To[strings.LastIndexByte(m.To, '@')+1:]
-}
-
-func projectLane(m *splitpin.Message) string { return "\x00" + strconv.FormatInt(m.Project, 10) }
-
-// lane returns the lane of a key, which is made where it is missing. The caller
-// holds o.mu.
-func (o *Outbox) lane(key string) *lane {
-	l := o.lanes[key]
-	if l == nil {
-		if o.lanes == nil {
-			o.lanes = make(map[string]*lane)
-		}
-		l = new(lane)
-		o.lanes[key] = l
-	}
-	return l
-}
-
-// forgetLanes drops those that say nothing any more.
-func (o *Outbox) forgetLanes(now time.Time) {
-	for key, l := range o.lanes {
-		if l.held == 0 && !now.Before(l.slow) && !l.failing {
-			delete(o.lanes, key)
-		}
-	}
-}
-
-func (o *Outbox) places() int { return or(o.Places, 2048) }
-
-// share is how many workers one domain may hold: half, since many sites write to
-// one domain mostly, and one where it is slow. What is left is for everybody else.
-func (o *Outbox) share(l *lane, now time.Time) int {
-	if l.isSlow(now) {
-		return 1
-	}
-	return max(1, o.Workers/2)
+	return e.domain.running < q.workers-len(q.running)
 }
 
 // channelShare is how many workers one channel may hold where there are others:
 // two thirds.
-func (o *Outbox) channelShare() int {
-	if len(o.Senders) < 2 {
-		return max(1, o.Workers)
+func (q *queue) channelShare() int {
+	if q.channels < 2 {
+		return q.workers
 	}
-	return max(1, o.Workers-max(1, o.Workers/3))
+	return max(1, q.workers-max(1, q.workers/3))
 }
 
 // room is how many messages to one domain this node holds: half of the places, and
 // few where it is slow.
-func (o *Outbox) room(l *lane, now time.Time) int {
-	if l.isSlow(now) {
-		return max(1, o.Workers/3)
+func (q *queue) room(domain *tally, now time.Time) int {
+	if now.Before(domain.slow) {
+		return max(1, q.workers/3)
 	}
-	return max(1, o.places()/2)
+	return max(1, q.places/2)
 }
 
-// enter counts an entry into its lanes. The caller holds o.mu.
-func (o *Outbox) enter(e *entry) {
-	o.held++
-	e.channel, e.domain, e.project = o.lane(string(e.message.Channel)), o.lane(domainLane(e.message)), o.lane(projectLane(e.message))
-	e.channel.held++
-	e.domain.held++
-	e.project.held++
+// enter counts an entry. The caller holds q.mu.
+func (q *queue) enter(e *entry) {
+	q.held++
+	m := e.message
+	e.channel, e.domain, e.project = q.tally(tallyKey{ofChannel, m.Channel, ""}), q.tally(domainKey(m)), q.tally(projectKey(m))
+	for _, t := range e.tallies() {
+		t.held++
+	}
 }
 
-// leave takes an entry out of its lanes. The caller holds o.mu.
-func (o *Outbox) leave(e *entry) {
-	o.held--
-	e.channel.held--
-	e.domain.held--
-	e.project.held--
+// leave gives the place of an entry back.
+func (q *queue) leave(e *entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held--
+	for _, t := range e.tallies() {
+		t.held--
+	}
 }
 
-// Reserve finds a place for a message that the next commit will create, and makes
-// it this node's own: it sets Tries and DueAt as ClaimMessages would. False: there
-// is no place, m stays as it was, and whichever node claims it will send it.
-// Created must follow.
-func (o *Outbox) Reserve(m *splitpin.Message) bool {
+// stop says whether the queue takes anything in.
+func (q *queue) stop(stopped bool) {
+	q.mu.Lock()
+	q.stopped = stopped
+	q.mu.Unlock()
+}
+
+// reserve finds a place for a message that is not there yet; nil: there is none.
+func (q *queue) reserve(m *splitpin.Message) *entry {
 	now := m.CreatedAt
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	domain, project := o.lane(domainLane(m)), o.lane(projectLane(m))
-	if o.stopped || o.held >= o.places() || domain.held >= o.room(domain, now) || project.held >= max(1, o.places()*3/4) {
-		return false
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.noteSlow(now)
+	domain, project := q.tally(domainKey(m)), q.tally(projectKey(m))
+	if q.stopped || q.held >= q.places || domain.held >= q.room(domain, now) || project.held >= max(1, q.places*3/4) {
+		return nil
 	}
 	m.Tries, m.DueAt = 1, now.Add(handLease)
 	e := &entry{message: m, claim: m.Tries, beginBy: now.Add(handBegin), endBy: m.DueAt.Add(-handMargin)}
-	o.enter(e)
-	if o.reserved == nil {
-		o.reserved = make(map[int64]*entry)
-	}
-	o.reserved[m.Number] = e
-	return true
+	q.enter(e)
+	return e
 }
 
-// Created says what became of the commit of a message. It happened: a is the
-// message's attempt, and both are the outbox's from now on. It did not, or nobody
-// knows: a is nil, and a place that Reserve found is free again; should the message
-// be there after all, it is sent when its lease has run out.
-func (o *Outbox) Created(m *splitpin.Message, a *splitpin.Attempt) {
-	o.mu.Lock()
-	e := o.reserved[m.Number]
-	delete(o.reserved, m.Number)
-	switch {
-	case e != nil && a != nil:
-		e.message, e.attempt = m, a
-		o.waiting = append(o.waiting, e)
-	case e != nil:
-		o.leave(e)
-	case a != nil:
-		o.more = true // it lies in the store
-	}
-	o.mu.Unlock()
-	if a != nil {
-		o.wake()
+// wait makes an entry that has a place wait for its turn.
+func (q *queue) wait(e *entry) {
+	q.mu.Lock()
+	q.waiting = append(q.waiting, e)
+	q.mu.Unlock()
+}
+
+// free is how many more the queue takes in.
+func (q *queue) free() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.places - q.held
+}
+
+// forget drops the tallies that say nothing any more.
+func (q *queue) forget(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for key, t := range q.tallies {
+		if t.held == 0 && !now.Before(t.slow) {
+			delete(q.tallies, key)
+		}
 	}
 }
 
-// Woken wakes one of those who call Step, for each message that was handed over.
-func (o *Outbox) Woken() <-chan struct{} { return o.bell() }
-
-func (o *Outbox) bell() chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.ring == nil {
-		o.ring = make(chan struct{}, 64)
+// admit takes entries in. Those whose domain has its share of places already do not
+// wait: they are returned, and hold their places until they leave.
+func (q *queue) admit(entries []*entry, now time.Time) (crowded []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.noteSlow(now)
+	for _, e := range entries {
+		q.enter(e)
+		if e.domain.held > q.room(e.domain, now) {
+			crowded = append(crowded, e)
+			continue
+		}
+		q.waiting = append(q.waiting, e)
 	}
-	return o.ring
-}
-
-func (o *Outbox) wake() {
-	select {
-	case o.bell() <- struct{}{}:
-	default: // many are on their way
-	}
+	return crowded
 }
 
 // next takes the entry whose turn it is out of the queue, or nothing where all that
 // wait would take more than their share: of those that may begin, the oldest of
 // the project with the fewest sends under way. Who comes too late is taken too, and
 // given back by whoever handles it.
-func (o *Outbox) next(now time.Time, stopping bool) (e *entry, late, crowded bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	best := -1
-	for i, e := range o.waiting {
-		allowed := len(e.channel.begun) < o.channelShare() && len(e.domain.begun) < o.share(e.domain, now)
+func (q *queue) next(now time.Time, stopping bool) (e *entry, late, crowded bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.noteSlow(now)
+	slow, best := q.runningSlow(now), -1
+	for i, e := range q.waiting {
+		allowed := q.mayBegin(e, now, slow)
 		if stopping || now.After(e.beginBy) {
 			best, late, crowded = i, true, !allowed
 			break
@@ -230,9 +255,9 @@ func (o *Outbox) next(now time.Time, stopping bool) (e *entry, late, crowded boo
 		if !allowed {
 			continue
 		}
-		if best < 0 || len(e.project.begun) < len(o.waiting[best].project.begun) {
+		if best < 0 || e.project.running < q.waiting[best].project.running {
 			best = i
-			if len(e.project.begun) == 0 {
+			if e.project.running == 0 {
 				break
 			}
 		}
@@ -240,44 +265,47 @@ func (o *Outbox) next(now time.Time, stopping bool) (e *entry, late, crowded boo
 	if best < 0 {
 		return nil, false, false
 	}
-	e = o.waiting[best]
-	o.waiting = slices.Delete(o.waiting, best, best+1)
+	e = q.waiting[best]
+	q.waiting = slices.Delete(q.waiting, best, best+1)
 	if !late {
-		for _, l := range []*lane{e.channel, e.domain, e.project} {
-			l.begun = append(l.begun, now)
+		e.begun = now
+		q.running = append(q.running, e)
+		for _, t := range e.tallies() {
+			t.running++
 		}
 	}
 	return e, late, crowded
 }
 
-// ended notes that the handling of an entry, begun at that time, is over.
-func (o *Outbox) ended(e *entry, begun, now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, l := range []*lane{e.channel, e.domain, e.project} {
-		l.end(begun, now)
+// end notes that the handling of an entry is over.
+func (q *queue) end(e *entry, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.running, e); i >= 0 {
+		q.running = slices.Delete(q.running, i, i+1)
+	}
+	for _, t := range e.tallies() {
+		t.running--
+	}
+	switch {
+	case now.Sub(e.begun) >= slowAfter:
+		e.domain.slow = now.Add(slowFor)
+	case e.domain.running == 0:
+		e.domain.slow = time.Time{} // it answers again
 	}
 }
 
-// An OutboxStats is what an outbox holds at one moment, of at most Places.
-type OutboxStats struct {
-	Held    int // messages in memory: reserved, waiting, being sent, or not yet recorded
-	Waiting int // those whose turn has not come
-	Sending int
-	Places  int
-	Slow    int // domains that answer slowly, which get one worker each
-}
-
-// Stats returns what the outbox holds now.
-func (o *Outbox) Stats() OutboxStats {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := OutboxStats{Held: o.held, Waiting: len(o.waiting), Places: o.places()}
-	for key, l := range o.lanes {
-		switch i := strings.IndexByte(key, 0); {
-		case i < 0:
-			s.Sending += len(l.begun)
-		case i > 0 && o.Clock != nil && l.isSlow(o.Clock()):
+// stats returns what the queue holds; now is zero where nobody knows the time.
+func (q *queue) stats(now time.Time) OutboxStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := OutboxStats{Held: q.held, Waiting: len(q.waiting), Sending: len(q.running), Places: q.places}
+	if now.IsZero() {
+		return s
+	}
+	q.noteSlow(now)
+	for key, t := range q.tallies {
+		if key.kind == ofDomain && now.Before(t.slow) {
 			s.Slow++
 		}
 	}

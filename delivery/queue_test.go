@@ -18,12 +18,13 @@ import (
 func (r *room) hand(to string) (m *splitpin.Message, placed bool) {
 	r.t.Helper()
 	var attempt splitpin.Attempt
+	var created func(*splitpin.Attempt)
 	m = r.queue(to, func(a *splitpin.Attempt, m *splitpin.Message) {
-		placed = r.outbox.Reserve(m)
+		created = r.outbox.Reserve(m)
 		attempt = *a
 	})
-	r.outbox.Created(m, &attempt)
-	return m, placed
+	created(&attempt)
+	return m, m.Tries == 1
 }
 
 // claimless is a store from which nothing can be claimed.
@@ -107,11 +108,12 @@ func TestNoPlace(t *testing.T) {
 		t.Errorf("%d letters were sent, want 6", n)
 	}
 	lost := &splitpin.Message{Number: r.number(), Project: 1, Channel: splitpin.EmailChannel, To: "ada@example.com", CreatedAt: r.clock()}
-	if !r.outbox.Reserve(lost) || r.outbox.Stats().Held != 1 {
+	created := r.outbox.Reserve(lost)
+	if lost.Tries != 1 || r.outbox.Stats().Held != 1 {
 		t.Fatal("no place")
 	}
-	r.outbox.Created(lost, nil)
-	if r.step() || r.outbox.Stats().Held != 0 {
+	created(nil)
+	if created(new(splitpin.Attempt)); r.step() || r.outbox.Stats().Held != 0 {
 		t.Errorf("it holds %+v", r.outbox.Stats())
 	}
 }
@@ -136,53 +138,157 @@ func TestStopGivesBack(t *testing.T) {
 	}
 }
 
-// A mail server that hangs for one domain holds its share of the workers; everybody
+// Mail servers that hang for some domains hold their share of the workers; everybody
 // else's letters arrive meanwhile.
-func TestHangingDomain(t *testing.T) {
-	for _, how := range []string{"handed over", "claimed"} {
-		t.Run(how, func(t *testing.T) {
-			r := newRoom(t)
-			r.outbox.Workers = 6
-			const others = 20
-			var hanging atomic.Int32
-			var arrived sync.WaitGroup
-			arrived.Add(others)
-			letGo := make(chan struct{})
-			r.mail.Fail = func(_ context.Context, l *delivery.Letter) error {
-				if strings.HasSuffix(l.To, "@hangs.example") {
-					hanging.Add(1)
+func TestHangingDomains(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		workers int
+		domains int  // that begin to hang together
+		letters int  // to each of them
+		slow    bool // they were slow before
+		most    int  // letters that may hang at once
+	}{
+		{name: "one", workers: 6, domains: 1, letters: 12, most: 3},
+		{name: "two", workers: 12, domains: 2, letters: 12, most: 9},
+		{name: "three", workers: 12, domains: 3, letters: 12, most: 11},
+		{name: "a slow one", workers: 12, domains: 1, letters: 4, slow: true, most: 1},
+		{name: "many slow ones", workers: 12, domains: 14, letters: 2, slow: true, most: 6},
+	} {
+		for _, how := range []string{"handed over", "claimed"} {
+			t.Run(tt.name+", "+how, func(t *testing.T) {
+				r := newRoom(t)
+				r.outbox.Workers = tt.workers
+				if tt.slow {
+					r.mail.Fail = func(context.Context, *delivery.Letter) error { r.wait(2 * time.Second); return nil }
+					for i := range tt.domains {
+						r.queue(fmt.Sprintf("first@hangs%d.example", i), nil)
+					}
+					for r.step() {
+					}
+				}
+				const others = 20
+				before := r.mail.Tries()
+				all := before + tt.domains*tt.letters + others
+				var hanging atomic.Int32
+				var arrived sync.WaitGroup
+				arrived.Add(others)
+				letGo := make(chan struct{})
+				release := sync.OnceFunc(func() { close(letGo) })
+				r.mail.Fail = func(_ context.Context, l *delivery.Letter) error {
+					if !strings.Contains(l.To, "@hangs") {
+						arrived.Done()
+						return nil
+					}
+					select {
+					case <-letGo:
+						return nil
+					default:
+					}
+					if n := int(hanging.Add(1)); n > tt.most {
+						t.Errorf("%d letters hang at once, want %d at most", n, tt.most)
+						release() // or nobody would be left to bring the others
+					}
 					<-letGo
-				} else {
-					arrived.Done()
+					return nil
 				}
-				return nil
-			}
-			add := func(to string) {
-				if how == "claimed" {
-					r.queue(to, nil)
-				} else if _, placed := r.hand(to); !placed {
-					t.Fatal("no place")
+				add := func(to string) {
+					if how == "claimed" {
+						r.queue(to, nil)
+					} else {
+						r.hand(to)
+					}
 				}
+				for i := range tt.domains * tt.letters {
+					add(fmt.Sprintf("user%d@hangs%d.example", i, i%tt.domains))
+				}
+				for i := range others {
+					add(fmt.Sprintf("user%d@quick%d.example", i, i%4))
+				}
+				ended := make(chan struct{})
+				go func() {
+					r.workers(tt.workers, func() bool { return r.mail.Tries() == all })
+					close(ended)
+				}()
+				arrived.Wait()
+				release()
+				<-ended
+				if n := len(r.mail.Letters()); n != all {
+					t.Errorf("%d letters were sent, want %d", n, all)
+				}
+			})
+		}
+	}
+}
+
+// What a step gives back untried is reported too: what came too late, what found its
+// domain full when it was claimed, and what a program that ends did not begin.
+func TestReleasedIsObserved(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(*room) // one message that will be given back
+		ends bool        // the step's context
+	}{
+		{name: "too late", make: func(r *room) {
+			r.hand("ada@example.com")
+			r.wait(11 * time.Second)
+		}},
+		{name: "its domain is full", make: func(r *room) {
+			r.outbox.Places = 2
+			r.outbox.Reserve(&splitpin.Message{Number: r.number(), Channel: splitpin.EmailChannel, To: "bob@example.com", CreatedAt: r.clock()})
+			r.queue("ada@example.com", nil)
+		}},
+		{name: "the end", ends: true, make: func(r *room) { r.hand("ada@example.com") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRoom(t)
+			var heard []string
+			r.outbox.Observe = func(ctx context.Context, m *splitpin.Message) (context.Context, func(delivery.Result)) {
+				return ctx, func(result delivery.Result) { heard = append(heard, m.To+" "+result.Outcome) }
 			}
-			for i := range 12 {
-				add(fmt.Sprintf("user%d@hangs.example", i))
+			tt.make(r)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tt.ends {
+				cancel()
 			}
-			for i := range others {
-				add(fmt.Sprintf("user%d@quick%d.example", i, i%4))
+			r.outbox.Step(ctx, r.clock())
+			if len(heard) == 0 || heard[0] != "ada@example.com released" {
+				t.Errorf("heard of %q, want ada@example.com released", heard)
 			}
-			ended := make(chan struct{})
-			go func() {
-				r.workers(6, func() bool { return r.mail.Tries() == 12+others })
-				close(ended)
-			}()
-			arrived.Wait() // for ever, if the hanging domain had all six
-			if n := hanging.Load(); n > 3 {
-				t.Errorf("%d letters hang at once, want 3 at most", n)
+		})
+	}
+}
+
+// A send ends with the outbox's patience, the message's time, or the lease of what
+// was handed over, whichever comes first.
+func TestSendEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		handed bool
+		after  time.Duration // what the letter waits for
+		want   time.Duration // from the message's creation
+	}{
+		{name: "patience", after: time.Minute, want: time.Minute + 45*time.Second},
+		{name: "the message's time", after: 10*time.Minute - time.Second, want: 10 * time.Minute},
+		{name: "handed over", handed: true, want: 25 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRoom(t)
+			var got time.Time
+			r.outbox.Until = func(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+				got = until
+				return context.WithCancel(ctx)
 			}
-			close(letGo)
-			<-ended
-			if n := len(r.mail.Letters()); n != 12+others {
-				t.Errorf("%d letters were sent, want all", n)
+			began := r.clock()
+			if tt.handed {
+				r.hand("ada@example.com")
+			} else {
+				r.queue("ada@example.com", nil)
+			}
+			r.wait(tt.after)
+			if r.step(); got.Sub(began) != tt.want || len(r.mail.Letters()) != 1 {
+				t.Errorf("the send ends after %v, want %v", got.Sub(began), tt.want)
 			}
 		})
 	}
@@ -251,18 +357,16 @@ func TestSlowDomainIsPutOff(t *testing.T) {
 // While one project has a thousand messages waiting, another's comes next.
 func TestProjectsTakeTurns(t *testing.T) {
 	r := newRoom(t)
+	r.outbox.Workers = 6
 	for i := range 20 {
 		r.hand(fmt.Sprintf("user%d@example.com", i))
 	}
 	r.queue("ada@example.org", func(a *splitpin.Attempt, m *splitpin.Message) {
 		a.Project, m.Project = 2, 2
-		r.outbox.Reserve(m)
-		copy := *a
-		r.outbox.Created(m, &copy)
+		r.outbox.Reserve(m)(new(*a))
 	})
 	// The first letter's sending lets another worker choose.
 	first := true
-	r.outbox.Workers = 6
 	r.mail.Fail = func(_ context.Context, l *delivery.Letter) error {
 		if first {
 			first = false

@@ -61,18 +61,19 @@ type Outbox interface {
 	// Reserve is told of a message that the next commit will create. Where there is
 	// a place for it, it becomes this node's: Reserve sets Tries and DueAt, so that no
 	// other node claims it before then.
-	Reserve(m *splitpin.Message) bool
-	// Created is told what became of that commit, whatever Reserve said. It
+	//
+	// created must be told what became of that commit, also where the step panics. It
 	// happened: a is the message's attempt, and the outbox owns both. It did not, or
-	// nobody knows: a is nil.
-	Created(m *splitpin.Message, a *splitpin.Attempt)
+	// nobody knows: a is nil. Only the first call counts.
+	Reserve(m *splitpin.Message) (created func(a *splitpin.Attempt))
 }
 
 // elsewhere is for programs that send nothing themselves.
 type elsewhere struct{}
 
-func (elsewhere) Reserve(*splitpin.Message) bool               { return false }
-func (elsewhere) Created(*splitpin.Message, *splitpin.Attempt) {}
+func (elsewhere) Reserve(*splitpin.Message) func(*splitpin.Attempt) {
+	return func(*splitpin.Attempt) {}
+}
 
 // New returns an engine that has loaded the projects.
 func New(ctx context.Context, o Options) (*Engine, error) {

@@ -160,10 +160,12 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	hardened := e.guarded.Load()
 	var mail *splitpin.Message
+	created := func(*splitpin.Attempt) {}
 	if what := method.Message(attempt); what.Channel != "" {
 		attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
 		mail = message(numbers[1], now, attempt, what)
-		e.outbox.Reserve(mail)
+		created = e.outbox.Reserve(mail)
+		defer created(nil) // where it did not come to the other call
 	}
 	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}, Unlocked: true},
 		func(r *splitpin.Records) (splitpin.Writes, error) {
@@ -178,24 +180,11 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			}
 			return w, nil
 		})
-	if mail != nil {
-		e.tell(mail, attempt, err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("starting an attempt: %w", err)
 	}
+	created(new(*attempt)) // a copy: the original is the caller's
 	return &Started{Attempt: attempt, Secret: splitpin.Secret(secret), Form: method.Describe(attempt)}, nil
-}
-
-// tell tells the outbox what became of the commit of a message, which gets a copy
-// of the attempt: the original is the caller's.
-func (e *Engine) tell(m *splitpin.Message, a *splitpin.Attempt, err error) {
-	if err != nil {
-		e.outbox.Created(m, nil)
-		return
-	}
-	copy := *a
-	e.outbox.Created(m, &copy)
 }
 
 // Resend queues the message of an open attempt once more: the same code, with
@@ -232,7 +221,8 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		return nil, err
 	}
 	mail := message(numbers[0], now, a, method.Message(a))
-	e.outbox.Reserve(mail)
+	created := e.outbox.Reserve(mail)
+	defer created(nil) // where it did not come to the other call
 	err = e.store.Change(ctx, splitpin.Reads{Attempt: h.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		if !h.holds(r.Attempt) {
 			return splitpin.Writes{}, ErrUnknown
@@ -247,7 +237,6 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		mail.Sequence, mail.Locale = a.Sends, locale(a, r.User)
 		return splitpin.Writes{Put: []splitpin.Record{a}, Create: []splitpin.Record{mail, audit}}, nil
 	})
-	e.tell(mail, a, err)
 	if err != nil {
 		// Nothing was queued, so the lane gets back what it gave; but where nobody knows
 		// what became of the commit, it may have been. Where giving back fails, somebody
@@ -260,6 +249,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		}
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
+	created(new(*a)) // a copy: the original is the caller's
 	return &Started{Attempt: a, Form: method.Describe(a)}, nil
 }
 

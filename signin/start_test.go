@@ -11,6 +11,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/code"
 )
 
 func TestStart(t *testing.T) {
@@ -316,5 +317,56 @@ func TestProjectsOfAnotherProcess(t *testing.T) {
 	}
 	if _, err := there.Collect(t.Context(), o.collection(g)); err != nil {
 		t.Errorf("collecting at the other node: %v", err)
+	}
+}
+
+// places is an outbox that has a place for each message, and remembers what it was
+// told of each.
+type places struct{ told []*splitpin.Attempt }
+
+func (p *places) Reserve(*splitpin.Message) func(*splitpin.Attempt) {
+	open := true
+	return func(a *splitpin.Attempt) {
+		if open {
+			p.told = append(p.told, a)
+		}
+		open = false
+	}
+}
+
+// A step that panics, which HTTP survives, gives the place of its message back: or
+// the outbox would be full one day.
+func TestPanicFreesThePlace(t *testing.T) {
+	h := newHouse(t)
+	outbox := new(places)
+	var err error
+	h.Engine, err = signin.New(t.Context(), signin.Options{Store: h.db, Ring: h.ring, Tokens: h.tokens,
+		Methods: []signin.Method{code.Email{}}, Clock: h.clock.now, Outbox: outbox})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := h.visitor("203.0.113.7")
+	o := v.start(ada)
+	if len(outbox.told) != 1 || outbox.told[0] == nil || outbox.told[0].ID != o.handle.ID {
+		t.Fatalf("after a start the outbox was told of %v", outbox.told)
+	}
+	h.clock.wait(time.Minute)
+	for name, step := range map[string]func(){
+		"start":  func() { v.Start(t.Context(), v.request("bob@example.org")) },
+		"resend": func() { h.Resend(t.Context(), o.handle) },
+	} {
+		outbox.told = nil
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			h.db.meanwhile(func() { panic("a bug") })
+			step()
+		}()
+		if len(outbox.told) != 1 || outbox.told[0] != nil {
+			t.Errorf("after a %s that panicked the outbox was told of %v, want that nothing came of it", name, outbox.told)
+		}
 	}
 }

@@ -136,6 +136,9 @@ func (p *process) post() {
 		Observe: func(ctx context.Context, m *splitpin.Message) (context.Context, func(delivery.Result)) {
 			return context.WithValue(ctx, messageKey{}, m), func(delivery.Result) {}
 		},
+		Until: func(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+			return context.WithCancel(context.WithValue(ctx, untilKey{}, until))
+		},
 	}
 }
 
@@ -153,13 +156,14 @@ func (r random) Read(b []byte) (int, error) {
 	return r.world.Read(b)
 }
 
-// Reserve and Created are the outbox's, and wake who empties it.
-func (p *process) Reserve(m *splitpin.Message) bool { return p.outbox.Reserve(m) }
-
-func (p *process) Created(m *splitpin.Message, a *splitpin.Attempt) {
-	p.outbox.Created(m, a)
-	if !p.dead {
-		p.world.stir()
+// Reserve is the outbox's. What is handed over wakes who empties it.
+func (p *process) Reserve(m *splitpin.Message) func(*splitpin.Attempt) {
+	created := p.outbox.Reserve(m)
+	return func(a *splitpin.Attempt) {
+		created(a)
+		if a != nil && !p.dead {
+			p.world.stir()
+		}
 	}
 }
 
@@ -341,7 +345,12 @@ func (w *world) send(n *node, r *request, body []byte, header http.Header, patie
 // sender is the way of a process to the mail server.
 type sender struct{ *process }
 
-type messageKey struct{}
+// What the context of a send carries: the message, and when the outbox stops
+// waiting, by the clock of its node.
+type (
+	messageKey struct{}
+	untilKey   struct{}
+)
 
 // A letter is one that arrived.
 type letter struct {
@@ -357,7 +366,8 @@ func (s sender) Send(ctx context.Context, l *delivery.Letter) error {
 		return &delivery.SendError{Stage: delivery.StageCancelled, Temporary: true, Detail: "dead"}
 	}
 	w.model.sending(p, m)
-	patience := s.patience(ctx, m)
+	until, _ := ctx.Value(untilKey{}).(time.Time)
+	patience := until.Sub(w.now.Add(s.node.offset))
 	w.park()
 	slow := time.Duration(0)
 	if w.chance(w.chaos.mailSlow) {
@@ -406,24 +416,6 @@ func (w *world) taken(p *process, m *splitpin.Message, l *delivery.Letter, unkno
 	w.model.delivered(p, m, unknown)
 	w.note("mail arrives", m.Number, m.Attempt, "")
 	w.mail[l.To] = append(w.mail[l.To], letter{attempt: m.Attempt, code: l.Code.Reveal(), at: w.now})
-}
-
-// patience is how long the outbox waits for a sender. Its context knows by the
-// clock of the machine, which runs by itself; of the spans that it can mean, the
-// nearest is the one.
-func (s sender) patience(ctx context.Context, m *splitpin.Message) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return time.Hour
-	}
-	left, now := time.Until(deadline), s.world.now.Add(s.node.offset)
-	best := 45 * time.Second
-	for _, span := range []time.Duration{m.ExpiresAt.Sub(now), m.DueAt.Sub(now) - 5*time.Second} {
-		if (span - left).Abs() < (best - left).Abs() {
-			best = span
-		}
-	}
-	return best
 }
 
 // short is a path without what names somebody in it.

@@ -92,7 +92,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, watch *tel
 }
 
 // outboxWorkers empty the outbox at once; the mail sender has a connection for each.
-// One recipient's domain gets a third of them at most.
+// One recipient's domain gets half of them at most (delivery/queue.go: mayBegin).
 const outboxWorkers = 12
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
