@@ -154,7 +154,6 @@ func (o *Outbox) wake() {
 type OutboxStats struct {
 	Held    int // messages in memory: reserved, waiting, being sent, or not yet recorded
 	Waiting int // those whose turn has not come
-	Sending int
 	Places  int
 	Slow    int // domains that answer slowly, which get one worker each, and half of them together
 }

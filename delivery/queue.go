@@ -299,7 +299,7 @@ func (q *queue) end(e *entry, now time.Time) {
 func (q *queue) stats(now time.Time) OutboxStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := OutboxStats{Held: q.held, Waiting: len(q.waiting), Sending: len(q.running), Places: q.places}
+	s := OutboxStats{Held: q.held, Waiting: len(q.waiting), Places: q.places}
 	if now.IsZero() {
 		return s
 	}

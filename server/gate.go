@@ -196,7 +196,6 @@ func (g *gate) leave() {
 type GateStats struct {
 	Busy, Places int    // requests that are worked on, and how many that may be
 	Waiting      int    // requests that wait for a place
-	Networks     int    // of so many networks
 	Refused      uint64 // since the start
 }
 
@@ -205,7 +204,7 @@ func (s *Server) Stats() GateStats {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return GateStats{Busy: g.busy, Places: g.places, Waiting: g.waiting, Networks: len(g.networks), Refused: g.shed}
+	return GateStats{Busy: g.busy, Places: g.places, Waiting: g.waiting, Refused: g.shed}
 }
 
 // admitted returns a handler that serves a request when its turn has come, or

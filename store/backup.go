@@ -144,12 +144,12 @@ func fillBackup(ctx context.Context, source snapshot, path string, at time.Time,
 	return spans, note(manifestAt, at.Format(time.RFC3339Nano))
 }
 
-// ErrNoBackup is wrapped by what CheckBackup returns for a file that is not a whole
+// errNoBackup is wrapped by what CheckBackup returns for a file that is not a whole
 // backup of ours, for whatever reason.
-var ErrNoBackup = errors.New("this is not a whole backup")
+var errNoBackup = errors.New("this is not a whole backup")
 
 func noBackup(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrNoBackup, fmt.Errorf(format, args...))
+	return fmt.Errorf("%w: %w", errNoBackup, fmt.Errorf(format, args...))
 }
 
 // Bounds on what a file may make us read that somebody made up.

@@ -274,7 +274,7 @@ func transfer(ctx context.Context, from snapshot, to target, resumed bool, p *pr
 	return spans, nil
 }
 
-// compare reads back what transfer wrote. The error is a [Difference] where
+// compare reads back what transfer wrote. The error is a difference where
 // something else is there.
 func compare(ctx context.Context, from snapshot, to target, spans map[string][]span, p *progress) error {
 	for _, t := range shapes {
@@ -295,14 +295,14 @@ func compare(ctx context.Context, from snapshot, to target, spans map[string][]s
 	return nil
 }
 
-// A Difference says where the two sides of a copy are not the same. It names
+// A difference says where the two sides of a copy are not the same. It names
 // tables and keys, and nothing of what is in the rows.
-type Difference struct {
+type difference struct {
 	Table string
 	Keys  []int64 // the first of them, ascending; none for a table that is not ranged
 }
 
-func (d *Difference) Error() string {
+func (d *difference) Error() string {
 	if len(d.Keys) == 0 {
 		return fmt.Sprintf("the table %s is not the same on both sides", d.Table)
 	}
@@ -311,7 +311,7 @@ func (d *Difference) Error() string {
 
 // differing names the rows that differ within a span.
 func differing(ctx context.Context, from, to reader, t *shape, s span) error {
-	d := &Difference{Table: t.name}
+	d := &difference{Table: t.name}
 	if !t.ranged {
 		return d
 	}

@@ -200,7 +200,7 @@ func TestBackup(t *testing.T) {
 	if after := digests(t, restored); !maps.Equal(after, before) {
 		t.Errorf("restored it holds\n%v\nwant\n%v", after, before)
 	}
-	if _, err := CheckBackup(t.Context(), path); !errors.Is(err, ErrNoBackup) {
+	if _, err := CheckBackup(t.Context(), path); !errors.Is(err, errNoBackup) {
 		t.Errorf("a restored installation passes for a backup: %v", err)
 	}
 }
@@ -307,7 +307,7 @@ func TestBackupNotices(t *testing.T) {
 			if err == nil {
 				t.Fatalf("it passes, and holds %+v", found)
 			}
-			if name != "of a newer version" && !errors.Is(err, ErrNoBackup) {
+			if name != "of a newer version" && !errors.Is(err, errNoBackup) {
 				t.Errorf("the error is %v", err)
 			}
 		})
@@ -366,7 +366,7 @@ func TestOlderBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if mark, err := s.Mark(t.Context(), Epoch); err != nil || mark != "" {
+	if mark, err := s.Mark(t.Context(), epoch); err != nil || mark != "" {
 		t.Errorf("the epoch is %q, %v", mark, err)
 	}
 }
@@ -472,7 +472,7 @@ func TestCompareNames(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = compare(t.Context(), from, side, spans, &progress{})
-			var d *Difference
+			var d *difference
 			if !errors.As(err, &d) {
 				t.Fatalf("the error is %v", err)
 			}

@@ -293,15 +293,3 @@ func (c *copyReader) next(b []byte) int {
 	c.err = c.each(r)
 	return at
 }
-
-var pgOthers = newQuery("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1")
-
-// Others reports whether a node is connected to the database, or anybody else who
-// opened it without the option Command. Those that a pooler hides are not seen.
-func (s *Postgres) Others(ctx context.Context) (bool, error) {
-	n := int64(0)
-	err := s.once(ctx, func(t *trip) {
-		t.send(pgOthers, func(s *pgScanner) error { s.Int64(&n); return nil }, s.nodes)
-	})
-	return n > 0, err
-}

@@ -64,8 +64,8 @@ type filled interface {
 // must not be there.
 //
 // What is committed to the original after the copy began is not in it, so say Move
-// unless that is meant. The error wraps a *[Difference] where rows are not what they
-// should be.
+// unless that is meant. Where rows are not what they should be, the error names
+// the first of them.
 func Copy(ctx context.Context, from Backupable, to string, o CopyOptions) (*Contents, error) {
 	if IsPostgres(to) {
 		return copyTo(ctx, from, to, o)

@@ -16,10 +16,10 @@ const (
 	// BackupAt is when the last backup was finished, as FormatMark writes it.
 	BackupAt MarkName = "backup_at"
 
-	// Epoch is random, and another one after a backup was restored. A node that
+	// epoch is random, and another one after a backup was restored. A node that
 	// finds another epoch than at its start holds what is no longer true, such as
 	// numbers that it may hand out, and must end.
-	Epoch MarkName = "epoch"
+	epoch MarkName = "epoch"
 
 	// SendersOff is set in a copy of an installation, which must not write to
 	// people: when it was made, as FormatMark writes it.

@@ -38,7 +38,7 @@ func TestMarks(t *testing.T) {
 	holds("")
 	set(store.FormatMark(storetest.Now))
 	set(store.FormatMark(storetest.Now.Add(time.Hour)))
-	if err := s.SetMark(t.Context(), store.Epoch, "another"); err != nil {
+	if err := s.SetMark(t.Context(), "epoch", "another"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

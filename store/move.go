@@ -32,7 +32,7 @@ func Reopen(ctx context.Context, db Database) (moved bool, err error) {
 
 // fenced returns what marks an installation as moved. The new epoch ends nodes.
 func fenced(at time.Time) []string {
-	return []string{settingMark(MovedAt, FormatMark(at)), settingMark(Epoch, rand.Text())}
+	return []string{settingMark(MovedAt, FormatMark(at)), settingMark(epoch, rand.Text())}
 }
 
 // fence keeps servers away. A command that has the file open already is not stopped;

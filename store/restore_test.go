@@ -53,7 +53,7 @@ func TestPutBack(t *testing.T) {
 			if after, err := s.Version(t.Context()); err != nil || after <= version {
 				t.Errorf("after version %d came %d, %v", version, after, err)
 			}
-			epoch, err := s.Mark(t.Context(), store.Epoch)
+			epoch, err := s.Mark(t.Context(), "epoch")
 			if err != nil || epoch == "" {
 				t.Errorf("the epoch is %q, %v", epoch, err)
 			}
