@@ -57,9 +57,9 @@ types: e2e/node_modules/.package-lock.json
 # time: a few worlds show that it has no race, the many run without the detector.
 # What is built on stores runs on both engines.
 unit:
-	E2E=1 CGO_ENABLED=1 SPLITPIN_SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+	E2E=1 CGO_ENABLED=1 SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 	$(GO) test ./simulation
-	E2E=1 SPLITPIN_TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
+	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
 
 # E2E=1 makes a missing need a failure; without it nothing of the
 # package runs, and go test says so.
@@ -77,7 +77,7 @@ prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
-	SPLITPIN_SIMULATION_TIME=$(SIMULATE) $(GO) test -count=1 -timeout 24h -v -run TestSeeds ./simulation
+	SIMULATION_TIME=$(SIMULATE) $(GO) test -count=1 -timeout 24h -v -run TestSeeds ./simulation
 	E2E=1 E2E_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 24h -v -run '$(FAULTS)' ./e2e
 	$(GO) run ./bench -engine $(ENGINE) -soak $(SOAK)
 	$(GO) run ./bench -engine $(ENGINE) -sizes 1000000,10000000 -only signin,refresh,user,address

@@ -30,7 +30,7 @@ import (
 
 // stormEnv names the folder in which the test binary, run again as a child,
 // signs people in until it is killed.
-const stormEnv = "SPLITPIN_TEST_STORM"
+const stormEnv = "TEST_STORM"
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(stormEnv); folder != "" {
@@ -176,7 +176,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if testing.Short() {
 		rounds = 3
 	}
-	if n, err := strconv.Atoi(os.Getenv("SPLITPIN_TEST_KILLS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("TEST_KILLS")); err == nil {
 		rounds = n
 	}
 	folder := t.TempDir()

@@ -16,9 +16,9 @@ import (
 
 // What to run. Nothing set: the seeds from 1 to standardSeeds.
 const (
-	seedEnv     = "SPLITPIN_SIMULATION_SEED"  // this one alone
-	seedsEnv    = "SPLITPIN_SIMULATION_SEEDS" // so many, from 1 on
-	durationEnv = "SPLITPIN_SIMULATION_TIME"  // as many as fit into it ("2h"), from a seed that is different each time
+	seedEnv     = "SIMULATION_SEED"  // this one alone
+	seedsEnv    = "SIMULATION_SEEDS" // so many, from 1 on
+	durationEnv = "SIMULATION_TIME"  // as many as fit into it ("2h"), from a seed that is different each time
 )
 
 const standardSeeds = 2000

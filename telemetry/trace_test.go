@@ -271,7 +271,7 @@ func TestOpenTraces(t *testing.T) {
 func TestGate(t *testing.T) {
 	w := New(Options{Clock: time.Now})
 	w.Gate(func() server.GateStats {
-		return server.GateStats{Busy: 3, Places: 4, Waiting: 5, Networks: 2, Refused: 6}
+		return server.GateStats{Busy: 3, Places: 4, Waiting: 5, Refused: 6}
 	})
 	rec := httptest.NewRecorder()
 	w.Handler(false).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))

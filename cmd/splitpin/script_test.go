@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("SPLITPIN_TEST_RUN_MAIN") != "" { // as the program: see started
-		os.Unsetenv("SPLITPIN_TEST_RUN_MAIN")
+	if os.Getenv("TEST_RUN_MAIN") != "" { // as the program: see started
+		os.Unsetenv("TEST_RUN_MAIN")
 		main()
 		return
 	}

@@ -76,7 +76,7 @@ func started(t testing.TB, folder string, env map[string]string, args ...string)
 	}
 	p := &process{t: t, folder: folder, exited: make(chan struct{}), lines: make(chan string, 1000)}
 	p.cmd = exec.Command(self, args...)
-	p.cmd.Env = append(os.Environ(), "SPLITPIN_TEST_RUN_MAIN=1")
+	p.cmd.Env = append(os.Environ(), "TEST_RUN_MAIN=1")
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
 	}

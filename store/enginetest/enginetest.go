@@ -12,14 +12,14 @@ import (
 	"github.com/splitpin/splitpin/store/postgrestest"
 )
 
-// Open opens an empty store that closes when the test ends. SPLITPIN_TEST_ENGINE
+// Open opens an empty store that closes when the test ends. TEST_ENGINE
 // chooses the engine: "sqlite", as without it; "postgres"; or "pooler", which is
 // PostgreSQL behind PgBouncer.
 func Open(t testing.TB) store.Database {
 	t.Helper()
 	var database string
 	options := store.Options{Postgres: store.PostgresOptions{Unsafe: true}}
-	switch engine := os.Getenv("SPLITPIN_TEST_ENGINE"); engine {
+	switch engine := os.Getenv("TEST_ENGINE"); engine {
 	case "", "sqlite":
 		database = filepath.Join(t.TempDir(), "splitpin.db")
 	case "postgres":
@@ -27,7 +27,7 @@ func Open(t testing.TB) store.Database {
 	case "pooler":
 		database, options.Postgres.Pooler = postgrestest.Pooler(t, Postgres(t)), true
 	default:
-		t.Fatalf("SPLITPIN_TEST_ENGINE is %q; it may be sqlite, postgres or pooler", engine)
+		t.Fatalf("TEST_ENGINE is %q; it may be sqlite, postgres or pooler", engine)
 	}
 	// Tests close it before the database goes to another, also when they ended.
 	db, err := store.Open(context.WithoutCancel(t.Context()), database, options)

@@ -2,7 +2,7 @@
 // needs the server's programs on the PATH or where Debian puts them, and no rights:
 // as root it runs them as the user postgres, which they insist on.
 //
-// SPLITPIN_TEST_POSTGRES may name a server that runs already, by the URL of a user
+// TEST_POSTGRES may name a server that runs already, by the URL of a user
 // who may create databases there. Then nothing is started, but what asks for a
 // server of its own, to kill it or to set it up.
 package postgrestest
@@ -346,7 +346,7 @@ var shared struct {
 func start(t testing.TB) *Server {
 	t.Helper()
 	shared.once.Do(func() {
-		if outside := os.Getenv("SPLITPIN_TEST_POSTGRES"); outside != "" {
+		if outside := os.Getenv("TEST_POSTGRES"); outside != "" {
 			shared.Server = &Server{outside: outside}
 			return
 		}

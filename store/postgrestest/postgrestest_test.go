@@ -33,7 +33,7 @@ func TestDatabase(t *testing.T) {
 // TestPrepared: what one test did is gone for the next, and so is whoever it left
 // connected.
 func TestPrepared(t *testing.T) {
-	if os.Getenv("SPLITPIN_TEST_POSTGRES") != "" {
+	if os.Getenv("TEST_POSTGRES") != "" {
 		t.Skip("nothing is kept on a server that goes on")
 	}
 	made := 0
