@@ -21,7 +21,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
-		s.Log.WarnContext(ctx, "not ready", "error", err)
+		if times := s.unready.happened(s.Clock()); times > 0 {
+			s.Log.WarnContext(ctx, "not ready", "error", err, "times", times)
+		}
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}

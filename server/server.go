@@ -73,6 +73,8 @@ type Server struct {
 	mux      *http.ServeMux
 	gate     *gate
 	draining atomic.Bool
+	foreign  seldom // requests for another host
+	unready  seldom // questions whether this node is ready, which it was not
 }
 
 // New returns a server whose routes are wired.
@@ -133,8 +135,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
-		s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
-			"host", printable(r.Host))
+		if times := s.foreign.happened(s.Clock()); times > 0 {
+			s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
+				"host", printable(r.Host), "times", times)
+		}
 		s.refusal(rec, r, errHost)
 		return
 	}
