@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"net/url"
@@ -56,8 +57,9 @@ type Backupable interface {
 	unfence(ctx context.Context) error
 }
 
-// WriteBackup writes what is in from to the file at path, which must be absent or
-// empty and becomes mode 0600, while others may work on from. at is the present.
+// WriteBackup writes what is in from to the file at path, which is absent, and
+// made with mode 0600, or an empty file, while others may work on from. It follows no
+// link. at is the present.
 //
 // When it returns nil, the file was read back and found right, and is on the disk;
 // the caller sees to its name. After an error it is worth nothing.
@@ -85,19 +87,30 @@ func WriteBackup(ctx context.Context, from Backupable, path string, at time.Time
 	return found, nil
 }
 
+// openNoFollow is SQLite's flag to refuse a path with a link in it.
+const openNoFollow sqlite.OpenFlags = 0x01000000
+
 func fillBackup(ctx context.Context, source snapshot, path string, at time.Time, tell func(Progress)) (spans map[string][]span, err error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case err == nil:
+		err = file.Close()
+	case errors.Is(err, fs.ErrExist):
+		var info fs.FileInfo
+		if info, err = os.Lstat(path); err == nil && (!info.Mode().IsRegular() || info.Size() != 0) {
+			err = fmt.Errorf("%s is not an empty file", path)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err = errors.Join(err, file.Close()); err != nil {
+	// The folder may be reached by a link. The file is not: whoever may write to the
+	// folder could point it to anything while nobody looks.
+	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
 		return nil, err
 	}
-	if info.Size() != 0 {
-		return nil, fmt.Errorf("%s is not empty", path)
-	}
-	c, err := open(path, sqlite.OpenReadWrite, time.Second)
+	c, err := open(filepath.Join(folder, filepath.Base(path)), sqlite.OpenReadWrite|openNoFollow, time.Second)
 	if err != nil {
 		return nil, err
 	}

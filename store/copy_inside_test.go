@@ -205,6 +205,37 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// Whoever may write to the folder of a backup or a copy could put a link where the
+// file is to be: nothing is written to what that points to.
+func TestNoLinkIsFollowed(t *testing.T) {
+	s := opened(t, furnished(t))
+	folder := t.TempDir()
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	if err := os.WriteFile(elsewhere, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(folder, "linked.db")
+	for _, name := range []string{link, link + copyingSuffix, filepath.Join(folder, "copied.db") + copyingSuffix} {
+		if err := os.Symlink(elsewhere, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := WriteBackup(t.Context(), s, link, storetest.Now, nil); err == nil || !strings.Contains(err.Error(), "not an empty file") {
+		t.Errorf("a backup through a link: %v", err)
+	}
+	// As when the link comes a moment later.
+	if c, err := open(link, sqlite.OpenReadWrite|openNoFollow, time.Second); err == nil {
+		c.Conn.Close()
+		t.Error("SQLite opens the link")
+	}
+	if _, err := Copy(t.Context(), s, filepath.Join(folder, "copied.db"), CopyOptions{At: storetest.Now}); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("a copy through a link: %v", err)
+	}
+	if text, err := os.ReadFile(elsewhere); err != nil || len(text) != 0 {
+		t.Errorf("what the link points to has %d bytes now, %v", len(text), err)
+	}
+}
+
 // TestBackupIsOfOneMoment: what is committed while a backup is written is not in
 // it, neither as a whole nor in part.
 func TestBackupIsOfOneMoment(t *testing.T) {

@@ -248,6 +248,10 @@ func openTarget(ctx context.Context, to string, o CopyOptions) (filled, error) {
 	if o.AtOnce {
 		return nil, errors.New("a file is replaced by giving another its name")
 	}
+	// A link would lead the copy into a file that is somebody else's.
+	if info, err := os.Lstat(to); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file: remove it", to)
+	}
 	// The store makes the tables, with its settings, which the file keeps.
 	o.filling = true
 	db, err := OpenSQLite(ctx, to, o.Options)

@@ -24,7 +24,7 @@ type PostgresOptions struct {
 	Password    splitpin.Secret // counts before that of the URL; empty: the URL's, PGPASSWORD or ~/.pgpass
 	Connections int             // at most so many at once, at least two; zero: 16
 	Pooler      bool            // a pooler like PgBouncer lies between, in transaction mode: nothing lasts longer than a transaction
-	Unsafe      bool            // accept a server that may lose what it said was committed
+	Unsafe      bool            // accept a server that may lose what it said was committed, and a way to it on which others can read
 	Queue       int             // how many calls may wait for a connection; more are refused with ErrUnavailable; zero: 4096
 
 	// Committed, where it is set, hears of every step that wrote and was committed,
@@ -88,10 +88,9 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 	if o.Queue <= 0 {
 		o.Queue = 4096
 	}
-	config, err := pgconn.ParseConfig(database)
+	config, err := parseAddress(database, o)
 	if err != nil {
-		// What is wrong stands inside; around it stands the address.
-		return nil, fmt.Errorf("reading the address of the database: %w", errors.Unwrap(err))
+		return nil, fmt.Errorf("opening the database: what was given %w", err)
 	}
 	if o.Password != "" {
 		config.Password = o.Password.Reveal()

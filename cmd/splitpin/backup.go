@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin/store"
@@ -51,7 +50,7 @@ func (c *backupCommand) Run(ctx context.Context, t terminal) error {
 	if _, err := os.Lstat(file); err == nil && !c.Overwrite {
 		return fmt.Errorf("%s exists already and is left as it is. Choose another name, or replace it with --overwrite", file)
 	}
-	if live := conf.database(); !conf.shared() && (same(file, live) || same(file, live+"-wal") || same(file, live+"-shm")) {
+	if live := conf.database(); !conf.shared() && (same(file, live) || same(file, live+"-wal") || same(file, live+"-shm") || same(file, live+"-journal")) {
 		return fmt.Errorf("%s is the database itself; a backup belongs elsewhere, best onto another machine", file)
 	}
 	conf.Postgres.Command = true
@@ -76,49 +75,99 @@ func (c *backupCommand) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
-func same(a, b string) bool { return real(a) == real(b) }
+// same reports whether two paths name one file, through links too.
+func same(a, b string) bool {
+	if real(a) == real(b) {
+		return true
+	}
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
 
 // writeBackup makes the file under another name and gives it its own when it is
 // whole and on the disk.
 func writeBackup(ctx context.Context, t terminal, db store.Database, file string) (found *store.Contents, err error) {
-	partial := file + partialSuffix
-	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := begin(file)
 	if err != nil {
-		return nil, fmt.Errorf("making the backup: %w", err)
+		return nil, err
 	}
 	defer f.Close()
-	free, err := lock(f)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("locking the backup: %w", err)
-	case !free:
-		return nil, fmt.Errorf("another backup is being written to %s", partial)
-	}
 	defer func() {
 		if err != nil {
-			os.Remove(partial)
+			os.Remove(f.Name())
 		}
 	}()
-	if err := errors.Join(f.Truncate(0), f.Chmod(0o600)); err != nil { // it may be what an interrupted one left
-		return nil, fmt.Errorf("making the backup: %w", err)
+	if err := removeInterrupted(file, f.Name()); err != nil {
+		return nil, err
 	}
 	meter := newMeter(t, "backup")
-	found, err = store.WriteBackup(ctx, db, partial, now(), meter.tell)
+	found, err = store.WriteBackup(ctx, db, f.Name(), now(), meter.tell)
 	meter.end()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(partial, file); err != nil {
+	if err := os.Rename(f.Name(), file); err != nil {
 		return nil, fmt.Errorf("naming the backup: %w", err)
 	}
 	return found, store.Sync(filepath.Dir(file))
 }
 
+// begin makes and locks the file that becomes a backup. Nobody knows its name before:
+// whoever may write to the folder would put a link there, and what that points to
+// would be overwritten.
+func begin(file string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*"+partialSuffix) // mode 0600
+		if err != nil {
+			return nil, fmt.Errorf("making the backup: %w", err)
+		}
+		free, err := lock(f)
+		if err == nil && free {
+			// Before it was locked, another backup may have taken it for abandoned.
+			if _, err := os.Lstat(f.Name()); err == nil {
+				return f, nil
+			}
+		}
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+			return nil, fmt.Errorf("locking the backup: %w", err)
+		}
+	}
+}
+
 const partialSuffix = ".partial"
+
+// partialName is how begin calls a file: like the backup, with a number.
+var partialName = regexp.MustCompile(`^(.+)\.\d+` + regexp.QuoteMeta(partialSuffix) + `$`)
+
+// removeInterrupted removes what interrupted backups to file left behind, and refuses
+// where another one than own is being written: both would take that name.
+func removeInterrupted(file, own string) error {
+	folder, base := filepath.Split(file)
+	entries, err := os.ReadDir(filepath.Dir(file))
+	if err != nil {
+		return fmt.Errorf("looking for interrupted backups: %w", err)
+	}
+	for _, e := range entries {
+		m := partialName.FindStringSubmatch(e.Name())
+		if m == nil || m[1] != base || e.Name() == filepath.Base(own) || !e.Type().IsRegular() {
+			continue
+		}
+		if partial := folder + e.Name(); !removeAbandoned(partial) {
+			return fmt.Errorf("another backup is being written to %s", partial)
+		}
+	}
+	return nil
+}
 
 func dated(at time.Time) string { return at.Format("splitpin-20060102T150405Z.db") }
 
-var datedName = regexp.MustCompile(`^splitpin-\d{8}T\d{6}Z\.db(` + regexp.QuoteMeta(partialSuffix) + `)?$`)
+var datedName = regexp.MustCompile(`^splitpin-\d{8}T\d{6}Z\.db$`)
 
 // thinOut removes the oldest dated backups of a folder until keep are left, and
 // what interrupted ones left behind. It touches nothing else.
@@ -129,12 +178,14 @@ func thinOut(t terminal, folder string, keep int) error {
 	}
 	var whole []string
 	for _, e := range entries {
-		switch name := e.Name(); {
-		case !e.Type().IsRegular() || !datedName.MatchString(name):
-		case strings.HasSuffix(name, partialSuffix):
-			removeAbandoned(filepath.Join(folder, name))
-		default:
-			whole = append(whole, filepath.Join(folder, name))
+		if !e.Type().IsRegular() {
+			continue
+		}
+		file := filepath.Join(folder, e.Name())
+		if m := partialName.FindStringSubmatch(e.Name()); m != nil && datedName.MatchString(m[1]) {
+			removeAbandoned(file) // one that is being written stays
+		} else if datedName.MatchString(e.Name()) {
+			whole = append(whole, file)
 		}
 	}
 	for _, file := range whole[:max(len(whole)-keep, 0)] {
@@ -146,17 +197,19 @@ func thinOut(t terminal, folder string, keep int) error {
 	return nil
 }
 
-// removeAbandoned removes what an interrupted backup left, where nobody writes to
-// it any more.
-func removeAbandoned(partial string) {
+// removeAbandoned removes what an interrupted backup left. It reports false where
+// somebody still writes to it.
+func removeAbandoned(partial string) bool {
 	f, err := os.OpenFile(partial, os.O_RDWR, 0)
 	if err != nil {
-		return
+		return true // not one of ours, or gone
 	}
 	defer f.Close()
-	if free, err := lock(f); err == nil && free {
+	free, err := lock(f)
+	if err == nil && free {
 		os.Remove(partial)
 	}
+	return err != nil || free
 }
 
 // described says what is in a backup or a copy.

@@ -73,6 +73,13 @@ func secret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 
 func fileSecret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 	return func(c *Config, v string) error {
+		info, err := os.Stat(v)
+		if err != nil {
+			return err
+		}
+		if mode := info.Mode().Perm(); mode&0o077 != 0 { // as of the master key
+			return fmt.Errorf("%s can be read or changed by others than its owner (mode %04o); run: chmod 600 %s", v, mode, v)
+		}
 		b, err := os.ReadFile(v)
 		if err != nil {
 			return err
@@ -82,17 +89,17 @@ func fileSecret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 	}
 }
 
-// passwordIn refuses the URL of a database that has a password in it. It never
-// repeats the URL.
-func passwordIn(v string) error {
-	u, err := url.Parse(v)
-	if err != nil {
-		return nil // what opens it says so
+// secretIn refuses the URL of a database that has a password in it, or that cannot be
+// read, so that nobody knows. It never repeats the URL.
+func secretIn(v string) error {
+	if !store.IsPostgres(v) {
+		return nil
 	}
-	if _, given := u.User.Password(); given || u.Query().Has("password") {
-		return errors.New("holds a password, which is a secret: leave it out and name a file that holds it as database_password_file, or give the URL in the environment as SPLITPIN_DATABASE")
+	secret, err := store.AddressHoldsSecret(v)
+	if err == nil && secret {
+		err = errors.New("holds a password, which is a secret: leave it out and name a file that holds it as database_password_file, or give the URL in the environment as SPLITPIN_DATABASE")
 	}
-	return nil
+	return err
 }
 
 // settings is every key there is. docs/operate/configuration.md lists them, and
@@ -101,7 +108,7 @@ var settings = []setting{
 	{key: "public_url", apply: text(func(c *Config) *string { return &c.PublicURL })},
 	{key: "listen", apply: text(func(c *Config) *string { return &c.Listen })},
 	{key: "data", apply: text(func(c *Config) *string { return &c.Data })},
-	{key: "database", apply: secret(func(c *Config) *splitpin.Secret { return &c.Database }), unfit: passwordIn},
+	{key: "database", apply: secret(func(c *Config) *splitpin.Secret { return &c.Database }), unfit: secretIn},
 	{key: "database_password", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
 	{key: "database_password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
 	{key: "database_connections", apply: func(c *Config, v string) (err error) {
@@ -424,6 +431,9 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 		wrong.add("metrics_pprof: needs metrics_listen, which says where the profiles are")
 	case c.MetricsListen != "" && !isAddress(c.MetricsListen):
 		wrong.add("metrics_listen: must be address and port, like 127.0.0.1:9181")
+	case c.MetricsProfile && everywhere(c.MetricsListen):
+		wrong.add("metrics_pprof: shows the inside of the program to whoever reaches this machine, since metrics_listen is every address of it: " +
+			"name one there, like 127.0.0.1:9181")
 	}
 	c.checkDatabase(wrong)
 	if c.MasterKey == "" && c.MasterKeyFile == "" {
@@ -458,7 +468,12 @@ func (c *Config) storeOptions() store.Options { return store.Options{Postgres: c
 
 func (c *Config) checkDatabase(wrong *problems) {
 	if d := c.Database; d != "" && d != "sqlite" && !c.shared() {
-		wrong.add("database: must be sqlite, for a file in the data folder, or the address of a PostgreSQL database, like postgres://splitpin@db.example.com/splitpin")
+		wrong.add("database: must be sqlite, for a file in the data folder, or the address of a PostgreSQL database, like postgres://splitpin@db.example.com/splitpin?sslmode=verify-full")
+	}
+	if c.shared() {
+		if err := store.CheckAddress(c.database(), c.Postgres); err != nil {
+			wrong.add("database: what was given %v", err)
+		}
 	}
 }
 
@@ -467,6 +482,14 @@ func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	_, bad := strconv.ParseUint(port, 10, 16)
 	return err == nil && bad == nil
+}
+
+// everywhere reports whether to listen on an address is to listen on all of this
+// machine's.
+func everywhere(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	a, err := netip.ParseAddr(host)
+	return host == "" || err == nil && a.Unmap().IsUnspecified()
 }
 
 // checkMaster refuses a master key that every copy of the data would take along.

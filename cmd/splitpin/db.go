@@ -131,7 +131,7 @@ func (c *dbCopy) copy(ctx context.Context, t terminal, from store.Database, targ
 func (c *Config) place(where string) {
 	if store.IsPostgres(where) {
 		c.Database = splitpin.Secret(where)
-		if passwordIn(where) != nil { // it has one of its own
+		if secretIn(where) != nil { // it has one of its own
 			c.Postgres.Password = ""
 		}
 		return

@@ -91,7 +91,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		if err != nil {
 			return err
 		}
-		sites = append(sites, site{watch.Handler(c.MetricsProfile), metrics, nil})
+		sites = append(sites, site{rebindingRefused(watch.Handler(c.MetricsProfile)), metrics, nil})
 		log.Info("metrics", "listen", metrics.Addr().String(), "profiles", c.MetricsProfile)
 	}
 	handler := server.New(server.Options{
@@ -278,6 +278,24 @@ func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *deli
 		}
 	}
 	return err
+}
+
+// rebindingRefused answers who came over loopback only where they asked for a loopback
+// host. Otherwise a page that somebody on this machine has open could read the answers,
+// under a name of its own that it lets point here.
+func rebindingRefused(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = strings.Trim(r.Host, "[]")
+		}
+		if at != nil && at.IP.IsLoopback() && !isLoopbackHost(host) {
+			http.Error(w, "ask for localhost or 127.0.0.1: this address answers for no other host", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // listen opens an address and says plainly when it is taken.

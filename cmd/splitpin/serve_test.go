@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -358,4 +359,38 @@ func TestServeWhileTheMasterKeyChanges(t *testing.T) {
 	p.until("new keys are published", func() bool { now := keys(); return now != before && strings.Contains(now, `"kid"`) })
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	p.ended(0)
+}
+
+// A name of somebody else that was made to point to this machine opens nothing on a
+// listener that only this machine reaches.
+func TestRebindingRefused(t *testing.T) {
+	s := httptest.NewServer(rebindingRefused(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "all of it") })))
+	defer s.Close()
+	for host, want := range map[string]int{"": 200, "localhost": 200, "localhost:9181": 200, "127.0.0.1:9181": 200, "[::1]:9181": 200, "[::1]": 200,
+		"evil.example": 421, "evil.example:9181": 421, "127.0.0.1.evil.example": 421, "10.0.0.7:9181": 421} {
+		r, err := http.NewRequest("GET", s.URL+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != want || strings.Contains(string(body), "all of it") != (want == 200) {
+			t.Errorf("Host %q: got %d %q, want %d", host, answer.StatusCode, body, want)
+		}
+	}
+
+	// On an address that others reach, every name may be ours.
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Host = "metrics.example.com"
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 9181}))
+	w := httptest.NewRecorder()
+	rebindingRefused(http.NotFoundHandler()).ServeHTTP(w, r)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("on a private network: got %d, want what the handler says", w.Code)
+	}
 }
