@@ -495,7 +495,7 @@ func TestPostgresRefusals(t *testing.T) {
 		{"no such database", func(u *url.URL) { u.Path = "/nowhere" }, true, "make the database first: CREATE DATABASE nowhere OWNER splitpin"},
 		{"no such user", func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }, true, `does not let the user "nobody" in`},
 		{"nobody there", func(u *url.URL) { u.Host = "127.0.0.1:1" }, true, "see whether PostgreSQL runs there"},
-		{"not an address", func(u *url.URL) { u.Host = "127.0.0.1:port"; u.User = url.UserPassword("nobody", "hunter2") }, true, "reading the address"},
+		{"not an address", func(u *url.URL) { u.Host = "127.0.0.1:port"; u.User = url.UserPassword("nobody", "hunter2") }, true, "is not the address of a PostgreSQL database"},
 	} {
 		err := open(test.change, PostgresOptions{Unsafe: test.unsafe})
 		if err == nil || !strings.Contains(err.Error(), test.want) {

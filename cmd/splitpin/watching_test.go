@@ -413,13 +413,13 @@ func TestMetricsStayBounded(t *testing.T) {
 // TestMetricsListener looks at the program itself: metrics are where they were
 // wished, and nowhere else.
 func TestMetricsListener(t *testing.T) {
-	look := func(url string) (status int, body string) {
+	look := func(url, host string) (status int, body string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Host = "login.example.com"
+		r.Host = host
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
@@ -436,20 +436,23 @@ func TestMetricsListener(t *testing.T) {
 			p := started(t, t.TempDir(), serveEnv(t, t.TempDir(), "SPLITPIN_METRICS_LISTEN=127.0.0.1:0", fmt.Sprint("SPLITPIN_METRICS_PPROF=", profiles)), "serve")
 			metrics := "http://" + p.await(`msg=metrics listen=(\S+)`)
 			public := "http://" + p.await(`msg=serving .*listen=(\S+)`)
-			if status, body := look(metrics + "/metrics"); status != 200 || !strings.Contains(body, "splitpin_build_info") {
+			if status, body := look(metrics+"/metrics", "localhost"); status != 200 || !strings.Contains(body, "splitpin_build_info") {
 				t.Errorf("the metrics listener says %d: %s", status, body)
 			}
+			if status, body := look(metrics+"/metrics", "login.example.com"); status != http.StatusMisdirectedRequest || strings.Contains(body, "splitpin_") {
+				t.Errorf("asked for another host the metrics listener says %d: %s", status, body)
+			}
 			want := map[bool]int{true: 200, false: 404}[profiles]
-			if status, _ := look(metrics + "/debug/pprof/"); status != want {
+			if status, _ := look(metrics+"/debug/pprof/", "localhost"); status != want {
 				t.Errorf("profiles: got %d, want %d", status, want)
 			}
 			for _, path := range []string{"/v1/keys", "/readyz", "/"} {
-				if status, _ := look(metrics + path); status != 404 {
+				if status, _ := look(metrics+path, "localhost"); status != 404 {
 					t.Errorf("the metrics listener answers %s with %d", path, status)
 				}
 			}
 			for _, path := range []string{"/metrics", "/debug/pprof/"} {
-				if status, _ := look(public + path); status != 404 {
+				if status, _ := look(public+path, "login.example.com"); status != 404 {
 					t.Errorf("the public listener answers %s with %d", path, status)
 				}
 			}
