@@ -29,7 +29,7 @@ type projectCommand struct {
 // is.
 type look struct {
 	Name           *string        `help:"Shown to people." placeholder:"TEXT"`
-	Issuer         *string        `help:"The iss claim of tokens. Empty: the server's own URL." placeholder:"URL"`
+	Issuer         *string        `help:"The iss claim of tokens. Empty: the server's own URL; for every project but the default, with /p/ and the API key id after it." placeholder:"URL"`
 	Origin         []string       `help:"Site or app scheme that may use the project, replacing the list; repeat for several." placeholder:"URL" sep:"none"`
 	Colour         *string        `help:"Accent colour of pages and mails." placeholder:"#RRGGBB"`
 	Logo           *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
@@ -132,6 +132,7 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	t.printf("API key id     %s\n", p.ID)
+	t.printf("Issuer         %s\n", issuer(in, p))
 	if secret != "" {
 		t.printf("Server secret  %s\n               shown this once; keep it on servers only\n", secret.Reveal())
 	} else {
@@ -223,6 +224,9 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
 		{"Made", p.CreatedAt.Format(time.RFC3339)}, {"Changed", p.UpdatedAt.Format(time.RFC3339)},
 	}
+	for _, l := range limits(s.Limits) {
+		rows = append(rows, [2]string{"Limit", l})
+	}
 	if len(s.Logo) > 0 {
 		rows = append(rows, [2]string{"Logo", fmt.Sprintf("%s, %d bytes", s.LogoType, len(s.Logo))})
 	}
@@ -246,6 +250,25 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	}
 	t.printf("%s\n", risk(s))
 	return nil
+}
+
+// limits says in words which limits of a project are not the ordinary ones.
+func limits(l splitpin.Limits) []string {
+	var out []string
+	for _, row := range []struct {
+		own, ordinary int
+		text          string
+	}{
+		{l.StartsPerNetwork, signin.DefaultStartsPerNetwork, "sign-ins from one network in 5 minutes before a puzzle is asked"},
+		{l.RefusePerNetwork, signin.DefaultRefusePerNetwork, "sign-ins from one network in 5 minutes before they are refused"},
+		{l.MessagesPerAddress, signin.DefaultMessagesPerAddress, "messages that strangers may cause to one address in 10 minutes"},
+		{l.MessagesPerDay, signin.DefaultMessagesPerDay, "messages that strangers may cause to one address in a day"},
+	} {
+		if row.own != 0 && row.own != row.ordinary {
+			out = append(out, fmt.Sprintf("%d %s (ordinarily %d)", row.own, row.text, row.ordinary))
+		}
+	}
+	return out
 }
 
 // issuer is the iss claim of a project's tokens. In a folder that no server has
