@@ -85,3 +85,24 @@ func TestSlope(t *testing.T) {
 		}
 	}
 }
+
+func TestVerdict(t *testing.T) {
+	tests := []struct {
+		name string
+		row  row
+		want string
+	}{
+		{"no budget", row{Ours: 5}, ""},
+		{"a rate above its floor", row{Ours: 5, Budget: 4, More: true}, "met"},
+		{"a rate at its floor", row{Ours: 4, Budget: 4, More: true}, "met"},
+		{"a rate below its floor", row{Ours: 3, Budget: 4, More: true}, "missed: too low"},
+		{"a cost below its ceiling", row{Ours: 3, Budget: 4}, "met"},
+		{"a cost at its ceiling", row{Ours: 4, Budget: 4}, "met"},
+		{"a cost above its ceiling", row{Ours: 5, Budget: 4}, "missed: too high"},
+	}
+	for _, test := range tests {
+		if got := test.row.met(); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}

@@ -140,6 +140,8 @@ func (r row) share() float64 {
 	return r.Limit / r.Ours
 }
 
+// met says whether the budget is kept, which is a floor where more is better and
+// a ceiling elsewhere. Empty where there is no budget.
 func (r row) met() string {
 	switch {
 	case r.Budget == 0:
@@ -147,9 +149,9 @@ func (r row) met() string {
 	case r.More && r.Ours >= r.Budget, !r.More && r.Ours <= r.Budget:
 		return "met"
 	case r.More:
-		return "under"
+		return "missed: too low"
 	}
-	return "over"
+	return "missed: too high"
 }
 
 // budget is what the project promises for each engine; see issue 3.
@@ -329,7 +331,7 @@ func (r *report) markdown() string {
 		if l.Engine != engine {
 			engine = l.Engine
 			title := map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL", "": "Either engine"}[engine]
-			fmt.Fprintf(&b, "| %s | ours | spread | limit | share | budget | |\n|---|--:|--:|--:|--:|--:|---|\n", title)
+			fmt.Fprintf(&b, "| %s | ours | spread | limit | share | budget | verdict |\n|---|--:|--:|--:|--:|--:|---|\n", title)
 		}
 		spread, limit, share, budget := "", "", "", ""
 		if l.Spread > 0 {
