@@ -32,7 +32,7 @@ func (o *Outside) hosted(ctx context.Context, r *Report) bool {
 		return false
 	case e.status == http.StatusMisdirectedRequest:
 		r.problem("host_header", "", "the server gets every request under another host name than "+o.URL.Host+", and refuses it; its log says which",
-			"Let the proxy pass the Host header (nginx: proxy_set_header Host $host), and compare public_url. Further checks were left out.")
+			"Let the proxy pass the Host header (nginx: proxy_set_header Host $http_host), and compare public_url. Further checks were left out.")
 		return false
 	}
 	r.ok("host_header", "", "the host name of the public URL arrives")
@@ -235,7 +235,7 @@ func (o *Outside) unknownHost(ctx context.Context, r *Report) {
 	case err != nil && !errors.Is(err, errStale):
 		r.ok("unknown_host", "", "a foreign host name gets no answer")
 	case v != nil:
-		r.problem("unknown_host", "", "a request for a foreign host name is served: the proxy replaces the name by ours", "Let the proxy pass the Host header as it comes (nginx: proxy_set_header Host $host), and answer for server_name only.")
+		r.problem("unknown_host", "", "a request for a foreign host name is served: the proxy replaces the name by ours", "Let the proxy pass the Host header as it comes (nginx: proxy_set_header Host $http_host), and answer for server_name only.")
 	default:
 		r.ok("unknown_host", "", fmt.Sprintf("a foreign host name is answered with %d", e.status))
 	}
