@@ -15,7 +15,6 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
-	"github.com/splitpin/splitpin/signin"
 )
 
 // What a gate admits, where nothing else was said.
@@ -41,34 +40,63 @@ const (
 )
 
 // A gate bounds how many requests are worked on at once. Those beyond wait, each
-// network in a queue of its own, and the queues take turns: many requests of one
-// network wait for each other, and nobody else waits for them. A network is not
-// refused for being large while there is room (security 10). Networks that showed
-// garbage lately get every fourth turn between them, and all that nobody else wants.
+// network in a queue of its own, and the queues take turns: of two networks that
+// wait, each gets every second place, however many requests they have. A network is
+// the wider one (the /48 of an IPv6 address, which one customer may hold); inside
+// it, the networks that count as one client take turns again. None is refused for
+// being large while there is room (security 10). Networks that showed garbage lately
+// get every fourth turn between them, and all that nobody else wants.
+//
+// A place is held while there is work to do, never while waiting for bytes of a
+// client: bodies are read before, and answers are written after (see admitted).
 //
 // It decides by waiting time, before any work is done.
 type gate struct {
 	places, queue int
+	bodies        int // bodyRoom, unless a test says otherwise
 
 	mu       sync.Mutex
 	busy     int
 	waiting  int
-	networks map[netip.Prefix]*line // those of whom somebody waits
-	turns    list.List              // of those of the same lines that showed no garbage, next first
-	suspects list.List              // of the others
-	turn     int                    // how many turns there were
-	standing time.Time              // since when somebody has waited without a break
-	shed     uint64                 // refused since the start
-	told     time.Time              // when the log heard of it last
-	toldOf   uint64                 // shed then
+	networks map[gatheringKey]*gathering // those of whom somebody waits
+	turns    list.List                   // of those of the same that showed no garbage, next first
+	suspects list.List                   // of the others
+	turn     int                         // how many turns there were
+	standing time.Time                   // since when somebody has waited without a break
+	held     map[netip.Prefix]int        // room that bodies take, by wider network
+	heldAll  int
+	shed     uint64    // refused since the start
+	told     time.Time // when the log heard of it last
+	toldOf   uint64    // shed then
 	log      *slog.Logger
+}
+
+// A visitor is what a gate asks about a client: its network, the wider one around
+// it (the same where there is none), and whether they showed garbage lately.
+type visitor struct {
+	network, wider netip.Prefix
+	suspect        bool
+}
+
+// A gathering is who waits of one wider network. Suspects and others of it are two.
+type gathering struct {
+	key     gatheringKey
+	lines   map[netip.Prefix]*line
+	turns   list.List // of the same lines, next first
+	present int
+	in      *list.List // that its own turn stands in
+	turn    *list.Element
+}
+
+type gatheringKey struct {
+	wider   netip.Prefix
+	suspect bool
 }
 
 // A line is who waits of one network, oldest first.
 type line struct {
 	network netip.Prefix
-	turns   *list.List // that it stands in
-	waiters []*waiter  // some of them may have left
+	waiters []*waiter // some of them may have left
 	present int
 	turn    *list.Element
 }
@@ -79,13 +107,13 @@ type waiter struct {
 }
 
 func newGate(log *slog.Logger) *gate {
-	return &gate{places: gatePlaces * max(2, runtime.GOMAXPROCS(0)), queue: gateQueue, networks: map[netip.Prefix]*line{}, log: log}
+	return &gate{places: gatePlaces * max(2, runtime.GOMAXPROCS(0)), queue: gateQueue, bodies: bodyRoom,
+		networks: map[gatheringKey]*gathering{}, held: map[netip.Prefix]int{}, log: log}
 }
 
 // enter waits for a place, which must be left again. Its error is
-// splitpin.ErrUnavailable. network is asked only when there is a queue, and says too
-// whether the network showed garbage lately.
-func (g *gate) enter(ctx context.Context, network func() (_ netip.Prefix, suspect bool)) error {
+// splitpin.ErrUnavailable. who is asked only when there is a queue.
+func (g *gate) enter(ctx context.Context, who func() visitor) error {
 	g.mu.Lock()
 	if g.busy < g.places && g.waiting == 0 {
 		g.busy++
@@ -96,23 +124,28 @@ func (g *gate) enter(ctx context.Context, network func() (_ netip.Prefix, suspec
 	if g.waiting == 0 {
 		g.standing = now
 	}
-	prefix, suspect := network()
-	l := g.networks[prefix]
-	if l == nil {
-		l = &line{network: prefix}
+	v := who()
+	key := gatheringKey{v.wider, v.suspect}
+	c := g.networks[key]
+	if c == nil {
+		c = &gathering{key: key, lines: map[netip.Prefix]*line{}, in: &g.turns}
+		if v.suspect {
+			c.in = &g.suspects
+		}
 	}
-	if g.waiting >= g.queue || g.waiting >= g.queue/2 && l.present >= g.queue/8 {
+	if g.waiting >= g.queue || g.waiting >= g.queue/2 && c.present >= g.queue/8 {
 		return g.refuse(now)
 	}
-	if l.turn == nil {
-		l.turns = &g.turns
-		if suspect {
-			l.turns = &g.suspects
-		}
-		g.networks[prefix], l.turn = l, l.turns.PushBack(l)
+	if c.turn == nil {
+		g.networks[key], c.turn = c, c.in.PushBack(c)
+	}
+	l := c.lines[v.network]
+	if l == nil {
+		l = &line{network: v.network}
+		c.lines[v.network], l.turn = l, c.turns.PushBack(l)
 	}
 	wait := patience
-	if now.Sub(g.standing) > patience && l.present < crowd {
+	if now.Sub(g.standing) > patience && c.present < crowd {
 		wait = briefPatience
 	}
 	for len(l.waiters) > 0 && l.waiters[0].gone {
@@ -121,6 +154,7 @@ func (g *gate) enter(ctx context.Context, network func() (_ netip.Prefix, suspec
 	w := &waiter{admitted: make(chan struct{})}
 	l.waiters = append(l.waiters, w)
 	l.present++
+	c.present++
 	g.waiting++
 	g.mu.Unlock()
 
@@ -140,7 +174,7 @@ func (g *gate) enter(ctx context.Context, network func() (_ netip.Prefix, suspec
 	default:
 	}
 	w.gone = true
-	g.left(l)
+	g.left(c, l)
 	return g.refuse(time.Now())
 }
 
@@ -160,12 +194,17 @@ func (g *gate) refuse(now time.Time) error {
 }
 
 // left takes one who waited out of the counts. The caller holds g.mu.
-func (g *gate) left(l *line) {
+func (g *gate) left(c *gathering, l *line) {
 	l.present--
+	c.present--
 	g.waiting--
 	if l.present == 0 {
-		l.turns.Remove(l.turn)
-		delete(g.networks, l.network)
+		c.turns.Remove(l.turn)
+		delete(c.lines, l.network)
+	}
+	if c.present == 0 {
+		c.in.Remove(c.turn)
+		delete(g.networks, c.key)
 	}
 }
 
@@ -181,14 +220,17 @@ func (g *gate) leave() {
 		g.busy--
 		return
 	}
-	l := first.Value.(*line)
+	c := first.Value.(*gathering)
+	next := c.turns.Front()
+	l := next.Value.(*line)
 	for l.waiters[0].gone {
 		l.waiters = l.waiters[1:]
 	}
 	w := l.waiters[0]
 	l.waiters = l.waiters[1:]
-	l.turns.MoveToBack(first)
-	g.left(l)
+	c.turns.MoveToBack(next)
+	c.in.MoveToBack(first)
+	g.left(c, l)
 	close(w.admitted)
 }
 
@@ -205,27 +247,6 @@ func (s *Server) Stats() GateStats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return GateStats{Busy: g.busy, Places: g.places, Waiting: g.waiting, Refused: g.shed}
-}
-
-// admitted returns a handler that serves a request when its turn has come, or
-// refuses it in the words of its face.
-func (s *Server) admitted(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodOptions {
-			h.ServeHTTP(w, r) // what it asks about is decided when that comes
-			return
-		}
-		network := func() (netip.Prefix, bool) {
-			a := s.Addr(r)
-			return signin.Network(a), s.Engine.Suspects(a)
-		}
-		if err := s.gate.enter(r.Context(), network); err != nil {
-			s.turnAway(w, r, err)
-			return
-		}
-		defer s.gate.leave()
-		h.ServeHTTP(w, r)
-	})
 }
 
 // turnAway tells whoever asked to come back. A browser that wanted a page does so

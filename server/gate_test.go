@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 )
 
 // A crowd is who waits before a gate, in a bubble of its own time.
@@ -38,7 +40,8 @@ func (c *crowded) come(ctx context.Context, name, network string) {
 	suspect := strings.HasPrefix(network, "10.")
 	began := time.Now()
 	go func() {
-		err := c.enter(ctx, func() (netip.Prefix, bool) { return netip.MustParsePrefix(network), suspect })
+		own := netip.MustParsePrefix(network)
+		err := c.enter(ctx, func() visitor { return visitor{own, signin.WiderNetwork(own.Addr()), suspect} })
 		c.kept.Lock()
 		defer c.kept.Unlock()
 		switch {
@@ -95,6 +98,46 @@ func TestGateTakesTurns(t *testing.T) {
 		c.now(func() {
 			if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 || len(c.order) != 103 {
 				t.Errorf("afterwards %d are busy, %d wait, of %d networks; %d came in", c.busy, c.waiting, len(c.networks), len(c.order))
+			}
+		})
+	})
+}
+
+// Whoever holds a /48 is one network, however many /64s of it ask; inside it they
+// take turns again, and share one part of the queue.
+func TestGateCountsWiderNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		c.queue = 64
+		c.come(t.Context(), "first", "203.0.113.1/32")
+		c.come(t.Context(), "a0", "2001:db8:1:a::/64")
+		c.come(t.Context(), "a1", "2001:db8:1:a::/64")
+		for i := range 40 {
+			c.come(t.Context(), fmt.Sprint("f", i), fmt.Sprintf("2001:db8:1:%x::/64", 0x100+i))
+		}
+		c.come(t.Context(), "ada", "2001:db8:2:1::/64")
+		c.now(func() {
+			if c.waiting != 33 || len(c.networks) != 2 {
+				t.Errorf("%d wait, of %d networks; want half of the queue and ada, of 2", c.waiting, len(c.networks))
+			}
+		})
+		for range 4 {
+			c.out()
+		}
+		c.now(func() {
+			if got, want := strings.Join(c.order, ", "), "first, a0, ada, f0, f1"; got != want {
+				t.Errorf("came in as %s; want %s", got, want)
+			}
+		})
+		for range 30 {
+			c.out()
+		}
+		c.now(func() {
+			if last := c.order[len(c.order)-1]; last != "a1" && c.order[32] != "a1" {
+				t.Errorf("came in as %v; want a1 when each /64 had its turn", c.order)
+			}
+			if c.busy != 0 || c.waiting != 0 || len(c.networks) != 0 || c.turns.Len() != 0 {
+				t.Errorf("afterwards %d are busy, %d wait, of %d networks", c.busy, c.waiting, len(c.networks))
 			}
 		})
 	})
@@ -245,6 +288,14 @@ func TestFullServer(t *testing.T) {
 			t.Errorf("a preflight for %s: got %d, want 204", path, w.Code)
 		}
 	}
+	// An address that only looks like one of them when it is unescaped waits.
+	for _, path := range []string{"/v1/sessions/5%2Fv1%2Fkeys", "/p/" + h.first.ID + "/v1/sessions/5%2Fv1%2Fkeys"} {
+		r := httptest.NewRequest("DELETE", path, nil)
+		r.Host = "login.example"
+		w := httptest.NewRecorder()
+		h.server.ServeHTTP(w, r)
+		h.refused(w, http.StatusServiceUnavailable, "unavailable")
+	}
 	if after, err := h.store.NextNumber(t.Context()); err != nil || after != before+1 {
 		t.Errorf("numbers were drawn for what was refused: %d after %d, %v", after, before, err)
 	}
@@ -255,12 +306,12 @@ func TestFullServer(t *testing.T) {
 		t.Error("the log has a line for a request that was refused")
 	}
 	for _, route := range []string{"POST /v1/attempts", "POST /p/{project}/v1/attempts", "/api/v0/token/{api_key_id}",
-		"/p/{project}/api/v0/token/{api_key_id}", "GET /signin"} {
+		"/p/{project}/api/v0/token/{api_key_id}", "GET /signin", "DELETE /v1/sessions/{id}", "DELETE /p/{project}/v1/sessions/{id}"} {
 		if routes[route] != 1 {
 			t.Errorf("%d refusals of %q, want 1; all are %v", routes[route], route, routes)
 		}
 	}
-	if got := h.server.Stats(); got.Refused != 5 || got.Busy != 0 {
-		t.Errorf("got %+v, want 5 refused", got)
+	if got := h.server.Stats(); got.Refused != 7 || got.Busy != 0 {
+		t.Errorf("got %+v, want 7 refused", got)
 	}
 }

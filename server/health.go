@@ -18,14 +18,48 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "going away", http.StatusServiceUnavailable)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := s.ready(ctx); err != nil {
+	if err := s.ready.now(r.Context()); err != nil {
 		if times := s.unready.happened(s.Clock()); times > 0 {
-			s.Log.WarnContext(ctx, "not ready", "error", err, "times", times)
+			s.Log.WarnContext(r.Context(), "not ready", "error", err, "times", times)
 		}
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}
 	w.Write([]byte("ready\n"))
+}
+
+// verdictAge is how long a verdict counts. Anybody may ask for it.
+const verdictAge = time.Second
+
+// A verdict is whether a node is ready, asked once for all who want to know within
+// verdictAge.
+type verdict struct {
+	ask func(context.Context) error
+
+	turn chan struct{} // holds one while somebody uses what is below
+	at   time.Time     // of the answer; zero: there is none yet
+	err  error
+}
+
+func newVerdict(ask func(context.Context) error) *verdict {
+	return &verdict{ask: ask, turn: make(chan struct{}, 1)}
+}
+
+// now returns why the node is not ready, or nil. The question does not end with the
+// one who asks it: others wait for its answer.
+func (v *verdict) now(ctx context.Context) error {
+	select {
+	case v.turn <- struct{}{}:
+		defer func() { <-v.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !v.at.IsZero() && time.Since(v.at) < verdictAge {
+		return v.err
+	}
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	v.err = v.ask(asking)
+	v.at = time.Now()
+	return v.err
 }

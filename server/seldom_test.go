@@ -24,7 +24,7 @@ func TestLogHearsOfStrangersSeldom(t *testing.T) {
 			h := newHouse(t)
 			clock := time.Now()
 			h.server.Clock = func() time.Time { return clock }
-			h.server.ready = func(context.Context) error { return errors.New("the database is away") }
+			h.server.ready = newVerdict(func(context.Context) error { return errors.New("the database is away") })
 			lines := func() (found []string) {
 				for line := range strings.Lines(h.log.String()) {
 					if strings.Contains(line, test.line) {

@@ -60,7 +60,7 @@ type Server struct {
 	*edge.Edge
 	tokens   *token.Service
 	people   *account.Directory
-	ready    func(context.Context) error
+	ready    *verdict
 	observe  func(context.Context, *http.Request, *edge.Visit) (context.Context, func())
 	pass     func(time.Time, splitpin.Secret) (string, bool)
 	version  string
@@ -79,7 +79,7 @@ type Server struct {
 
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
-	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: o.Ready, observe: o.Observe, pass: o.CheckPass, version: o.Version,
+	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: newVerdict(o.Ready), observe: o.Observe, pass: o.CheckPass, version: o.Version,
 		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)

@@ -141,11 +141,15 @@ func (c Caller) Network() string { return named(Network(c.Addr)) }
 
 // wider returns the network that is counted besides, with more room: the /48 of
 // an IPv6 address, which one customer holds.
-func (c Caller) wider() string { return named(network(c.Addr, 48)) }
+func (c Caller) wider() string { return named(WiderNetwork(c.Addr)) }
 
 // Network returns what counts as one client: the /32 of an IPv4 address, the /64
 // of an IPv6 address (security 10). It is the zero Prefix where a is no address.
 func Network(a netip.Addr) netip.Prefix { return network(a, 64) }
+
+// WiderNetwork returns what one customer may hold: the /48 of an IPv6 address. For an
+// IPv4 address it is Network.
+func WiderNetwork(a netip.Addr) netip.Prefix { return network(a, 48) }
 
 func network(a netip.Addr, bits int) netip.Prefix {
 	a = a.Unmap().WithZone("")

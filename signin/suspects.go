@@ -16,7 +16,7 @@ import (
 // genuine requests neither do more.
 type suspects struct {
 	mu       sync.Mutex
-	networks map[netip.Prefix]*tally // those that showed garbage
+	networks map[netip.Prefix]*tally // those that showed garbage, and the wider ones around them
 	all      tally                   // of what no suspected network sent
 }
 
@@ -26,8 +26,10 @@ const (
 	garbageWindow = 5 * time.Minute
 
 	// A network is suspect after so many garbage tries, all of them together after
-	// more: then the garbage comes from everywhere.
+	// more: then the garbage comes from everywhere. A wider network stands between
+	// them (the /48 of an IPv6 address), or one customer would be everywhere.
 	garbageOfNetwork = 10
+	garbageOfWider   = garbageOfNetwork * widerNetwork
 	garbageOfAll     = 500
 
 	// genuineShare is how many genuine requests make up for one try of garbage.
@@ -72,36 +74,51 @@ func (t *tally) addGenuine(now time.Time) {
 func (s *suspects) lookFirst(now time.Time, by Caller) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all.suspect(now) || s.shown(now, Network(by.Addr))
+	return s.all.suspect(now) || s.shown(now, by.Addr)
 }
 
-// shown reports whether a network itself showed enough garbage. The caller holds
-// s.mu.
-func (s *suspects) shown(now time.Time, network netip.Prefix) bool {
-	t := s.networks[network]
-	return t != nil && t.suspect(now)
+// shown reports whether the network of an address, or the wider one, itself showed
+// enough garbage. The caller holds s.mu.
+func (s *suspects) shown(now time.Time, addr netip.Addr) bool {
+	for _, network := range networksOf(addr) {
+		if t := s.networks[network]; t != nil && t.suspect(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// networksOf returns what an address counts for: its network and the wider one.
+// Those of an IPv4 address are the same, which counts once.
+func networksOf(addr netip.Addr) []netip.Prefix {
+	both := [...]netip.Prefix{Network(addr), WiderNetwork(addr)}
+	if both[0] == both[1] {
+		return both[:1]
+	}
+	return both[:]
 }
 
 // garbage notes that a caller showed garbage.
 func (s *suspects) garbage(now time.Time, by Caller) {
-	network := Network(by.Addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.networks[network]
-	if t == nil {
-		if s.networks == nil {
-			s.networks = map[netip.Prefix]*tally{}
-		}
-		if len(s.networks) >= tableMax {
-			shrink(s.networks, func(t *tally) bool { return now.Sub(t.since).Abs() >= garbageWindow && !t.suspect(now) })
-		}
-		t = &tally{}
-		s.networks[network] = t
-	}
-	if !t.suspect(now) {
+	if !s.shown(now, by.Addr) {
 		s.all.addGarbage(now, garbageOfAll)
 	}
-	t.addGarbage(now, garbageOfNetwork)
+	for i, network := range networksOf(by.Addr) {
+		t := s.networks[network]
+		if t == nil {
+			if s.networks == nil {
+				s.networks = map[netip.Prefix]*tally{}
+			}
+			if len(s.networks) >= tableMax {
+				shrink(s.networks, func(t *tally) bool { return now.Sub(t.since).Abs() >= garbageWindow && !t.suspect(now) })
+			}
+			t = &tally{}
+			s.networks[network] = t
+		}
+		t.addGarbage(now, [...]int{garbageOfNetwork, garbageOfWider}[i])
+	}
 }
 
 // genuine notes that a step found what a caller showed genuine. Looking up alone
@@ -113,8 +130,10 @@ func (s *suspects) genuine(now time.Time, by Caller) {
 	if len(s.networks) == 0 {
 		return
 	}
-	if t := s.networks[Network(by.Addr)]; t != nil {
-		t.addGenuine(now)
+	for _, network := range networksOf(by.Addr) {
+		if t := s.networks[network]; t != nil {
+			t.addGenuine(now)
+		}
 	}
 }
 
@@ -125,5 +144,5 @@ func (e *Engine) Suspects(addr netip.Addr) bool {
 	now := e.moment()
 	e.suspects.mu.Lock()
 	defer e.suspects.mu.Unlock()
-	return e.suspects.shown(now, Network(addr))
+	return e.suspects.shown(now, addr)
 }

@@ -175,3 +175,27 @@ func TestSweptSessionsMakeNobodySuspect(t *testing.T) {
 		t.Error("a network of much garbage is not suspect")
 	}
 }
+
+// One customer who holds a /48 is not everywhere: a bad token from each of its
+// thousands of /64s makes it suspect, and nobody else.
+func TestGarbageOfAWiderNetwork(t *testing.T) {
+	h := newHouse(t)
+	session := h.visitor("203.0.113.7").signIn(ada)
+	store := h.counted()
+	for i := range 700 {
+		_, err := h.visitor(fmt.Sprintf("2001:db8:1:%x::1", i)).refresh(forge(session.Tokens.RefreshToken))
+		if e := splitpin.ErrorOf(err); e == nil || e.Code != signin.ErrRefresh.Code && e.Code != signin.ErrManyForged.Code {
+			t.Fatalf("a forged token gave %v", err)
+		}
+	}
+	equal(t, "steps for one /48", store.changes.Load(), 40)
+	if !h.Suspects(netip.MustParseAddr("2001:db8:1:ffff::1")) {
+		t.Error("a /64 of the /48 that never asked is served like others")
+	}
+	_, err := h.visitor("2001:db8:2::1").refresh(forge(session.Tokens.RefreshToken))
+	refused(t, "a forged token of somebody else", err, signin.ErrRefresh)
+	equal(t, "steps with one of somebody else", store.changes.Load(), 41)
+	if h.Suspects(netip.MustParseAddr("2001:db8:2::1")) {
+		t.Error("somebody else is suspect")
+	}
+}

@@ -40,9 +40,12 @@ var (
 		Message: "At the root this server serves its default project only. Use the base path /p/<API_KEY_ID> for any other."}
 )
 
-// ErrCrowded is why a request was refused before anything was done for it. It is
-// counted, and not logged for each.
-var ErrCrowded = errors.New("more requests come than can be served")
+// Why a request was refused before anything was done for it: counted, and not
+// logged for each.
+var (
+	ErrCrowded = errors.New("more requests come than can be served")
+	ErrLate    = errors.New("the body of the request did not come in time")
+)
 
 // An Edge reads requests for one server.
 type Edge struct {
@@ -321,7 +324,7 @@ func (e *Edge) refusal(r *http.Request, err error) *splitpin.Error {
 	case known == nil:
 		e.Log.ErrorContext(r.Context(), "request went wrong", "route", r.Pattern, "error", err)
 		return internal
-	case errors.Is(err, ErrCrowded):
+	case errors.Is(err, ErrCrowded), errors.Is(err, ErrLate):
 	case known.Kind == splitpin.Unavailable || known.Kind == splitpin.Internal:
 		e.Log.WarnContext(r.Context(), "request could not be served", "route", r.Pattern, "code", known.Code, "error", err)
 	}
