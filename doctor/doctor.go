@@ -69,6 +69,7 @@ var codes = map[string]Group{
 	"durability":     Database,
 	"replication":    Database,
 	"database_clock": Database,
+	"moved":          Database,
 	"integrity":      Database,
 	"size":           Database,
 	"disk_space":     Database,

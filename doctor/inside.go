@@ -309,6 +309,12 @@ func NoDatabase(r *Report, folder string, err error) {
 	}
 }
 
+// Moved says that the database is the original of a move, which nobody serves from.
+func Moved(r *Report) {
+	r.problem("moved", "", "this installation was moved to another database, or is being moved: no server opens this one", "Name the other one in database and data. "+
+		"To serve from here again, and lose what happened there: 'splitpin db reopen'.")
+}
+
 func damaged(r *Report, how string) {
 	r.problem("integrity", "", "the file is damaged: "+how, "Stop the server, keep the file aside, restore the last good backup, and check the disk.")
 }

@@ -11,8 +11,8 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// errMoved refuses to open what was moved away.
-var errMoved = refusal("this installation was moved to another database, or is being moved, with 'splitpin db copy': start the servers with that one. " +
+// ErrMoved refuses to open what was moved away.
+var ErrMoved error = refusal("this installation was moved to another database, or is being moved, with 'splitpin db copy': start the servers with that one. " +
 	"To serve from here again, and lose what happened there, say 'splitpin db reopen'")
 
 // Reopen lets an installation serve again that a move left behind, or that a move was

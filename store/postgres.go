@@ -145,7 +145,7 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 	if err == nil && !o.filling && !o.moved {
 		var moved string
 		if moved, err = first.Value().text(ctx, readingMark(MovedAt)); err == nil && moved != "" {
-			err = errMoved
+			err = ErrMoved
 		}
 	}
 	first.Destroy() // it knew no incarnation before there were tables

@@ -164,7 +164,7 @@ func (s *SQLite) openable() error {
 		return nil
 	}
 	if !s.options.Moved {
-		if err := s.writer.each(readingMark(MovedAt), refuse(errMoved)); err != nil {
+		if err := s.writer.each(readingMark(MovedAt), refuse(ErrMoved)); err != nil {
 			return err
 		}
 	}

@@ -92,6 +92,7 @@ func fileSecret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 // secretIn refuses the URL of a database that has a password in it, or that cannot be
 // read, so that nobody knows. It never repeats the URL.
 func secretIn(v string) error {
+	v = databaseAddress(v)
 	if !store.IsPostgres(v) {
 		return nil
 	}
@@ -102,13 +103,24 @@ func secretIn(v string) error {
 	return err
 }
 
+// databaseAddress writes the scheme of an address as the store knows it.
+func databaseAddress(v string) string {
+	if scheme, rest, ok := strings.Cut(v, "://"); ok {
+		return strings.ToLower(scheme) + "://" + rest
+	}
+	return v
+}
+
 // settings is every key there is. docs/operate/configuration.md lists them, and
 // a test holds it against this table.
 var settings = []setting{
 	{key: "public_url", apply: text(func(c *Config) *string { return &c.PublicURL })},
 	{key: "listen", apply: text(func(c *Config) *string { return &c.Listen })},
 	{key: "data", apply: text(func(c *Config) *string { return &c.Data })},
-	{key: "database", apply: secret(func(c *Config) *splitpin.Secret { return &c.Database }), unfit: secretIn},
+	{key: "database", unfit: secretIn, apply: func(c *Config, v string) error {
+		c.Database = splitpin.Secret(databaseAddress(v))
+		return nil
+	}},
 	{key: "database_password", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
 	{key: "database_password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Postgres.Password })},
 	{key: "database_connections", apply: func(c *Config, v string) (err error) {

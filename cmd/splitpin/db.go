@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store"
@@ -34,13 +36,17 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 	}
 	source := conf
 	if c.From != "" {
-		source.place(c.From)
+		if err := source.place(c.From); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
 	}
 	if _, err := os.Stat(source.database()); err != nil && !source.shared() {
 		return fmt.Errorf("there is no database in %s. Name what to copy with --from, or the configuration of the server with --config", source.Data)
 	}
 	target := conf
-	target.place(c.To)
+	if err := target.place(c.To); err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
 	if source.database() == target.database() || !source.shared() && !target.shared() && same(source.database(), target.database()) {
 		return errors.New("source and target are the same database")
 	}
@@ -86,8 +92,11 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 	if c.WhileServing {
 		t.printf("The original went on, so this copy begins as a restored backup does: sign-ins under way are not in it, and what happened since is lost to it.\n")
 	}
-	t.printf("Now set %s in the configuration of every server, and start them. The master key stays the same.\n", target.setting())
-	if !c.WhileServing {
+	if c.WhileServing {
+		t.printf("To try the copy, start a server of its own with %s, and the same master key: it knows the same people and sessions. "+
+			"Servers of the original go on as they are.\nTo move for good, stop them, and copy to an empty database without --while-serving.\n", target.setting())
+	} else {
+		t.printf("Now set %s in the configuration of every server, and start them. The master key stays the same.\n", target.setting())
 		t.printf("No server opens the original any more. Keep it until all is well; 'splitpin db reopen' lets it serve again, without what happened since.\n")
 	}
 	return nil
@@ -126,17 +135,27 @@ func (c *dbCopy) copy(ctx context.Context, t terminal, from store.Database, targ
 	return found, err
 }
 
+// noFolder is what somebody writes who means a database and no folder: an address with
+// a scheme, or names with values. A folder that is called so is written as ./NAME.
+var noFolder = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:|(^|\s)[A-Za-z_]+\s*=`)
+
 // place points the configuration to another database: the URL of one on PostgreSQL,
-// or a data folder.
-func (c *Config) place(where string) {
+// or a data folder. The error never repeats where, which may hold a password.
+func (c *Config) place(where string) error {
+	where = databaseAddress(where)
 	if store.IsPostgres(where) {
 		c.Database = splitpin.Secret(where)
 		if secretIn(where) != nil { // it has one of its own
 			c.Postgres.Password = ""
 		}
-		return
+		return nil
+	}
+	if strings.TrimSpace(where) == "" || noFolder.MatchString(where) {
+		return errors.New("must be the address of a PostgreSQL database, like postgres://splitpin@db.example.com/splitpin, " +
+			"or the path of a data folder, like /var/lib/splitpin")
 	}
 	c.Database, c.Data = "", filepath.Clean(where)
+	return nil
 }
 
 // setting is what to write into the configuration for this database, without any
@@ -160,7 +179,9 @@ func (c *dbReopen) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if c.From != "" {
-		conf.place(c.From)
+		if err := conf.place(c.From); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
 	}
 	if !conf.shared() {
 		if _, err := os.Stat(conf.database()); err != nil {

@@ -151,6 +151,10 @@ func (c *doctorCommand) inside(ctx context.Context, r *doctor.Report, d *deploym
 		return nil, nil
 	}
 	db, err := store.Open(ctx, d.database(), d.storeOptions())
+	if errors.Is(err, store.ErrMoved) {
+		doctor.Moved(r)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
