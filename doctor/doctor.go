@@ -69,7 +69,6 @@ var codes = map[string]Group{
 	"durability":     Database,
 	"replication":    Database,
 	"database_clock": Database,
-	"moved":          Database,
 	"integrity":      Database,
 	"size":           Database,
 	"disk_space":     Database,

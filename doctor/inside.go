@@ -311,7 +311,7 @@ func NoDatabase(r *Report, folder string, err error) {
 
 // Moved says that the database is the original of a move, which nobody serves from.
 func Moved(r *Report) {
-	r.problem("moved", "", "this installation was moved to another database, or is being moved: no server opens this one", "Name the other one in database and data. "+
+	r.problem("database", "", "this installation was moved to another database, or is being moved: no server opens this one", "Name the other one in database and data. "+
 		"To serve from here again, and lose what happened there: 'splitpin db reopen'.")
 }
 

@@ -165,6 +165,7 @@ func TestInside(t *testing.T) {
 
 		{"PostgreSQL", postgres(nil), nil},
 		{"no PostgreSQL", func(r *doctor.Report) { doctor.NoPostgres(r, errors.New("refused")) }, map[string]string{"problem database": "refused"}},
+		{"moved away", doctor.Moved, map[string]string{"problem database": "was moved to another database"}},
 		{"an old PostgreSQL", postgres(func(i *store.PostgresInspection) { i.Version, i.Name = 130002, "13.2" }), map[string]string{"problem database": "13.2 is too old"}},
 		{"a PostgreSQL without tables", postgres(func(i *store.PostgresInspection) { i.Tables = 0 }), map[string]string{"problem database": "no tables"}},
 		{"a PostgreSQL with older tables", postgres(func(i *store.PostgresInspection) { i.Tables = 1 }), map[string]string{"problem database": "version 1, this program wants 2"}},
