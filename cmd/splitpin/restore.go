@@ -45,21 +45,42 @@ func (c *restoreCommand) Run(ctx context.Context, t terminal) error {
 		return errors.New("master_key_file is missing: name the master key in the configuration. " +
 			"To replace what is lost it is the one that was in use when the backup was made; for a copy make one with 'splitpin master-key new FILE'")
 	}
-	found, kept, err := c.restore(ctx, t, conf, masters)
+	done, err := c.restore(ctx, t, conf, masters)
 	if err != nil {
 		return err
 	}
-	t.printf("Restored %s: %s.\n", c.File, described(found, conf.database()))
-	if kept != "" {
-		t.printf("What was there before is kept as %s. Remove it when nobody misses anything: it has everybody's data.\n", kept)
+	t.printf("Restored %s: %s.\n", c.File, described(done.Contents, conf.database()))
+	if done.kept != "" {
+		t.printf("What was there before is kept as %s. Remove it when nobody misses anything: it has everybody's data.\n", done.kept)
 	}
 	if c.Copy {
 		t.printf("%s", copied)
 	} else {
-		t.printf(replaced, found.At.Format("2006-01-02 15:04:05 MST"))
+		t.printf(replaced, done.At.Format("2006-01-02 15:04:05 MST"))
+	}
+	if done.earlierKey {
+		t.printf("%s", rewrap)
 	}
 	return nil
 }
+
+// restored is what a restore did.
+type restored struct {
+	*store.Contents
+	kept       string // as which file is kept what was there before; empty: nothing was, or it is a server's
+	earlierKey bool   // what was restored is wrapped with the previous master key
+}
+
+// errEarlierKey is what to do about a backup that was made before the master key was
+// changed. Unlike that of a database it needs the key of then.
+var errEarlierKey = errors.New("the master key does not open this backup: it was made under another one, as before a 'splitpin master-key change'. " +
+	"Leave master_key_file as it is, name the file with the key that was in use then as previous_master_key_file, and repeat the command")
+
+const rewrap = `- The backup was made under the previous master key. To wrap its keys with the present one, name the file of master_key_file:
+  splitpin master-key change --new-file FILE
+  Where the key was changed because strangers may know it, add --compromised, which ends all that it protected.
+  Then take previous_master_key_file out of the configuration.
+`
 
 const replaced = `What happened after %s is lost:
 - Sign-ins under way start again. People who used the app since then sign in again.
@@ -101,51 +122,49 @@ Type replace or copy: `)
 	return nil
 }
 
-// restore returns what was restored, and as which file is kept what was there before.
-func (c *restoreCommand) restore(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (found *store.Contents, kept string, err error) {
+func (c *restoreCommand) restore(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (done restored, err error) {
 	if conf.shared() {
-		found, err = c.restoreShared(ctx, t, conf, masters)
-		return found, "", err
+		return c.restoreShared(ctx, t, conf, masters)
 	}
 	if err := prepareFolder(conf.Data, "serve"); err != nil {
-		return nil, "", err
+		return done, err
 	}
 	held, err := hold(conf.Data, "Stop that server first")
 	if err != nil {
-		return nil, "", err
+		return done, err
 	}
 	defer held.Close()
 	switch _, err := os.Lstat(conf.database()); {
 	case err == nil && !c.Overwrite:
-		return nil, "", fmt.Errorf("there is a database in %s already. To put the backup in its place, say --overwrite; it is kept beside the new one", conf.Data)
+		return done, fmt.Errorf("there is a database in %s already. To put the backup in its place, say --overwrite; it is kept beside the new one", conf.Data)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, "", fmt.Errorf("looking for a database: %w", err)
+		return done, fmt.Errorf("looking for a database: %w", err)
 	}
 	prepared := filepath.Join(conf.Data, restoringFile)
 	defer removeDatabase(prepared)
 	removeDatabase(prepared) // what an interrupted one left
-	if found, err = c.prepare(ctx, prepared, masters); err != nil {
-		return nil, "", err
+	if done, err = c.prepare(ctx, prepared, masters); err != nil {
+		return done, err
 	}
-	kept, err = replaceDatabase(ctx, prepared, conf.database())
-	return found, kept, err
+	done.kept, err = replaceDatabase(ctx, prepared, conf.database())
+	return done, err
 }
 
 // restoreShared prepares a file too, and copies it in one transaction.
-func (c *restoreCommand) restoreShared(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (*store.Contents, error) {
+func (c *restoreCommand) restoreShared(ctx context.Context, t terminal, conf Config, masters []keyring.Master) (done restored, err error) {
 	folder, err := os.MkdirTemp("", "splitpin-restore-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder to work in: %w", err)
+		return done, fmt.Errorf("making a folder to work in: %w", err)
 	}
 	defer os.RemoveAll(folder)
 	prepared := filepath.Join(folder, databaseFile)
-	found, err := c.prepare(ctx, prepared, masters)
+	done, err = c.prepare(ctx, prepared, masters)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	from, err := store.OpenSQLite(ctx, prepared, store.Options{})
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	defer from.Close()
 	meter := newMeter(t, "restore")
@@ -154,17 +173,18 @@ func (c *restoreCommand) restoreShared(ctx context.Context, t terminal, conf Con
 	if errors.Is(err, store.ErrNotEmpty) {
 		err = fmt.Errorf("%w. To put the backup in the place of what is there, say --overwrite; make a backup of that first", err)
 	}
-	return found, err
+	return done, err
 }
 
 // prepare makes of the backup, in the file at path, what will serve.
-func (c *restoreCommand) prepare(ctx context.Context, path string, masters []keyring.Master) (found *store.Contents, err error) {
+func (c *restoreCommand) prepare(ctx context.Context, path string, masters []keyring.Master) (done restored, err error) {
 	if err := copyFile(ctx, c.File, path); err != nil {
-		return nil, fmt.Errorf("copying the backup: %w", err)
+		return done, fmt.Errorf("copying the backup: %w", err)
 	}
 	db, found, err := store.OpenBackup(ctx, path)
+	done.Contents = found
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.File, err)
+		return done, fmt.Errorf("%s: %w", c.File, err)
 	}
 	defer func() {
 		if err = errors.Join(err, db.Close()); err == nil {
@@ -176,22 +196,36 @@ func (c *restoreCommand) prepare(ctx context.Context, path string, masters []key
 		mode = "copy"
 		err = c.newKeys(ctx, db, masters[0])
 	} else {
-		_, err = keyring.Open(ctx, db, now(), masters...)
+		done.earlierKey, err = openKeys(ctx, db, masters)
 	}
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	if err := db.PutBack(ctx, store.PutBack{Copy: c.Copy, Now: now()}); err != nil {
-		return nil, err
+		return done, err
+	}
+	if err := db.SetMark(ctx, store.BackupAt, store.FormatMark(found.At)); err != nil {
+		return done, err
 	}
 	number, err := db.NextNumber(ctx)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	event := &splitpin.AuditEvent{Number: number, At: now(), Kind: "restored", Detail: mode}
-	return found, db.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+	return done, db.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
 		return splitpin.Writes{Create: []splitpin.Record{event}}, nil
 	})
+}
+
+// openKeys opens the data keys of a backup. earlier is set where it takes another
+// master key than the first, which is the one in use.
+func openKeys(ctx context.Context, db splitpin.Store, masters []keyring.Master) (earlier bool, err error) {
+	for i, m := range masters {
+		if _, err = keyring.Open(ctx, db, now(), m); !errors.Is(err, keyring.ErrWrongMaster) {
+			return i > 0, err
+		}
+	}
+	return false, errEarlierKey
 }
 
 // newKeys gives a copy data keys and signing keys of its own, wrapped by a master
@@ -206,6 +240,9 @@ func (c *restoreCommand) newKeys(ctx context.Context, db splitpin.Store, own key
 	if errors.Is(err, keyring.ErrSameMaster) || err == nil && done.Done {
 		return errors.New("the configured master key is the one under which the backup was made. A copy needs one of its own: " +
 			"make it with 'splitpin master-key new FILE' and put it into the configuration of the copy")
+	}
+	if errors.Is(err, keyring.ErrWrongMaster) {
+		return errors.New("the key in --backup-key does not open this backup: name the file with the master key that was in use when it was made")
 	}
 	return err
 }
