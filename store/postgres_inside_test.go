@@ -122,7 +122,7 @@ func (c *cutter) pass(client net.Conn) {
 	}
 	defer server.Close()
 	var cutting atomic.Bool
-	answered := make(chan struct{})
+	answered, cut := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer client.Close()
 		buffer := make([]byte, 64<<10)
@@ -130,6 +130,7 @@ func (c *cutter) pass(client net.Conn) {
 			n, err := server.Read(buffer)
 			if cutting.Load() {
 				close(answered) // and dropped
+				<-cut
 				return
 			}
 			if err != nil {
@@ -155,6 +156,7 @@ func (c *cutter) pass(client net.Conn) {
 				server.Write(buffer[:n])
 				<-answered
 				c.after()
+				close(cut)
 				return
 			}
 		}
@@ -203,12 +205,15 @@ func TestLostAnswers(t *testing.T) {
 	}
 
 	// The server crashed meanwhile: its ids may have been told twice.
+	deleted := make(chan error, 1)
 	c.after = func() {
-		if _, err := admin.Exec(context.Background(), "DELETE FROM incarnation"); err != nil {
-			t.Error(err)
-		}
+		_, err := admin.Exec(context.Background(), "DELETE FROM incarnation")
+		deleted <- err
 	}
 	_, runs, err = change(cutAfter)
+	if err := <-deleted; err != nil {
+		t.Fatal(err)
+	}
 	if !errors.Is(err, splitpin.ErrUncertain) || errors.Is(err, splitpin.ErrUnavailable) || runs != 1 {
 		t.Errorf("the answer was lost in a crash: error %v after %d runs, want ErrUncertain after 1", err, runs)
 	}
