@@ -79,8 +79,8 @@ func events(t testing.TB, s splitpin.Store) map[int64]bool {
 // texts are not seen.
 type cutter struct {
 	server string
-	armed  atomic.Int32 // nothing, cut before the server hears of it, or after it did
-	after  func()       // between the commit and the cut
+	armed  atomic.Int32           // nothing, cut before the server hears of it, or after it did
+	after  atomic.Pointer[func()] // between the commit and the cut; nil: nothing
 }
 
 const (
@@ -95,7 +95,7 @@ func newCutter(t *testing.T, database string) (*cutter, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{server: u.Host, after: func() {}}
+	c := &cutter{server: u.Host}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,9 @@ func (c *cutter) pass(client net.Conn) {
 				cutting.Store(true)
 				server.Write(buffer[:n])
 				<-answered
-				c.after()
+				if after := c.after.Load(); after != nil {
+					(*after)()
+				}
 				close(cut)
 				return
 			}
@@ -206,10 +208,11 @@ func TestLostAnswers(t *testing.T) {
 
 	// The server crashed meanwhile: its ids may have been told twice.
 	deleted := make(chan error, 1)
-	c.after = func() {
+	after := func() {
 		_, err := admin.Exec(context.Background(), "DELETE FROM incarnation")
 		deleted <- err
 	}
+	c.after.Store(&after)
 	_, runs, err = change(cutAfter)
 	if err := <-deleted; err != nil {
 		t.Fatal(err)
