@@ -29,6 +29,7 @@ type Outside struct {
 	URL     *url.URL       // the public URL, canonical
 	Proxies []netip.Prefix // trusted_proxies
 	Version string         // of this program
+	Unnamed bool           // Version names no release or revision, so others have the same
 	Clock   func() time.Time
 
 	AnyOrigin bool // insecure_any_origin
@@ -40,6 +41,10 @@ type Outside struct {
 	KeySet func(*splitpin.Project) ([]byte, error)
 	// Pass returns a new pass for the server, and its nonce: see NewPass.
 	Pass func() (pass splitpin.Secret, nonce string, err error)
+
+	// Connect is where Dial connects to instead of the host of URL, for the findings to
+	// say so; empty: to that host.
+	Connect string
 
 	// Dial opens connections; nil: a plain dialer.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
@@ -105,7 +110,7 @@ func (o *Outside) Check(ctx context.Context, r *Report) {
 	r.doing("asking %s", o.URL)
 	health, err := o.ask(ctx, request{path: "/healthz"})
 	if err != nil {
-		reach(r, o.URL, err)
+		reach(r, o.URL, o.Connect, err)
 		return
 	}
 	if health.status >= 300 && health.status < 400 {
@@ -212,8 +217,8 @@ func (o *Outside) get(ctx context.Context, r *Report, code, path string) (*excha
 	return e, err == nil
 }
 
-// reach says why nothing answers under the public URL.
-func reach(r *Report, u *url.URL, err error) {
+// reach says why nothing answers under the public URL, or where connect leads.
+func reach(r *Report, u *url.URL, connect string, err error) {
 	var (
 		name    x509.HostnameError
 		unknown x509.UnknownAuthorityError
@@ -221,6 +226,10 @@ func reach(r *Report, u *url.URL, err error) {
 		dns     *net.DNSError
 	)
 	left := "Checks from outside were left out. "
+	at, do := u.Host, "and public_url; if only this machine cannot reach it by its public name, name an address with --connect."
+	if connect != "" {
+		at, do = connect+" (--connect)", "and the address that --connect names."
+	}
 	switch {
 	case errors.As(err, &name):
 		r.problem("tls_certificate", "", "the certificate is not for "+u.Hostname(), left+"Give the proxy a certificate for the host of public_url.")
@@ -232,9 +241,9 @@ func reach(r *Report, u *url.URL, err error) {
 	case errors.As(err, &dns):
 		r.problem("reach", "", "the name "+u.Hostname()+" has no address here", left+"Check public_url and its DNS records.")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		r.problem("reach", "", u.Host+" refuses connections", left+"Start the proxy, or check public_url; if only this machine cannot reach it by its public name, name an address with --connect.")
+		r.problem("reach", "", at+" refuses connections", left+"See whether the proxy runs, "+do)
 	default:
-		r.problem("reach", "", u.Host+" gives no answer: "+cause(err), left+"Check the proxy, the firewall and public_url; if only this machine cannot reach it by its public name, name an address with --connect.")
+		r.problem("reach", "", at+" gives no answer: "+cause(err), left+"Check the proxy, the firewall, "+do)
 	}
 }
 

@@ -1,7 +1,11 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +15,34 @@ import (
 
 // NoPostgres says that the server gives no answer.
 func NoPostgres(r *Report, err error) {
-	r.problem("database", "", "PostgreSQL gives no answer: "+short(err.Error()), "Check database in the configuration, and that the server lets this machine in.")
+	r.problem("database", "", "PostgreSQL gives no answer: "+strings.Join(perHost(err), "; "), "Check database in the configuration, and that the server lets this machine in.")
+}
+
+// perHost says of each host that was tried why it gave no answer, once.
+func perHost(err error) (all []string) {
+	for at := err; at != nil; at = errors.Unwrap(at) {
+		several, ok := at.(interface{ Unwrap() []error })
+		if !ok {
+			continue
+		}
+		for _, e := range several.Unwrap() {
+			for _, text := range perHost(e) {
+				if !slices.Contains(all, text) {
+					all = append(all, text)
+				}
+			}
+		}
+		return all
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Addr != nil {
+		why := dial.Err
+		if call := (*os.SyscallError)(nil); errors.As(why, &call) {
+			why = call.Err
+		}
+		return []string{short(dial.Addr.String() + ": " + why.Error())}
+	}
+	return []string{short(err.Error())}
 }
 
 // Postgres looks at the server that the data lies on. now is this machine's clock

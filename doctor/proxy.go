@@ -126,9 +126,12 @@ func (o *Outside) defaultProject() string {
 
 // about judges what the server says of itself.
 func (o *Outside) about(r *Report, e *exchange, v *api.RequestView) {
-	if v.Version == o.Version {
+	switch {
+	case v.Version == o.Version && o.Unnamed:
+		r.ok("version", "", "neither the server nor this command knows its revision, so they may differ: "+short(v.Version))
+	case v.Version == o.Version:
 		r.ok("version", "", "the server runs the version of this command: "+short(v.Version))
-	} else {
+	default:
 		r.warning("version", "", fmt.Sprintf("the server runs %s, this command is %s", short(v.Version), short(o.Version)), "Restart the server after an upgrade, or run the command of its version.")
 	}
 	if v.PublicURL == o.URL.String() {

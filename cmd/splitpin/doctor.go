@@ -264,7 +264,7 @@ func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deploymen
 // outside asks the public URL. in is nil where the data could not be opened: then
 // what needs a pass or a project is left out.
 func (c *doctorCommand) outside(ctx context.Context, r *doctor.Report, d *deployment, in *installation) {
-	o := &doctor.Outside{URL: d.public, Proxies: d.TrustedProxies, Version: programVersion(), Clock: now, AnyOrigin: d.InsecureAnyOrigin}
+	o := &doctor.Outside{URL: d.public, Proxies: d.TrustedProxies, Version: programVersion(), Unnamed: programVersion() == unnamedVersion, Clock: now, AnyOrigin: d.InsecureAnyOrigin, Connect: c.Connect}
 	if in != nil {
 		o.Projects = in.engine.Projects()
 		o.KeySet = func(p *splitpin.Project) ([]byte, error) { set, _, err := in.tokens.KeySet(p); return set, err }

@@ -88,8 +88,13 @@ func run(ctx context.Context, t terminal, args []string) (status int) {
 		fmt.Fprintln(t.err, "splitpin:", err)
 		return 2
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(args[1:len(args):len(args)], "--help")
+	case len(args) == 1 && args[0] == "--version":
+		args = []string{"version"}
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
@@ -172,6 +177,10 @@ func programVersion() string {
 	return versionOf(info)
 }
 
+// unnamedVersion is the version of every build that says nothing of its source, as with
+// -buildvcs=false.
+const unnamedVersion = "of an unknown revision: none was recorded when it was built"
+
 // versionOf names the release that was built, or else the revision, as far as the
 // build wrote it down.
 func versionOf(info *debug.BuildInfo) string {
@@ -183,7 +192,7 @@ func versionOf(info *debug.BuildInfo) string {
 	for _, s := range info.Settings {
 		vcs[s.Key] = s.Value
 	}
-	text := "of an unknown revision: none was recorded when it was built"
+	text := unnamedVersion
 	if revision := vcs["vcs.revision"]; revision != "" {
 		text = "revision " + revision[:min(len(revision), 12)]
 		if day, _, ok := strings.Cut(vcs["vcs.time"], "T"); ok {

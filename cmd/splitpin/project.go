@@ -48,6 +48,9 @@ type look struct {
 }
 
 func (l *look) apply(s *splitpin.Settings) error {
+	if l.Name != nil && strings.TrimSpace(*l.Name) == "" {
+		return errors.New("name: must not be empty, since people are told what they sign in to; leave --name out to keep the one that is there")
+	}
 	set(&s.Name, l.Name)
 	set(&s.Issuer, l.Issuer)
 	if l.Origin != nil {
