@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -51,7 +53,10 @@ func (c *auditList) Run(ctx context.Context, t terminal) error {
 	}
 	if len(events) == 0 {
 		t.printf("No such event is here.\n")
-		return nil
+		if c.Kind == "" {
+			return nil
+		}
+		return in.kinds(ctx, t, filter)
 	}
 	ids := map[int64]string{}
 	for _, p := range in.engine.Projects() {
@@ -67,6 +72,26 @@ func (c *auditList) Run(ctx context.Context, t terminal) error {
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
+}
+
+// kindsAmong is how many events are looked at to name the kinds there are.
+const kindsAmong = 1000
+
+// kinds says of which kinds the events are, for who asked for one that is not there.
+func (in *installation) kinds(ctx context.Context, t terminal, filter splitpin.AuditFilter) error {
+	filter.Kind = ""
+	events, err := in.store.AuditEvents(ctx, filter, kindsAmong)
+	if err != nil {
+		return fmt.Errorf("reading the audit log: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, e := range events {
+		seen[e.Kind] = true
+	}
+	if len(seen) > 0 {
+		t.printf("Kinds among the newest %d: %s.\n", len(events), strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
+	}
+	return nil
 }
 
 // subject is the pseudonym of somebody who is here, or was.

@@ -448,6 +448,9 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 			"name one there, like 127.0.0.1:9181")
 	}
 	c.checkDatabase(wrong)
+	if c.Postgres.Password != "" && !c.shared() {
+		wrong.add("database is missing: a password for PostgreSQL is given (database_password), but not the address of the database, like postgres://splitpin@db.example.com/splitpin?sslmode=verify-full")
+	}
 	if c.MasterKey == "" && c.MasterKeyFile == "" {
 		wrong.add("master_key_file is missing: make a key with 'splitpin master-key new FILE', outside the data folder")
 	}

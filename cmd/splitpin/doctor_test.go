@@ -69,6 +69,9 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
 	}
+	if said := strings.Contains(out, "neither the server nor this command knows its revision"); said != (programVersion() == unnamedVersion) {
+		t.Errorf("of the version %s doctor says\n%s", programVersion(), out)
+	}
 	if strings.Contains(out, "smtp_") || strings.Contains(out, "spf") {
 		t.Errorf("what was left out was looked at:\n%s", out)
 	}

@@ -286,23 +286,32 @@ func prepareFolder(folder, by string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
-	mark := filepath.Join(folder, markFile)
-	b, err := os.ReadFile(mark)
+	marked, err := checkFolder(folder, by)
+	if err != nil || marked {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, markFile), []byte(by+"\n"), 0o600)
+}
+
+// checkFolder refuses a data folder that another command made. marked is not set where
+// nobody's mark is in it, or where there is no folder.
+func checkFolder(folder, by string) (marked bool, err error) {
+	b, err := os.ReadFile(filepath.Join(folder, markFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Join(folder, databaseFile)); err == nil && by == "dev" {
-			return fmt.Errorf("the data folder %s was not made by 'splitpin dev'; choose another with --data", folder)
+			return false, fmt.Errorf("the data folder %s was not made by 'splitpin dev'; choose another with --data", folder)
 		}
-		return os.WriteFile(mark, []byte(by+"\n"), 0o600)
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("reading the mark of the data folder: %w", err)
+		return false, fmt.Errorf("reading the mark of the data folder: %w", err)
 	}
 	made := strings.TrimSpace(string(b))
 	if made != by && by == "dev" {
-		return fmt.Errorf("the data folder %s belongs to 'splitpin %s'; development has an inbox that shows every code, so it needs a folder of its own: choose one with --data", folder, made)
+		return true, fmt.Errorf("the data folder %s belongs to 'splitpin %s'; development has an inbox that shows every code, so it needs a folder of its own: choose one with --data", folder, made)
 	}
 	if made != by {
-		return fmt.Errorf("the data folder %s was made by 'splitpin %s', with its master key beside it; choose another for production", folder, made)
+		return true, fmt.Errorf("the data folder %s was made by 'splitpin %s', with its master key beside it; choose another for production", folder, made)
 	}
-	return nil
+	return true, nil
 }

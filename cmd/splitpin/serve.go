@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
 )
 
@@ -39,6 +41,9 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	if err := wrong.err(); err != nil {
 		return err
+	}
+	if s.Check {
+		return check(ctx, t, d)
 	}
 	c, public, masters, senders := d.Config, d.public, d.masters, d.senders
 	log := logger(t, c)
@@ -62,10 +67,6 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 	in.masters = c.masters
 	if err := checkProjects(ctx, in, &c); err != nil {
 		return err
-	}
-	if s.Check {
-		t.printf("The configuration is fine.\n")
-		return nil
 	}
 	if !c.shared() {
 		lock, err := occupy(c.Data, public.String(), "data in the configuration")
@@ -123,6 +124,63 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		log.Warn("the last traces were not sent", "error", unsent)
 	}
 	return err
+}
+
+// check looks at the database of a configuration that is fine so far, for what serve
+// would refuse. It makes and changes nothing, so that it can run before the first start,
+// and with the program of the next version.
+func check(ctx context.Context, t terminal, d deployment) error {
+	made, known, err := tablesOf(ctx, d)
+	switch {
+	case err != nil:
+		return err
+	case made == 0:
+		t.printf("The configuration is fine. There is no database yet: the first start makes it.\n")
+		return nil
+	case made < known:
+		t.printf("The configuration is fine. The start brings the tables from version %d to %d: make a backup before.\n", made, known)
+		return nil
+	}
+	db, err := store.Open(ctx, d.database(), d.storeOptions()) // which refuses newer tables
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ring, err := keyring.Read(ctx, db, d.masters...)
+	if err != nil {
+		return err
+	}
+	if ring.Usable() == nil { // else the first start makes the keys
+		in, err := wire(ctx, db, d.public.String(), nil, func(splitpin.Store) (*keyring.Ring, error) { return ring, nil })
+		if err != nil {
+			return err
+		}
+		if err := checkProjects(ctx, in, &d.Config); err != nil {
+			return err
+		}
+	}
+	t.printf("The configuration is fine.\n")
+	return nil
+}
+
+// tablesOf returns the version of the tables in a database, zero where there are none
+// yet, and the one that this program knows.
+func tablesOf(ctx context.Context, d deployment) (made, known int64, err error) {
+	if d.shared() {
+		seen, err := store.InspectPostgres(ctx, d.database(), d.storeOptions().Postgres)
+		return seen.Tables, seen.Known, err
+	}
+	if _, err := checkFolder(d.Data, "serve"); err != nil {
+		return 0, 0, err
+	}
+	seen, err := store.InspectSQLite(d.database())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, 0, nil
+	case err == nil && !seen.Ours:
+		err = fmt.Errorf("%s belongs to another program: check data in the configuration", d.database())
+	}
+	return seen.Tables, seen.Known, err
 }
 
 // watching returns what observes the server, nil where the configuration asks for
