@@ -378,14 +378,21 @@ func TestTakeGathers(t *testing.T) {
 	}
 	const callers = 100
 	var wg sync.WaitGroup
-	for range callers {
-		wg.Go(func() {
-			if refused, _, err := s.Take(t.Context(), time.Now(), c); refused != -1 || err != nil {
-				t.Errorf("refused %d, error %v", refused, err)
-			}
-		})
+	take := func() {
+		if refused, _, err := s.Take(t.Context(), time.Now(), c); refused != -1 || err != nil {
+			t.Errorf("refused %d, error %v", refused, err)
+		}
 	}
-	for s.Stats().Taking < callers-1 { // one waits for the row, the others for it
+	wg.Go(take)
+	for waits := false; !waits; { // for the row
+		if err := tx.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range callers - 1 { // they wait for the first
+		wg.Go(take)
+	}
+	for s.Stats().Taking < callers-1 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
