@@ -16,7 +16,7 @@
 //   - metrics.go: every metric; gathered.go: those that are asked for when they are read
 //   - observe.go: what server, engine, outbox and background work report
 //   - store.go: the store, observed
-//   - trace.go: where traces go; log.go: the log's handler
+//   - trace.go: what is a span; otlp.go: how spans are sent; log.go: the log's handler
 package telemetry
 
 import (

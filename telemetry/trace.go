@@ -14,7 +14,6 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -29,6 +28,7 @@ import (
 type Traces struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	ending   func() // before the last spans are sent; nil: nothing
 
 	// Where the newest messages were asked for, by number: a message is sent by
 	// another goroutine, later, and belongs to the trace of its request. One that
@@ -69,18 +69,13 @@ func CheckEndpoint(endpoint string) error {
 // OpenTraces returns where traces go, or nil where they are off. It connects
 // nowhere.
 func OpenTraces(ctx context.Context, o TraceOptions) (*Traces, error) {
-	var where []otlptracehttp.Option
 	switch {
 	case o.Endpoint != "":
-		if err := CheckEndpoint(o.Endpoint); err != nil {
-			return nil, err
-		}
-		where = append(where, otlptracehttp.WithEndpointURL(strings.TrimSuffix(o.Endpoint, "/")+"/v1/traces"))
 	case os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "",
 		strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"):
 		return nil, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, where...)
+	to, err := newExporter(o.Endpoint, o.Version)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to send traces: %w", err)
 	}
@@ -92,7 +87,12 @@ func OpenTraces(ctx context.Context, o TraceOptions) (*Traces, error) {
 			o.Log.Warn("traces are not sent", "error", err)
 		}
 	}))
-	return newTraces(ctx, o, sdk.WithBatcher(exporter))
+	t, err := newTraces(ctx, o, sdk.WithBatcher(to))
+	if err != nil {
+		return nil, err
+	}
+	t.ending = to.end
+	return t, nil
 }
 
 func newTraces(ctx context.Context, o TraceOptions, to sdk.TracerProviderOption) (*Traces, error) {
@@ -113,6 +113,9 @@ func newTraces(ctx context.Context, o TraceOptions, to sdk.TracerProviderOption)
 func (t *Traces) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
+	}
+	if t.ending != nil {
+		t.ending()
 	}
 	return t.provider.Shutdown(ctx)
 }
