@@ -32,7 +32,7 @@ run: build
 	$(BIN) dev
 
 build:
-	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/splitpin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/splitpin
 
 test: needs vet types unit e2e
 
