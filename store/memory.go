@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -21,7 +22,8 @@ import (
 // quick for thousands of them.
 type Memory struct {
 	// steps holds a token while a step runs: one at a time, over all stores.
-	steps chan struct{}
+	steps   chan struct{}
+	waiting atomic.Int32 // for that token
 
 	mu      sync.Mutex // of what follows; held for a moment, never while a step decides
 	number  int64
@@ -53,6 +55,9 @@ func NewMemory() *Memory {
 // Open returns a store of these data. Several may be open at once, as nodes share
 // a database; what one saved the others find, and Close ends that one alone.
 func (m *Memory) Open() splitpin.Store { return &memoryStore{data: m} }
+
+// Waits reports whether a step waits for another to end.
+func (m *Memory) Waits() bool { return m.waiting.Load() > 0 }
 
 // A shelf holds the records of one kind. What lies there is never altered, only
 // replaced, and nobody else has a pointer to it.
@@ -199,9 +204,12 @@ func (s *memoryStore) locked(ctx context.Context, f func(*Memory)) error {
 
 // step does f while no other step runs.
 func (s *memoryStore) step(ctx context.Context, f func() error) error {
+	s.data.waiting.Add(1)
 	select {
 	case s.data.steps <- struct{}{}:
+		s.data.waiting.Add(-1)
 	case <-ctx.Done():
+		s.data.waiting.Add(-1)
 		return unavailable(context.Cause(ctx))
 	}
 	defer func() { <-s.data.steps }()

@@ -19,5 +19,9 @@ func TestMemory(t *testing.T) {
 			data[dir] = store.NewMemory()
 		}
 		return data[dir].Open()
+	}, func(_ *testing.T, dir string, _ splitpin.Store) func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return data[dir].Waits
 	})
 }

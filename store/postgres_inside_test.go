@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -393,7 +394,7 @@ func TestTakeGathers(t *testing.T) {
 		wg.Go(take)
 	}
 	for s.Stats().Taking < callers-1 {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)

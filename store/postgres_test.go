@@ -1,11 +1,15 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store"
@@ -21,7 +25,27 @@ func TestPostgres(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}, waitsInPostgres)
+}
+
+// waitsInPostgres asks the server itself, on a connection of its own.
+func waitsInPostgres(t *testing.T, dir string, _ splitpin.Store) func() bool {
+	conn, err := pgx.Connect(t.Context(), databaseOf(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	var mu sync.Mutex // a connection is for one caller at a time
+	return func() (waits bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		err := conn.QueryRow(context.Background(), `SELECT EXISTS
+			(SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
+		if err != nil {
+			t.Errorf("asking who waits: %v", err)
+		}
+		return waits || err != nil
+	}
 }
 
 // databaseOf returns the database that belongs to a folder, which is found when it is
@@ -58,5 +82,5 @@ func TestPooled(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}, waitsInPostgres)
 }

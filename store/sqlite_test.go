@@ -16,5 +16,7 @@ func TestSQLite(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
+	}, func(_ *testing.T, _ string, s splitpin.Store) func() bool {
+		return func() bool { return s.(*store.SQLite).Stats().Waiting > 0 }
 	})
 }

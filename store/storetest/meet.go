@@ -3,44 +3,49 @@ package storetest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/splitpin/splitpin"
 )
 
-// A meeting makes two steps meet inside their closures. An engine that keeps
-// them apart never lets the second come while the first waits; then the first
-// goes on after a moment.
+// A meeting makes two steps meet inside their closures. An engine that keeps them
+// apart never lets the second come while the first waits; then the first goes on when
+// the second is known to wait for it.
 type meeting struct {
-	mu   sync.Mutex
-	here int
-	both chan struct{}
+	sync.WaitGroup
+	waits  func() bool
+	inside atomic.Int32
+	ended  atomic.Bool // one of them, whether or not it came inside
 }
 
-func newMeeting() *meeting { return &meeting{both: make(chan struct{})} }
+func (b *bench) meeting() *meeting { return &meeting{waits: b.waits(b.T, b.dir, b.Store)} }
 
-func (m *meeting) wait() {
-	m.mu.Lock()
-	m.here++
-	if m.here == 2 {
-		close(m.both)
-	}
-	m.mu.Unlock()
-	select {
-	case <-m.both:
-	case <-time.After(150 * time.Millisecond):
+// Go runs one of the steps that are to meet.
+func (m *meeting) Go(step func()) {
+	m.WaitGroup.Go(func() {
+		defer m.ended.Store(true)
+		step()
+	})
+}
+
+// meet is called inside the closure of each.
+func (m *meeting) meet() {
+	m.inside.Add(1)
+	for m.inside.Load() < 2 && !m.ended.Load() && !m.waits() {
+		runtime.Gosched()
 	}
 }
 
 func incrementsThatMeet(b *bench) {
 	a := b.attempt(b.user())
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	for range 2 {
-		wg.Go(func() {
+		m.Go(func() {
 			err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				r.Attempt.Tries++
 				return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
 			})
@@ -49,7 +54,7 @@ func incrementsThatMeet(b *bench) {
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 	want(b, "tries", b.load(splitpin.Reads{Attempt: a.ID.Number}).Attempt.Tries, a.Tries+2)
 }
 
@@ -137,12 +142,11 @@ func (b *bench) meet(what string, reads splitpin.Reads, change func(*splitpin.Re
 
 func (b *bench) meetBy(what string, ways []splitpin.Reads, change func(*splitpin.Records) splitpin.Record) {
 	b.Helper()
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	for _, reads := range ways {
-		wg.Go(func() {
+		m.Go(func() {
 			err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				return splitpin.Writes{Put: []splitpin.Record{change(r)}}, nil
 			})
 			if err != nil {
@@ -150,7 +154,7 @@ func (b *bench) meetBy(what string, ways []splitpin.Reads, change func(*splitpin
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 }
 
 // userAppears: who waited for an attempt, and finds it proved, finds the user of that
@@ -160,12 +164,11 @@ func userAppears(b *bench) {
 	a := Attempt(b.number(), u)
 	a.ProvedAt = time.Time{}
 	b.create(a)
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	for range 2 {
-		wg.Go(func() {
+		m.Go(func() {
 			err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				switch proved := !r.Attempt.ProvedAt.IsZero(); {
 				case proved != (r.User != nil):
 					b.Errorf("proved: %v, and the user is %v", proved, r.User)
@@ -180,7 +183,7 @@ func userAppears(b *bench) {
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 }
 
 // oneMoment: what was saved together is loaded together.
@@ -253,16 +256,15 @@ func spendOnce(b *bench) {
 	g := Grant(b.number(), b.attempt(u), u)
 	g.SpentAt, g.Session = time.Time{}, 0
 	b.create(g)
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	var mu sync.Mutex
 	var winners []int64
 	for range 8 {
 		session := LiveSession(b.number(), u)
-		wg.Go(func() {
+		m.Go(func() {
 			won := false
 			err := b.Change(b.Context(), splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				if won = r.Grant.SpentAt.IsZero(); !won {
 					return splitpin.Writes{}, nil
 				}
@@ -279,7 +281,7 @@ func spendOnce(b *bench) {
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 	if len(winners) != 1 {
 		b.Fatalf("%d steps spent the grant", len(winners))
 	}
@@ -293,17 +295,16 @@ func spendOnce(b *bench) {
 func createOnce(b *bench) {
 	project := b.number()
 	name := splitpin.Name{Project: project, Identifier: "new@example.com"}
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	var mu sync.Mutex
 	seen := map[int64]bool{}
 	for range 2 {
 		mine := User(b.number(), project)
 		mine.Identifier = name.Identifier
-		wg.Go(func() {
+		m.Go(func() {
 			var number int64
 			err := b.Change(b.Context(), splitpin.Reads{Name: name}, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				if r.User != nil {
 					number = r.User.Number
 					return splitpin.Writes{}, nil
@@ -319,7 +320,7 @@ func createOnce(b *bench) {
 			mu.Unlock()
 		})
 	}
-	wg.Wait()
+	m.Wait()
 	if len(seen) != 1 || !seen[b.load(splitpin.Reads{Name: name}).User.Number] {
 		b.Errorf("two callers got the users %v", seen)
 	}
@@ -328,12 +329,11 @@ func createOnce(b *bench) {
 func guessesThatMeet(b *bench) {
 	a := b.attempt(b.user())
 	for _, round := range []string{"created", "counted"} {
-		m := newMeeting()
-		var wg sync.WaitGroup
+		m := b.meeting()
 		for range 2 {
-			wg.Go(func() {
+			m.Go(func() {
 				err := b.Change(b.Context(), splitpin.Reads{Attempt: a.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
-					m.wait()
+					m.meet()
 					if r.Guesses == nil {
 						g := &splitpin.Guesses{Key: splitpin.GuessesKey(a.Project, a.Identifier), Day: 1}
 						g.Wrong[0] = 1
@@ -347,7 +347,7 @@ func guessesThatMeet(b *bench) {
 				}
 			})
 		}
-		wg.Wait()
+		m.Wait()
 	}
 	want(b, "wrong guesses", b.load(splitpin.Reads{Attempt: a.ID.Number}).Guesses.Wrong[0], uint8(4))
 }
@@ -531,13 +531,12 @@ func twoStores(b *bench) {
 
 // settingsThatMeet: with the settings goes what is absent from them.
 func settingsThatMeet(b *bench) {
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	for range 2 {
 		p := Project(b.number())
-		wg.Go(func() {
+		m.Go(func() {
 			err := b.Change(b.Context(), splitpin.Reads{Settings: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				p.Default = true
 				for _, other := range r.Projects {
 					p.Default = p.Default && !other.Default
@@ -549,7 +548,7 @@ func settingsThatMeet(b *bench) {
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 	defaults := 0
 	all := must[[]*splitpin.Project](b)(b.Projects(b.Context()))
 	for _, p := range all {
@@ -567,14 +566,13 @@ func sessionsThatMeet(b *bench) {
 	u := b.user()
 	g := Grant(b.number(), b.attempt(u), u)
 	b.create(g)
-	m := newMeeting()
-	var wg sync.WaitGroup
+	m := b.meeting()
 	for _, reads := range []splitpin.Reads{{Grant: g.Number}, {User: u.Number}} {
 		reads.Sessions = true
 		s := LiveSession(b.number(), u)
-		wg.Go(func() {
+		m.Go(func() {
 			err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
-				m.wait()
+				m.meet()
 				if len(r.Sessions) > 0 {
 					return splitpin.Writes{}, nil
 				}
@@ -585,7 +583,7 @@ func sessionsThatMeet(b *bench) {
 			}
 		})
 	}
-	wg.Wait()
+	m.Wait()
 	if n := len(must[[]*splitpin.Session](b)(b.Sessions(b.Context(), u.Number))); n != 1 {
 		b.Errorf("%d sessions were opened where only a first one was to be", n)
 	}

@@ -1,10 +1,9 @@
 // Package storetest holds what every [splitpin.Store] must pass, and fixtures
 // with every field set, for anybody who tests with a real store.
 //
-// Nothing here is peculiar to one engine. Where two steps must meet, they wait
-// for each other inside the closure for a moment: an engine that keeps them
-// apart, by a lock or by a queue, lets that moment pass; one that does not is
-// caught at once.
+// Nothing here is peculiar to one engine. Where two steps must meet, the first waits
+// inside its closure until the second is there too, which catches an engine that does
+// not keep them apart, or until the engine says that the second waits for it.
 package storetest
 
 import (
@@ -28,8 +27,12 @@ import (
 // suite closes what it opened.
 type Open func(t *testing.T, dir string) splitpin.Store
 
+// A Waits returns what reports whether a step on the data of dir, which s has open,
+// waits for another step: for a lock, or in a queue.
+type Waits func(t *testing.T, dir string, s splitpin.Store) func() bool
+
 // Run runs the suite, each test with a store of its own.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open, waits Waits) {
 	for _, test := range []struct {
 		name string
 		run  func(*bench)
@@ -83,7 +86,7 @@ func Run(t *testing.T, open Open) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			b := &bench{T: t, dir: dir, open: open}
+			b := &bench{T: t, dir: dir, open: open, waits: waits}
 			b.Store = b.another()
 			test.run(b)
 		})
@@ -94,8 +97,9 @@ func Run(t *testing.T, open Open) {
 type bench struct {
 	*testing.T
 	splitpin.Store
-	dir  string
-	open Open
+	dir   string
+	open  Open
+	waits Waits
 }
 
 // another opens the same data once more.
@@ -515,9 +519,11 @@ func order(b *bench) {
 
 func createExisting(b *bench) {
 	u := b.user()
-	p := Project(b.number())
-	k := DataKey("codes", 1)
-	b.create(p, k)
+	p, key := Project(b.number()), SigningKey(b.number(), b.number())
+	a := b.attempt(u)
+	g, guesses, s := Grant(b.number(), a, u), Guesses(u), LiveSession(b.number(), u)
+	m, e := Message(b.number(), a), AuditEvent(b.number(), u)
+	b.create(p, DataKey("codes", 1), key, g, guesses, s, m)
 	fresh := func(change func(*splitpin.User)) *splitpin.User {
 		c := User(b.number(), u.Project)
 		change(c)
@@ -535,7 +541,15 @@ func createExisting(b *bench) {
 		{"identifier", []splitpin.Record{fresh(func(c *splitpin.User) { c.Identifier = u.Identifier })}},
 		{"client id", []splitpin.Record{fresh(func(c *splitpin.User) { c.ClientUserID = u.ClientUserID })}},
 		{"project id", []splitpin.Record{p2}},
+		{"project number", []splitpin.Record{&splitpin.Project{Number: p.Number, ID: "another"}}},
 		{"purpose and generation", []splitpin.Record{DataKey("codes", 1)}},
+		{"signing key", []splitpin.Record{SigningKey(key.Number, key.Project)}},
+		{"attempt", []splitpin.Record{Attempt(a.ID.Number, u)}},
+		{"grant", []splitpin.Record{Grant(g.Number, a, u)}},
+		{"guesses", []splitpin.Record{Guesses(u)}},
+		{"session", []splitpin.Record{LiveSession(s.Number, u)}},
+		{"message", []splitpin.Record{Message(m.Number, a)}},
+		{"event", []splitpin.Record{e, e}},
 		{"twice in one step", []splitpin.Record{twice, twice}},
 	} {
 		runs := 0
