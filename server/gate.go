@@ -65,9 +65,8 @@ type gate struct {
 	standing time.Time                   // since when somebody has waited without a break
 	held     map[netip.Prefix]int        // room that bodies take, by wider network
 	heldAll  int
-	shed     uint64    // refused since the start
-	told     time.Time // when the log heard of it last
-	toldOf   uint64    // shed then
+	shed     uint64 // refused since the start
+	untold   seldom // refusals that the log has not heard of
 	log      *slog.Logger
 }
 
@@ -181,14 +180,10 @@ func (g *gate) enter(ctx context.Context, who func() visitor) error {
 // refuse counts a refusal and unlocks. The log hears of them once a minute.
 func (g *gate) refuse(now time.Time) error {
 	g.shed++
-	busy, waiting, since := g.busy, g.waiting, g.shed-g.toldOf
-	tell := now.Sub(g.told) >= time.Minute
-	if tell {
-		g.told, g.toldOf = now, g.shed
-	}
+	busy, waiting := g.busy, g.waiting
 	g.mu.Unlock()
-	if tell && g.log != nil {
-		g.log.Warn("refusing requests: more come than can be served", "refused", since, "working", busy, "waiting", waiting)
+	if n := g.untold.happened(now); n > 0 && g.log != nil {
+		g.log.Warn("refusing requests: more come than can be served", "refused", n, "working", busy, "waiting", waiting)
 	}
 	return splitpin.ErrUnavailable.After(time.Duration(1+rand.IntN(3)) * time.Second).Because(edge.ErrCrowded)
 }
