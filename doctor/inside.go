@@ -286,14 +286,14 @@ func Backup(r *Report, now, last time.Time) {
 	}
 }
 
-// Senders looks whether this is a copy that writes to nobody. since is when it was
+// Senders looks whether this is a trial copy, which writes to nobody. since is when it was
 // made; zero: it is none.
 func Senders(r *Report, since time.Time) {
 	if since.IsZero() {
 		r.ok("senders", "", "messages leave for people")
 		return
 	}
-	r.warning("senders", "", "this is a copy, restored "+since.UTC().Format(time.RFC3339)+": no message leaves for anybody, so nobody can sign in",
+	r.warning("senders", "", "this is a trial copy, restored "+since.UTC().Format(time.RFC3339)+": no message leaves for anybody, so nobody can sign in",
 		"Leave it so where it is to try things with. Where it is to serve people: 'splitpin message resume'.")
 }
 

@@ -130,7 +130,7 @@ func TestInside(t *testing.T) {
 		{"another master key", doctor.WrongMaster, map[string]string{"problem data_keys": "does not open"}},
 
 		{"an installation that sends", func(r *doctor.Report) { doctor.Senders(r, time.Time{}) }, nil},
-		{"a copy that sends nothing", func(r *doctor.Report) { doctor.Senders(r, noon) }, map[string]string{"warning senders": "no message leaves"}},
+		{"a trial copy, which sends nothing", func(r *doctor.Report) { doctor.Senders(r, noon) }, map[string]string{"warning senders": "no message leaves"}},
 		{"an empty outbox", func(r *doctor.Report) { doctor.Outbox(r, noon, store.Backlog{}, nil) }, nil},
 		{"a message that waits for its next try", func(r *doctor.Report) {
 			doctor.Outbox(r, noon, store.Backlog{Messages: 1, OldestDue: noon.Add(20 * time.Second)}, many(100, 3))

@@ -21,7 +21,7 @@ const (
 	// numbers that it may hand out, and must end.
 	epoch MarkName = "epoch"
 
-	// SendersOff is set in a copy of an installation, which must not write to
+	// SendersOff is set in a trial copy of an installation, which must not write to
 	// people: when it was made, as FormatMark writes it.
 	SendersOff MarkName = "senders_off"
 

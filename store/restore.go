@@ -11,7 +11,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// OpenBackup makes an installation of the file at path: a copy of a backup that
+// OpenBackup makes an installation of the file at path: a duplicate of a backup that
 // nobody else has, for it is changed. It is checked as CheckBackup does, brought
 // up to date where an older version made it, and cannot be taken for a backup any
 // more. The caller tells it with [SQLite.PutBack] that it is not what it was, and
@@ -40,10 +40,10 @@ func OpenBackup(ctx context.Context, path string) (*SQLite, *Contents, error) {
 // moment, while what happened since is lost here, but not in people's browsers and
 // mail.
 type PutBack struct {
-	// Copy is set where the original goes on somewhere else, and this one is to
-	// try things out with: then sessions are dropped too, and senders are off.
-	Copy bool
-	Now  time.Time
+	// Trial is set where the original goes on somewhere else, and this one is a trial
+	// copy: then sessions are dropped too, and senders are off.
+	Trial bool
+	Now   time.Time
 }
 
 // numberJump is how far the numbers jump when it is put back: further than an installation
@@ -68,7 +68,7 @@ func (r PutBack) statements() []string {
 		removingMark(MovedAt),
 		settingMark(epoch, rand.Text()),
 	}
-	if r.Copy {
+	if r.Trial {
 		all = append(all, "DELETE FROM sessions", settingMark(SendersOff, FormatMark(r.Now)))
 	}
 	return all

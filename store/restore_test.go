@@ -13,7 +13,7 @@ import (
 )
 
 func TestPutBack(t *testing.T) {
-	for name, isCopy := range map[string]bool{"replace": false, "copy": true} {
+	for name, trial := range map[string]bool{"replace": false, "copy": true} {
 		t.Run(name, func(t *testing.T) {
 			s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "splitpin.db"), store.Options{})
 			if err != nil {
@@ -44,7 +44,7 @@ func TestPutBack(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			if err := s.PutBack(t.Context(), store.PutBack{Copy: isCopy, Now: storetest.Now}); err != nil {
+			if err := s.PutBack(t.Context(), store.PutBack{Trial: trial, Now: storetest.Now}); err != nil {
 				t.Fatal(err)
 			}
 			if after := number(); after < before+1<<40 {
@@ -58,7 +58,7 @@ func TestPutBack(t *testing.T) {
 				t.Errorf("the epoch is %q, %v", epoch, err)
 			}
 			off, err := s.Mark(t.Context(), store.SendersOff)
-			if err != nil || (off != "") != isCopy {
+			if err != nil || (off != "") != trial {
 				t.Errorf("the senders are off: %q, %v", off, err)
 			}
 			r, err := s.Load(t.Context(), splitpin.Reads{Attempt: a.ID.Number, Project: p.ID})
@@ -74,7 +74,7 @@ func TestPutBack(t *testing.T) {
 				t.Errorf("messages %v, user %v, guesses %v, %v", r.Messages, r.User, r.Guesses, err)
 			}
 			sessions, err := s.Sessions(t.Context(), u.Number)
-			if err != nil || (len(sessions) == 0) != isCopy {
+			if err != nil || (len(sessions) == 0) != trial {
 				t.Errorf("%d sessions, %v", len(sessions), err)
 			}
 			events, err := s.AuditEvents(t.Context(), splitpin.AuditFilter{}, 10)

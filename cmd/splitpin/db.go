@@ -16,14 +16,14 @@ import (
 
 type dbCommand struct {
 	Copy   dbCopy   `cmd:"" help:"Move an installation to another database: from a file to PostgreSQL, or back."`
-	Reopen dbReopen `cmd:"" help:"Let an installation serve again that was moved away. What happened in the copy is lost here."`
+	Reopen dbReopen `cmd:"" help:"Let an installation serve again that was moved away. What happened where it was moved to is lost here."`
 }
 
 type dbCopy struct {
 	where
 	From         string `help:"What to copy: a data folder, or the URL of a PostgreSQL database. Empty: the configuration's." placeholder:"FOLDER|URL"`
-	To           string `help:"Where to: a data folder, or the URL of a PostgreSQL database. It must be empty, or hold what an interrupted copy left." required:"" placeholder:"FOLDER|URL"`
-	WhileServing bool   `help:"Copy although servers go on with the original. What they do from then on is lost to the copy."`
+	To           string `help:"Where to: a data folder, or the URL of a PostgreSQL database. It must be empty, or hold what this command left there when it was interrupted." required:"" placeholder:"FOLDER|URL"`
+	WhileServing bool   `help:"Copy although servers go on with the original. What they do from then on is not in the target."`
 	Anew         bool   `help:"Throw away what an interrupted copy of another installation left in the target."`
 }
 
@@ -52,7 +52,7 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 	}
 
 	if !source.shared() {
-		held, err := hold(source.Data, "Stop that server first, or copy --while-serving: what it does from then on is not in the copy")
+		held, err := hold(source.Data, "Stop that server first, or copy --while-serving: what it does from then on is not in the target")
 		if err == nil {
 			defer held.Close()
 		} else if !c.WhileServing {
@@ -73,7 +73,7 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 		}
 		if nodes {
 			return errors.New("other connections work on the database: stop the servers first, or copy --while-serving: " +
-				"what they do from then on is not in the copy")
+				"what they do from then on is not in the target")
 		}
 	}
 
@@ -90,10 +90,10 @@ func (c *dbCopy) Run(ctx context.Context, t terminal) error {
 	}
 	t.printf("Copied and compared, row by row: %s.\n", described(found, target.database()))
 	if c.WhileServing {
-		t.printf("The original went on, so this copy begins as a restored backup does: sign-ins under way are not in it, and what happened since is lost to it.\n")
+		t.printf("The original went on, so the target begins as a restored backup does: sign-ins under way are not in it, nor what happened since.\n")
 	}
 	if c.WhileServing {
-		t.printf("To try the copy, start a server of its own with %s, and the same master key: it knows the same people and sessions. "+
+		t.printf("To try the target, start a server of its own with %s, and the same master key: it knows the same people and sessions. "+
 			"Servers of the original go on as they are.\nTo move for good, stop them, and copy to an empty database without --while-serving.\n", target.setting())
 	} else {
 		t.printf("Now set %s in the configuration of every server, and start them. The master key stays the same.\n", target.setting())
@@ -208,7 +208,7 @@ func (c *dbReopen) Run(ctx context.Context, t terminal) error {
 		t.printf("It was not moved away: nothing was changed.\n")
 		return nil
 	}
-	t.printf("It serves again. Sign-ins that were under way start again. Stop servers that run on the copy, and never use that one again.\n")
+	t.printf("It serves again. Sign-ins that were under way start again. Stop servers that run where it was moved to, and never use that one again.\n")
 	return nil
 }
 

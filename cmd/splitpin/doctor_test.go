@@ -224,7 +224,7 @@ func TestDoctorOnPostgres(t *testing.T) {
 	p := serving(t, folder, "SPLITPIN_PUBLIC_URL=http://localhost:1")
 	// The servers of tests sync nothing, which is the problem here.
 	out := doctor(1, "--connect", strings.TrimPrefix(p.url, "http://"))
-	for _, want := range []string{"ok       database         PostgreSQL ", "problem  durability       fsync is off", "ok       database_clock", "ok       data_keys", "warning  senders          this is a copy",
+	for _, want := range []string{"ok       database         PostgreSQL ", "problem  durability       fsync is off", "ok       database_clock", "ok       data_keys", "warning  senders          this is a trial copy",
 		"warning  backup           none was ever made", "ok       client_address", "ok       key_set", "problems: 1, warnings: 2, not checked: 0, fine: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

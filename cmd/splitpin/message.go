@@ -13,7 +13,7 @@ import (
 )
 
 type messageCommand struct {
-	Resume messageResume `cmd:"" help:"Let messages leave from a copy that was restored with its senders off."`
+	Resume messageResume `cmd:"" help:"Let messages leave from a trial copy, which was restored with its senders off."`
 	List   messageList   `cmd:"" help:"List messages, newest first, and what became of each."`
 }
 
@@ -74,14 +74,14 @@ func (c *messageResume) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
-// holdBack returns the senders, or in a copy that must not write to people
+// holdBack returns the senders, or in a trial copy, which must not write to people,
 // senders that send nothing until they are told to.
 func (in *installation) holdBack(ctx context.Context, senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) (map[splitpin.Channel]delivery.Sender, error) {
 	since, err := in.store.Mark(ctx, store.SendersOff)
 	if err != nil || since == "" {
 		return senders, err
 	}
-	log.Warn("this is a copy, and no message leaves it: turn the senders on with 'splitpin message resume'", "since", since)
+	log.Warn("this is a trial copy, and no message leaves it: turn the senders on with 'splitpin message resume'", "since", since)
 	held := make(map[splitpin.Channel]delivery.Sender)
 	for channel, sender := range senders {
 		held[channel] = heldSender{sender, in.store}
@@ -102,7 +102,7 @@ func (s heldSender) Send(ctx context.Context, l *delivery.Letter) error {
 		return err
 	case since != "":
 		return &delivery.SendError{Stage: delivery.StageConfig, Temporary: true,
-			Detail: "senders are off, since this is a copy of another installation: turn them on with 'splitpin message resume'"}
+			Detail: "senders are off, since this is a trial copy of another installation: turn them on with 'splitpin message resume'"}
 	}
 	return s.Sender.Send(ctx, l)
 }

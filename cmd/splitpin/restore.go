@@ -23,7 +23,7 @@ type restoreCommand struct {
 	File      string `arg:"" help:"A backup, from 'splitpin backup'." placeholder:"FILE"`
 	Replace   bool   `help:"What was backed up is lost, and this takes its place." xor:"mode"`
 	Copy      bool   `help:"What was backed up goes on elsewhere; this is to try things with: other keys, no sessions, and no messages to people." xor:"mode"`
-	BackupKey string `help:"With --copy: file with the master key under which the backup was made. The copy gets the configured one, which must be another." placeholder:"FILE"`
+	BackupKey string `help:"With --copy: file with the master key under which the backup was made. The trial copy gets the configured one, which must be another." placeholder:"FILE"`
 	Overwrite bool   `help:"Take the place of what is in the database now. A file is kept beside the new one."`
 }
 
@@ -43,7 +43,7 @@ func (c *restoreCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	case len(masters) == 0:
 		return errors.New("master_key_file is missing: name the master key in the configuration. " +
-			"To replace what is lost it is the one that was in use when the backup was made; for a copy make one with 'splitpin master-key new FILE'")
+			"To replace what is lost it is the one that was in use when the backup was made; for a trial copy make one with 'splitpin master-key new FILE'")
 	}
 	done, err := c.restore(ctx, t, conf, masters)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *restoreCommand) Run(ctx context.Context, t terminal) error {
 		t.printf("What was there before is kept as %s. Remove it when nobody misses anything: it has everybody's data.\n", done.kept)
 	}
 	if c.Copy {
-		t.printf("%s", copied)
+		t.printf("%s", trial)
 	} else {
 		t.printf(replaced, done.At.Format("2006-01-02 15:04:05 MST"))
 	}
@@ -89,7 +89,7 @@ const replaced = `What happened after %s is lost:
 - A server that still runs on the lost data, on another machine, knows nothing of this: stop it.
 `
 
-const copied = `Everybody must sign in here again. Keys, sessions and codes of the original are worth nothing here, nor those of this copy there;
+const trial = `Everybody must sign in here again. Keys, sessions and codes of the original are worth nothing here, nor those of this trial copy there;
 secrets of projects are the same. No message leaves for anybody, until you say so with 'splitpin message resume'.
 `
 
@@ -114,7 +114,7 @@ Type replace or copy: `)
 	}
 	switch {
 	case c.Copy && c.BackupKey == "":
-		return errors.New("a copy gets a master key of its own, the one in the configuration, so that it opens nothing of the original. " +
+		return errors.New("a trial copy gets a master key of its own, the one in the configuration, so that it opens nothing of the original. " +
 			"Name the file with the key under which the backup was made with --backup-key")
 	case c.Replace && c.BackupKey != "":
 		return errors.New("--backup-key goes with --copy. What takes the place of the lost installation has its master key, which belongs into the configuration")
@@ -201,7 +201,7 @@ func (c *restoreCommand) prepare(ctx context.Context, path string, masters []key
 	if err != nil {
 		return done, err
 	}
-	if err := db.PutBack(ctx, store.PutBack{Copy: c.Copy, Now: now()}); err != nil {
+	if err := db.PutBack(ctx, store.PutBack{Trial: c.Copy, Now: now()}); err != nil {
 		return done, err
 	}
 	if err := db.SetMark(ctx, store.BackupAt, store.FormatMark(found.At)); err != nil {
@@ -228,8 +228,8 @@ func openKeys(ctx context.Context, db splitpin.Store, masters []keyring.Master) 
 	return false, errEarlierKey
 }
 
-// newKeys gives a copy data keys and signing keys of its own, wrapped by a master
-// key of its own. Otherwise who has the copy could make codes and tokens that the
+// newKeys gives a trial copy data keys and signing keys of its own, wrapped by a master
+// key of its own. Otherwise who has the trial copy could make codes and tokens that the
 // original believes.
 func (c *restoreCommand) newKeys(ctx context.Context, db splitpin.Store, own keyring.Master) error {
 	theirs, err := keyring.ReadMasterFile(c.BackupKey)
@@ -238,8 +238,8 @@ func (c *restoreCommand) newKeys(ctx context.Context, db splitpin.Store, own key
 	}
 	done, err := token.Succeed(ctx, db, []keyring.Master{theirs}, own, now())
 	if errors.Is(err, keyring.ErrSameMaster) || err == nil && done.Done {
-		return errors.New("the configured master key is the one under which the backup was made. A copy needs one of its own: " +
-			"make it with 'splitpin master-key new FILE' and put it into the configuration of the copy")
+		return errors.New("the configured master key is the one under which the backup was made. A trial copy needs one of its own: " +
+			"make it with 'splitpin master-key new FILE' and put it into the configuration of the trial copy")
 	}
 	if errors.Is(err, keyring.ErrWrongMaster) {
 		return errors.New("the key in --backup-key does not open this backup: name the file with the master key that was in use when it was made")

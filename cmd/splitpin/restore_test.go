@@ -52,9 +52,9 @@ func TestServerEndsWhenReplaced(t *testing.T) {
 	}
 }
 
-// TestCopySendsNothing: nothing leaves a copy until it is told to, and then
+// TestTrialSendsNothing: nothing leaves a trial copy until it is told to, and then
 // everything does.
-func TestCopySendsNothing(t *testing.T) {
+func TestTrialSendsNothing(t *testing.T) {
 	db := openedStore(t, filepath.Join(t.TempDir(), databaseFile))
 	if err := db.SetMark(t.Context(), store.SendersOff, store.FormatMark(now())); err != nil {
 		t.Fatal(err)
