@@ -240,9 +240,15 @@ func open(path string, flags sqlite.OpenFlags, patience time.Duration) (*connect
 	}
 	conn.SetBusyTimeout(patience)
 	c := &connection{Conn: conn, statements: make([]*sqlite.Stmt, len(queries))}
+	// The writer keeps what it changes. A reader has room for the inner pages of the
+	// tables; a leaf, one of very many, comes from the kernel's cache in microseconds.
+	cache := 2048 // KiB
+	if flags&sqlite.OpenReadOnly != 0 {
+		cache = 512
+	}
 	for _, pragma := range []string{
 		"PRAGMA temp_store = MEMORY",
-		"PRAGMA cache_size = -2048", // KiB
+		fmt.Sprintf("PRAGMA cache_size = -%d", cache),
 	} {
 		if err := sqlitex.ExecuteTransient(conn, pragma, nil); err != nil {
 			conn.Close()
