@@ -37,7 +37,7 @@ type Service struct {
 type snapshot struct {
 	projects map[int64]*projectKeys // by Project.Number
 	headers  map[string]*tokenKey   // by the first part of a token, in base64url
-	seen     [seenSlots]atomic.Pointer[seenToken]
+	seen     [seenSets]seenSet
 }
 
 // projectKeys are the live keys of one project.

@@ -567,6 +567,29 @@ func TestVerifySeenBefore(t *testing.T) {
 	}
 }
 
+// Tokens that fall together do not drive each other out while there are as many places
+// as tokens; then the one that expires first makes way.
+func TestSeenSet(t *testing.T) {
+	var set seenSet
+	token := func(n int, life time.Duration) *seenToken {
+		return &seenToken{hash: [32]byte{byte(n)}, claims: Claims{ExpiresAt: start.Add(life)}}
+	}
+	for n, life := range []time.Duration{3 * time.Hour, time.Hour, 4 * time.Hour, 2 * time.Hour} {
+		set.add(token(n, life))
+	}
+	for n := range 4 {
+		if set.find([32]byte{byte(n)}) == nil {
+			t.Errorf("token %d is gone, though there was room", n)
+		}
+	}
+	set.add(token(4, 5*time.Hour))
+	for n := range 5 {
+		if got, want := set.find([32]byte{byte(n)}) != nil, n != 1; got != want {
+			t.Errorf("token %d of five is there: %v, want %v", n, got, want)
+		}
+	}
+}
+
 // TestKeyOfAnotherProjectIsNotEnough: what one project's key signed is nothing to
 // another, though every claim be right there, and though it was seen before.
 func TestKeyOfAnotherProjectIsNotEnough(t *testing.T) {

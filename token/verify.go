@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -70,8 +71,8 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 	}
 	snapshot := s.snapshot.Load()
 	hash := sha256.Sum256([]byte(text))
-	slot := &snapshot.seen[binary.LittleEndian.Uint64(hash[:])%seenSlots]
-	if e := slot.Load(); e != nil && e.hash == hash && e.project == p.Number {
+	seen := &snapshot.seen[binary.LittleEndian.Uint64(hash[:])%uint64(len(snapshot.seen))]
+	if e := seen.find(hash); e != nil && e.project == p.Number {
 		c := e.claims
 		return &c, s.admit(p, &c)
 	}
@@ -82,20 +83,51 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 	if err := s.admit(p, c); err != nil {
 		return nil, err
 	}
-	slot.Store(&seenToken{hash: hash, project: p.Number, claims: *c})
+	seen.add(&seenToken{hash: hash, project: p.Number, claims: *c})
 	return c, nil
 }
 
 // A seenToken is an access token that was verified before, with the keys of the
-// snapshot that holds it: what does not change until those keys do. A slot holds
-// the token that came last; there is no lock to wait for and nothing to sweep.
+// snapshot that holds it: what does not change until those keys do.
 type seenToken struct {
 	hash    [32]byte // of the whole text, signature included
 	project int64
 	claims  Claims
 }
 
-const seenSlots = 8192 // about 3 MB when all are taken
+// A seenSet holds those tokens seen before that share a remainder of their hash: a
+// few, so that two in use do not drive each other out. There is no lock to wait for
+// and nothing to sweep.
+type seenSet [4]atomic.Pointer[seenToken]
+
+const seenSets = 2048 // about 3 MB when all are full
+
+func (s *seenSet) find(hash [32]byte) *seenToken {
+	for i := range s {
+		if e := s[i].Load(); e != nil && e.hash == hash {
+			return e
+		}
+	}
+	return nil
+}
+
+// add puts a token in a free place, or in that of the one that expires first. Where
+// two are added at once, one may be lost: it is verified again.
+func (s *seenSet) add(t *seenToken) {
+	first := &s[0]
+	var expires time.Time
+	for i := range s {
+		e := s[i].Load()
+		if e == nil {
+			first = &s[i]
+			break
+		}
+		if expires.IsZero() || e.claims.ExpiresAt.Before(expires) {
+			first, expires = &s[i], e.claims.ExpiresAt
+		}
+	}
+	first.Store(t)
+}
 
 // authenticate checks who made the token and what it is.
 func authenticate(snapshot *snapshot, p *splitpin.Project, text string) (*Claims, error) {
