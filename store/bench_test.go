@@ -175,11 +175,21 @@ func BenchmarkRefresh(b *testing.B) {
 	})
 }
 
-// BenchmarkLoad finds one of 200 thousand users by their id's number.
+// BenchmarkLoad finds one of 200 thousand users by their number, and by that of a
+// session.
 func BenchmarkLoad(b *testing.B) {
 	const people = 200_000
 	s, path := openBench(b, store.Options{})
-	first := seed(b, s, people, false)
+	first := seed(b, s, people, true)
+	b.Run("session", func(b *testing.B) {
+		parallel(b, func(i int64) error {
+			r, err := s.Load(context.Background(), splitpin.Reads{Session: first + i*7919%people + 1<<40})
+			if err == nil && r.User == nil {
+				panic("no user")
+			}
+			return err
+		})
+	})
 	b.Run("callers=32", func(b *testing.B) {
 		parallel(b, func(i int64) error {
 			r, err := s.Load(context.Background(), splitpin.Reads{User: first + i*7919%people})

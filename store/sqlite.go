@@ -379,8 +379,23 @@ func (c *connection) apply(m migration) (err error) {
 }
 
 // read calls f with a connection that nobody else uses meanwhile, inside one
-// snapshot. When ctx ends, f's statement is interrupted.
+// snapshot.
 func (s *SQLite) read(ctx context.Context, f func(*connection) error) error {
+	return s.borrow(ctx, func(c *connection) error {
+		if err := c.begin(false); err != nil {
+			return err
+		}
+		err := f(c)
+		if end := c.execute(rollback); err == nil && end != nil {
+			err = end
+		}
+		return err
+	})
+}
+
+// borrow calls f with a connection that nobody else uses meanwhile. Each statement
+// has a snapshot of its own.
+func (s *SQLite) borrow(ctx context.Context, f func(*connection) error) error {
 	c, err := s.reader(ctx)
 	if err != nil {
 		return err
@@ -401,14 +416,7 @@ func (s *SQLite) read(ctx context.Context, f func(*connection) error) error {
 		}
 		c = opened
 	}
-	if err := c.begin(false); err != nil {
-		return c.failed(err)
-	}
-	err = f(c)
-	if end := c.execute(rollback); err == nil && end != nil {
-		err = end
-	}
-	return c.failed(err)
+	return c.failed(f(c))
 }
 
 // reader waits for a connection that nobody uses, nil for one not opened yet.

@@ -535,7 +535,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	s, _ := openTest(t, Options{})
 	for _, q := range []*query{
 		projectByID, userByNumber, userByID, userByName, userByClient, usersNewest, attemptByKey, grantByKey,
-		guessesByKey, sessionByKey, sessionsLive, messageByKey, messagesDue, messageClaim, users.put, users.same, sessions.same,
+		guessesByKey, sessionByKey, sessionUser, sessionsLive, messageByKey, messagesDue, messageClaim, users.put, users.same, sessions.same,
 	} {
 		err := s.do(t.Context(), func(c *connection) error {
 			stmt, _, err := c.PrepareTransient("EXPLAIN QUERY PLAN " + strings.ReplaceAll(q.text, "$", "?"))

@@ -123,6 +123,25 @@ func get[R any](c *connection, failed *error, t *table[R], q *query, args ...any
 	return found[0]
 }
 
+// sessionWithUser returns a session and the user it is of, or nil for what is not
+// there.
+func (c *connection) sessionWithUser(number int64) (session *splitpin.Session, user *splitpin.User, err error) {
+	err = c.query(sessionUser, func(stmt *sqlite.Stmt) error {
+		session, user = new(splitpin.Session), new(splitpin.User)
+		c.scan = scanner{stmt: stmt}
+		sessionColumns(session, &c.scan)
+		userColumns(user, &c.scan)
+		return c.scan.err
+	}, number)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading sessions: %w", err)
+	}
+	if user != nil && user.Number == 0 {
+		user = nil
+	}
+	return session, user, nil
+}
+
 // load loads what reads names.
 func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 	r := new(splitpin.Records)
@@ -142,8 +161,8 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 			user = r.Grant.User
 		}
 	case reads.Session != 0:
-		if r.Session = get(c, &err, sessions, sessionByKey, reads.Session); r.Session != nil {
-			user = r.Session.User
+		if err == nil {
+			r.Session, r.User, err = c.sessionWithUser(reads.Session)
 		}
 	}
 	switch id := reads.UserID; {
@@ -247,10 +266,15 @@ func applyTo[R any](c *connection, t *table[R], r *R, v verb) error {
 
 // Load implements [splitpin.Store].
 func (s *SQLite) Load(ctx context.Context, reads splitpin.Reads) (r *splitpin.Records, err error) {
-	err = s.read(ctx, func(c *connection) (err error) {
+	load := func(c *connection) (err error) {
 		r, err = c.load(reads)
 		return err
-	})
+	}
+	if only(reads, splitpin.Reads{Session: reads.Session, User: reads.User, UserID: reads.UserID}) {
+		err = s.borrow(ctx, load) // one statement, which by itself sees one moment
+	} else {
+		err = s.read(ctx, load)
+	}
 	if err != nil {
 		return nil, err
 	}
