@@ -99,6 +99,13 @@ func New(o Options) *Server {
 // Drain makes /readyz say that this node goes away; requests are still served.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// Headers of every answer, by the names that net/http keeps.
+var (
+	noSniffing = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	onlyHTTPS  = []string{"max-age=31536000"}
+)
+
 // ServeHTTP answers one request: it gets an id, must name a host that is ours,
 // and is logged by its route, never by its query.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -108,13 +115,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.observe != nil {
 		ctx, observed = s.observe(ctx, r, visit)
 	}
-	r = r.WithContext(ctx)
 	h := w.Header()
-	h.Set("X-Request-Id", visit.ID)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h["X-Request-Id"] = []string{visit.ID}
+	h["X-Content-Type-Options"] = noSniffing
+	h["Referrer-Policy"] = noReferrer
 	if s.PublicURL.Scheme == "https" {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
+		h["Strict-Transport-Security"] = onlyHTTPS
 	}
 	rec := &recorder{ResponseWriter: w, visit: visit}
 	defer func() {
@@ -122,7 +128,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p != nil && p != http.ErrAbortHandler {
 			s.Log.ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 			if !rec.wrote {
-				s.refusal(rec, r, errPanic)
+				s.refusal(rec, r.WithContext(ctx), errPanic)
 			}
 		}
 		visit.Route = r.Pattern
@@ -134,7 +140,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.Log.DebugContext(ctx, "request", "method", r.Method, "route", r.Pattern, "status", visit.Status, "took", time.Since(started))
 		}
 	}()
-	if !s.Hosted(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+	hosted := s.Hosted(r)
+	if hosted && s.published(rec, r) {
+		return
+	}
+	r = r.WithContext(ctx)
+	if !hosted && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 		if times := s.foreign.happened(s.Clock()); times > 0 {
 			s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
 				"host", printable(r.Host), "times", times)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
@@ -40,7 +43,7 @@ const (
 // A house is a server with a real store, two projects and an inbox that the
 // outbox is stepped into by hand.
 type house struct {
-	t           *testing.T
+	t           testing.TB
 	server      *Server
 	engine      *signin.Engine
 	store       store.Database
@@ -53,7 +56,7 @@ type house struct {
 	description *apitest.Description
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	ctx := t.Context()
 	db := enginetest.Open(t)
@@ -151,7 +154,7 @@ func (h *house) do(a ask) *httptest.ResponseRecorder {
 	return w
 }
 
-func into[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
+func into[T any](t testing.TB, w *httptest.ResponseRecorder, status int) T {
 	t.Helper()
 	var v T
 	if w.Code != status {
@@ -260,6 +263,7 @@ func TestSessionsOfAUser(t *testing.T) {
 	if len(list) != 2 || !list[0].Current || list[1].Current {
 		t.Fatalf("got %+v, want two sessions, the newest current", list)
 	}
+	into[api.User](t, h.do(ask{method: "GET", path: "/v1/user", header: bearer(one.AccessToken)}), 200) // seen before, from now on
 	h.refused(h.do(ask{method: "DELETE", path: "/v1/sessions/" + list[1].ID, header: bearer(other.AccessToken)}), 404, "not_found")
 	h.refused(h.do(ask{method: "DELETE", path: "/v1/sessions/nobody", header: bearer(two.AccessToken)}), 404, "not_found")
 	into[api.Ended](t, h.do(ask{method: "DELETE", path: "/v1/sessions/" + list[1].ID, header: bearer(two.AccessToken)}), 200)
@@ -404,6 +408,79 @@ func TestMethodsOfAnAddress(t *testing.T) {
 				t.Errorf("%s %s: got %s, Allow %q; want %q", test.method, base+test.path, p.Code, w.Header().Get("Allow"), test.allow)
 			}
 		}
+	}
+}
+
+// A key set is answered before the routes are looked at. An escaped letter sends the
+// same request through them: the answer, and what is told of it, must be the same.
+func TestKeySetIsAnsweredAsByItsRoute(t *testing.T) {
+	h := newHouse(t)
+	var seen edge.Visit
+	h.server.observe = func(ctx context.Context, _ *http.Request, v *edge.Visit) (context.Context, func()) {
+		return ctx, func() { seen = *v }
+	}
+	type got struct {
+		Status int
+		Header http.Header
+		Body   string
+		Visit  edge.Visit
+	}
+	ask := func(method, base, path, host string, header http.Header) got {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(method, base+path, nil)
+		r.Host, r.Header = host, header.Clone()
+		h.server.ServeHTTP(w, r)
+		id := w.Header().Get("X-Request-Id")
+		w.Header().Del("X-Request-Id")
+		if id == "" || id != seen.ID {
+			t.Errorf("%s %s: the answer is called %q, the visit %q", method, base+path, id, seen.ID)
+		}
+		seen.ID = ""
+		return got{w.Code, w.Header(), strings.ReplaceAll(w.Body.String(), id, "ID"), seen}
+	}
+	_, etag, err := h.server.tokens.KeySet(h.first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, method, base, host string
+		header                   http.Header
+		status                   int
+	}{
+		{name: "at the root", status: 200},
+		{name: "of a project", base: "/p/" + h.first.ID, status: 200},
+		{name: "of another project", base: "/p/" + h.next.ID, status: 200},
+		{name: "of no project", base: "/p/nobody", status: 401},
+		{name: "below a project", base: "/p/" + h.first.ID + "/x", status: 404},
+		{name: "elsewhere", base: "/x", status: 404},
+		{name: "the head", method: "HEAD", status: 200},
+		{name: "another method", method: "POST", status: 405},
+		{name: "before a call", method: "OPTIONS", header: http.Header{"Origin": {shop}, "Access-Control-Request-Method": {"GET"}}, status: 204},
+		{name: "from a page", header: http.Header{"Origin": {"https://anyone.example"}}, status: 200},
+		{name: "known already", header: http.Header{"If-None-Match": {`"a"`, "W/" + etag}}, status: 304},
+		{name: "another known", header: http.Header{"If-None-Match": {`"a"`}}, status: 200},
+		{name: "the project named twice", header: http.Header{"Api_key_id": {h.first.ID}}, status: 200},
+		{name: "another project named", header: http.Header{"Api_key_id": {h.next.ID}}, status: 401},
+		{name: "a host that is not ours", host: "evil.example", status: 421},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			method, host := cmp.Or(test.method, "GET"), cmp.Or(test.host, "login.example")
+			if test.header == nil {
+				test.header = http.Header{}
+			}
+			at, through := ask(method, test.base, "/v1/keys", host, test.header), ask(method, test.base, "/v1/%6Beys", host, test.header)
+			if at.Status != test.status {
+				t.Errorf("got status %d, want %d", at.Status, test.status)
+			}
+			if diff := gocmp.Diff(through, at); diff != "" {
+				t.Errorf("by its route (-) and before (+):\n%s", diff)
+			}
+		})
+	}
+	if _, pattern := h.server.mux.Handler(httptest.NewRequest("GET", "/v1/%6Beys", nil)); pattern != "GET /v1/keys" {
+		t.Errorf("the escaped address goes to %q", pattern)
+	}
+	if got := ask("GET", "", "/v1%2Fkeys", "login.example", http.Header{}); got.Status != 404 {
+		t.Errorf("an escaped slash: got status %d, want 404", got.Status)
 	}
 }
 

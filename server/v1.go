@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -184,6 +185,38 @@ func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin
 func (s *Server) keys(w http.ResponseWriter, r *http.Request) {
 	s.publicKeys(w, r, s.tokens.KeySet)
 }
+
+// published answers a request for a key set as keys does, without all that a request
+// pays on its way through the routes and that only others need. It is what verifiers
+// ask for, from anywhere and at any rate. Whatever is not plain goes by the route:
+// published then reports false, and has done nothing.
+func (s *Server) published(w http.ResponseWriter, r *http.Request) bool {
+	base, ok := strings.CutSuffix(r.URL.Path, keySetPath)
+	if !ok || r.Method != http.MethodGet || r.URL.RawPath != "" || edge.NamesProject(r) {
+		return false
+	}
+	pattern := "GET " + keySetPath
+	if base != "" {
+		pattern = "GET /p/{project}" + keySetPath
+		if base, ok = strings.CutPrefix(base, "/p/"); !ok || base == "" {
+			return false
+		}
+	}
+	p, err := s.Engine.Project(base)
+	if err != nil {
+		return false
+	}
+	body, etag, err := s.tokens.KeySet(p)
+	if err != nil {
+		return false
+	}
+	r.Pattern = pattern
+	edge.PublicCORS(w, r)
+	edge.WriteKeySet(w, r, body, etag)
+	return true
+}
+
+const keySetPath = "/v1/keys"
 
 // identityKey is the key of identity tokens, at an address of its own: a key set
 // with it would break old verifiers.

@@ -154,6 +154,9 @@ func (e *Edge) Caller(r *http.Request) signin.Caller {
 // be spelt anew for every request.
 var apiKeyHeader = http.CanonicalHeaderKey("API_KEY_ID")
 
+// NamesProject reports whether a request names a project elsewhere than in its path.
+func NamesProject(r *http.Request) bool { return r.Header[apiKeyHeader] != nil }
+
 // Project returns the project that a request is for: the path's, or at the root
 // the default one. What else names a project, in the header API_KEY_ID or in
 // claims (body, parameters), must agree.
@@ -208,9 +211,17 @@ func (e *Edge) CORS(w http.ResponseWriter, r *http.Request, p *splitpin.Project)
 	return preflight
 }
 
+// Values of headers that are the same in every answer. Nobody alters them: Set puts
+// another slice in their place, and Add, with no room behind them, copies.
+var (
+	anyOrigin   = []string{"*"}
+	jsonType    = []string{"application/json"}
+	keySetCache = []string{"public, max-age=" + strconv.Itoa(Seconds(token.KeySetMaxAge))}
+)
+
 // PublicCORS lets any page read an answer that anybody may have.
 func PublicCORS(w http.ResponseWriter, r *http.Request) (preflight bool) {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header()["Access-Control-Allow-Origin"] = anyOrigin
 	if r.Method != http.MethodOptions {
 		return false
 	}
@@ -349,14 +360,14 @@ func SetRetryAfter(w http.ResponseWriter, err *splitpin.Error) {
 // WriteKeySet answers with a key set, or with the news that the caller's copy is
 // still good. Key rotation counts with how long it may be kept.
 func WriteKeySet(w http.ResponseWriter, r *http.Request, body []byte, etag string) {
-	h := w.Header()
-	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(Seconds(token.KeySetMaxAge)))
-	h.Set("ETag", etag)
-	if matches(r.Header.Values("If-None-Match"), etag) {
+	h := w.Header() // by names as net/http keeps them, which spares it spelling them
+	h["Cache-Control"] = keySetCache
+	h["Etag"] = []string{etag}
+	if tags := r.Header["If-None-Match"]; tags != nil && matches(tags, etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	h.Set("Content-Type", "application/json")
+	h["Content-Type"] = jsonType
 	w.Write(body)
 }
 
