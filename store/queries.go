@@ -44,6 +44,8 @@ type table[R any] struct {
 	same *query
 
 	bumps bool // Store.Version tells about its changes
+
+	kept *kept[R] // by the writer of SQLite; nil: not at all
 }
 
 // newTable describes a table by its columns; the first keys of them are its

@@ -214,6 +214,7 @@ func (s *SQLite) openWriter(ctx context.Context) (*connection, error) {
 		c.Close()
 		return nil, err
 	}
+	c.recent = new(recent)
 	return c, nil
 }
 
@@ -229,6 +230,7 @@ type connection struct {
 	broken     error          // a savepoint could not be undone: the transaction must not commit
 	spoilt     bool           // the step that runs, or ran last, may have left a part of its writes
 	careful    bool           // steps that write are given a savepoint
+	recent     *recent        // of the writer; nil: this one reads
 	bind       binder
 	scan       scanner
 }

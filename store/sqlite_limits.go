@@ -243,7 +243,7 @@ func (s *SQLite) flushRegularly() {
 	for {
 		select {
 		case <-turn.C:
-			s.flush(func(run func(*connection) error) error { return s.do(context.Background(), run) })
+			s.flush(func(run func(*connection) error) error { return s.doKnown(context.Background(), run) })
 		case <-s.stop:
 			return
 		}

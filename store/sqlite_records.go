@@ -44,6 +44,7 @@ func run[R any](c *connection, t *table[R], q *query, r *R) (int, error) {
 func create[R any](c *connection, t *table[R], r *R) error {
 	switch _, err := run(c, t, t.create, r); sqlite.ErrCode(err) {
 	case sqlite.ResultOK:
+		keep(c, t, r)
 		return t.changed(c)
 	case sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintUnique, sqlite.ResultConstraintRowID:
 		return errTaken
@@ -67,6 +68,7 @@ func put[R any](c *connection, t *table[R], r *R) error {
 	case n == 0:
 		return fmt.Errorf("replacing in %s: the record is not there", t.name)
 	}
+	keep(c, t, r)
 	return t.changed(c)
 }
 
@@ -75,6 +77,7 @@ func remove[R any](c *connection, t *table[R], r *R) error {
 	if err != nil {
 		return fmt.Errorf("deleting from %s: %w", t.name, err)
 	}
+	drop(c, t, r)
 	if n == 0 {
 		return nil
 	}
@@ -152,12 +155,12 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 	user, name := reads.User, reads.Name
 	switch {
 	case reads.Attempt != 0:
-		if r.Attempt = get(c, &err, attempts, attemptByKey, reads.Attempt); r.Attempt != nil {
+		if r.Attempt = lately(c, &err, attempts, attemptByKey, reads.Attempt); r.Attempt != nil {
 			name = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
 		}
 	case reads.Grant != 0:
-		if r.Grant = get(c, &err, grants, grantByKey, reads.Grant); r.Grant != nil {
-			r.Attempt = get(c, &err, attempts, attemptByKey, r.Grant.Attempt)
+		if r.Grant = lately(c, &err, grants, grantByKey, reads.Grant); r.Grant != nil {
+			r.Attempt = lately(c, &err, attempts, attemptByKey, r.Grant.Attempt)
 			user = r.Grant.User
 		}
 	case reads.Session != 0:
@@ -167,20 +170,21 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 	}
 	switch id := reads.UserID; {
 	case user != 0:
-		r.User = get(c, &err, users, userByNumber, user)
+		r.User = lately(c, &err, users, userByNumber, user)
 	case !id.ID.IsZero():
 		r.User = get(c, &err, users, userByID, id.Project, id.ID[:])
 	case id.ClientUserID != "":
 		r.User = get(c, &err, users, userByClient, id.Project, id.ClientUserID)
 	case name.Identifier != "":
-		r.User = get(c, &err, users, userByName, name.Project, name.Identifier)
-		r.Guesses = get(c, &err, guesses, guessesByKey, splitpin.GuessesKey(name.Project, name.Identifier))
+		r.User, r.Guesses = c.named(&err, name)
 	}
 	if reads.Sessions && r.User != nil {
 		r.Sessions = list(c, &err, sessions, sessionsLive, r.User.Number)
 	}
 	for _, number := range reads.Messages {
-		r.Messages = append(r.Messages, list(c, &err, messages, messageByKey, number)...)
+		if m := lately(c, &err, messages, messageByKey, number); m != nil {
+			r.Messages = append(r.Messages, m)
+		}
 	}
 	if reads.Settings {
 		r.Projects = list(c, &err, projects, projectsAll)

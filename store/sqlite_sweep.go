@@ -184,11 +184,12 @@ func (t sweepTable) look(c *connection, from int64, window, limit int) (dead []i
 
 // ClaimMessages implements [splitpin.Store].
 func (s *SQLite) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (claimed []splitpin.Claimed, err error) {
-	err = s.do(ctx, func(c *connection) error {
+	err = s.doKnown(ctx, func(c *connection) error {
 		due, err := all(c, messages, messagesDue, now.UnixMicro(), max(limit, 0))
 		if err != nil || len(due) == 0 {
 			return err
 		}
+		defer c.recent.clear()
 		return c.atomically(func() error {
 			claimed = make([]splitpin.Claimed, 0, len(due))
 			for _, m := range due {

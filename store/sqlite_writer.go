@@ -25,10 +25,13 @@ var (
 )
 
 func (c *connection) begin(write bool) error {
-	if write {
-		return c.execute(beginWrite)
+	if !write {
+		return c.execute(beginRead)
 	}
-	return c.execute(beginRead)
+	if err := c.execute(beginWrite); err != nil {
+		return err
+	}
+	return c.recent.follow(c)
 }
 
 // A job is one step on its way through the writer.
@@ -76,8 +79,17 @@ var (
 // group does not wait for ever while others keep coming.
 const groupLimit = 256
 
-// do has the writer run a step and returns its outcome once that is durable.
+// do has the writer run a step, which may write whatever it likes, and returns its
+// outcome once that is durable.
 func (s *SQLite) do(ctx context.Context, run func(*connection) error) error {
+	return s.doKnown(ctx, func(c *connection) error {
+		defer c.recent.clear()
+		return run(c)
+	})
+}
+
+// doKnown is do for a step that keeps what is recent right.
+func (s *SQLite) doKnown(ctx context.Context, run func(*connection) error) error {
 	if ctx.Err() != nil {
 		return unavailable(context.Cause(ctx))
 	}
@@ -127,6 +139,7 @@ func (s *SQLite) write() {
 			return
 		}
 		s.writer.execute(rollback)
+		s.writer.recent.clear()
 		settle(group, unavailable(errGoexit))
 		go s.write()
 	}()
@@ -187,6 +200,7 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	}
 	if failure != nil {
 		failure = unavailable(failure)
+		s.writer.recent.clear()
 		if !s.writer.AutocommitEnabled() {
 			s.writer.execute(rollback)
 		}
@@ -245,6 +259,8 @@ func (c *connection) step(j *job) error {
 // two statements and a copy of every page, is only paid for when one did.
 func (c *connection) again(group []*job) error {
 	c.careful = true // to the end of the group
+	c.recent.clear()
+
 	if err := c.execute(rollback); err != nil {
 		return err
 	}
@@ -277,7 +293,11 @@ func (c *connection) atomically(f func() error) error {
 	}
 	kept := false
 	defer func() {
-		if !kept && !c.AutocommitEnabled() {
+		if kept {
+			return
+		}
+		c.recent.clear()
+		if !c.AutocommitEnabled() {
 			c.broken = errors.Join(c.execute(rollbackTo), c.execute(release))
 		}
 	}()
@@ -297,7 +317,7 @@ const attemptsPerStep = 3
 
 // Change implements [splitpin.Store].
 func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
-	return s.do(ctx, func(c *connection) error {
+	return s.doKnown(ctx, func(c *connection) error {
 		for range attemptsPerStep {
 			records, err := c.load(reads)
 			if err != nil {
@@ -350,7 +370,7 @@ const numberBlock = 1024
 // NextNumber implements [splitpin.Store].
 func (s *SQLite) NextNumber(ctx context.Context) (int64, error) {
 	return s.numbers.take(ctx, func(ctx context.Context) (end int64, err error) {
-		err = s.do(ctx, func(c *connection) (err error) {
+		err = s.doKnown(ctx, func(c *connection) (err error) {
 			end, err = c.number(counterAdd, "numbers", numberBlock)
 			return err
 		})
