@@ -124,7 +124,7 @@ func (s *SQLSessions) name() (string, error) {
 	if s.Table == "" {
 		return "sessions", nil
 	}
-	if !sqlName.MatchString(s.Table) {
+	if !isSQLName(s.Table) {
 		return "", fmt.Errorf("client: %q is not the name of a table", s.Table)
 	}
 	return s.Table, nil

@@ -781,7 +781,7 @@ func TestUsersRefuse(t *testing.T) {
 			t.Errorf("%+v: got the row %s, want an error: the index does not hold empty keys apart", key, id)
 		}
 	}
-	for _, table := range []string{"users; DROP TABLE users", `"users"`, "a b"} {
+	for _, table := range []string{"users; DROP TABLE users", `"users"`, "a b", strings.Repeat("a", 64)} {
 		u := &client.SQLUsers{DB: db, Table: table}
 		if _, err := u.Find(t.Context(), client.Key{}); err == nil || errors.Is(err, client.ErrNoUser) {
 			t.Errorf("table %q: got %v, want a refusal", table, err)

@@ -189,11 +189,14 @@ func (u *SQLUsers) names() (table, contact string, err error) {
 		contact = "contact"
 	}
 	for _, name := range []string{table, contact} {
-		if !sqlName.MatchString(name) {
+		if !isSQLName(name) {
 			return "", "", fmt.Errorf("client: %q is not the name of a table or column", name)
 		}
 	}
 	return table, contact, nil
 }
 
-var sqlName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+// isSQLName takes names of up to 63 bytes, as PostgreSQL does.
+func isSQLName(name string) bool { return len(name) <= 63 && sqlName.MatchString(name) }
+
+var sqlName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -27,6 +27,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -344,10 +345,12 @@ func (p *page) JSON() (template.JS, error) {
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-var templates = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
+// templates are parsed for the first page: the other commands, and a server that starts,
+// do without.
+var templates = sync.OnceValue(func() *template.Template { return template.Must(template.ParseFS(templateFiles, "templates/*.html")) })
 
 func render(w io.Writer, name string, p *page) error {
-	if err := templates.ExecuteTemplate(w, name, p); err != nil {
+	if err := templates().ExecuteTemplate(w, name, p); err != nil {
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
 	return nil
