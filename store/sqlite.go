@@ -81,8 +81,9 @@ type SQLite struct {
 	refused   atomic.Uint64 // steps that found the queue full
 	conflicts atomic.Uint64 // runs of a step that were repeated
 
-	failCommit func() error // tests make a commit fail; nil otherwise
-	lastGroup  atomic.Int64 // how many steps the last commit held
+	linger     time.Duration // lingerFor, but in tests
+	failCommit func() error  // tests make a commit fail; nil otherwise
+	lastGroup  atomic.Int64  // how many steps the last commit held
 }
 
 var _ splitpin.Store = (*SQLite)(nil)
@@ -130,6 +131,7 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 		flushed: make(chan struct{}),
 		readers: make(chan *connection, options.Readers),
 		size:    options.Readers,
+		linger:  lingerFor,
 	}
 	if s.writer, err = s.openPatiently(ctx); err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", path, err)
@@ -230,6 +232,7 @@ type connection struct {
 	broken     error          // a savepoint could not be undone: the transaction must not commit
 	spoilt     bool           // the step that runs, or ran last, may have left a part of its writes
 	careful    bool           // steps that write are given a savepoint
+	loose      bool           // what the step that ran last wrote need not be durable
 	recent     *recent        // of the writer; nil: this one reads
 	bind       binder
 	scan       scanner

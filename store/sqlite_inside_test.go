@@ -172,6 +172,45 @@ func TestAGroupRunsAgain(t *testing.T) {
 
 // The contract leaves a Put of what was not loaded undefined; here it is an error of
 // the programmer's when the record is not there.
+// Loose steps wait for one that must be durable, which waits for nobody.
+func TestLooseStepsShareACommit(t *testing.T) {
+	s, _ := openTest(t, Options{FlushEvery: time.Hour})
+	s.linger = time.Hour
+	mustSave(t, s, event(1))
+	inside := make(chan struct{}, 2)
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			err := s.Change(context.Background(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+				inside <- struct{}{}
+				return splitpin.Writes{Create: []splitpin.Record{event(int64(2 + i))}, Loose: true}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-inside
+	}
+	for range 20 { // time enough to commit for who does not wait
+		if got := found(t, s); len(got) != 1 {
+			t.Fatalf("found events %v before one had to be durable", got)
+		}
+	}
+	mustSave(t, s, event(4))
+	wg.Wait()
+	if got := s.lastGroup.Load(); got != 3 {
+		t.Errorf("the last commit held %d steps, want the two loose ones with the other", got)
+	}
+
+	s.linger = time.Nanosecond
+	if err := save(s, splitpin.Writes{Create: []splitpin.Record{event(5)}, Loose: true}); err != nil {
+		t.Error(err)
+	}
+	if got := found(t, s); len(got) != 5 {
+		t.Errorf("found events %v, want 1 to 5", got)
+	}
+}
+
 func TestPutOfAMissingRecord(t *testing.T) {
 	s, _ := openTest(t, Options{})
 	for _, r := range []splitpin.Record{storetest.User(1, 2), storetest.Project(3), storetest.DataKey("codes", 4), event(5)} {

@@ -79,6 +79,11 @@ var (
 // group does not wait for ever while others keep coming.
 const groupLimit = 256
 
+// lingerFor is how long loose steps wait for one that must be durable, to share its
+// commit: a commit of their own would hold up whoever comes next, and they are in no
+// hurry.
+const lingerFor = 2 * time.Millisecond
+
 // do has the writer run a step, which may write whatever it likes, and returns its
 // outcome once that is durable.
 func (s *SQLite) do(ctx context.Context, run func(*connection) error) error {
@@ -155,7 +160,8 @@ func (s *SQLite) write() {
 // not return.
 func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	var failure error // of the transaction: nothing of the group is kept
-	begun := false
+	begun, loose := false, true
+	var enough <-chan time.Time // when loose steps have waited
 	var began time.Time
 	next := first
 	for next != nil {
@@ -169,23 +175,20 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 			if failure == nil {
 				failure = s.writer.step(next)
 			}
+			loose = loose && s.writer.loose
 			if failure == errSpoilt {
 				failure = s.writer.again(*group)
 			}
 		}
+		switch {
+		case !begun || !loose:
+			enough = nil
+		case enough == nil:
+			enough = time.After(s.linger)
+		}
 		next = nil
 		if failure == nil && len(*group) < groupLimit {
-			select {
-			case next = <-s.queue: // nil when closed
-			default:
-				// Whoever is about to hand in a step does so first: under load a
-				// group holds twice as many, and alone nobody is waited for.
-				runtime.Gosched()
-				select {
-				case next = <-s.queue: // nil when closed
-				default:
-				}
-			}
+			next = s.another(enough)
 		}
 	}
 	if !begun {
@@ -214,6 +217,33 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	*group = (*group)[:0]
 }
 
+// another returns a further step for the group; nil when there is none, or the store
+// closes.
+func (s *SQLite) another(enough <-chan time.Time) *job {
+	if enough != nil {
+		select {
+		case j := <-s.queue:
+			return j
+		case <-enough:
+			return nil
+		}
+	}
+	select {
+	case j := <-s.queue:
+		return j
+	default:
+	}
+	// Whoever is about to hand in a step does so first: under load a group holds twice
+	// as many, and alone nobody is waited for.
+	runtime.Gosched()
+	select {
+	case j := <-s.queue:
+		return j
+	default:
+		return nil
+	}
+}
+
 // stopwatch is the time where somebody wants to know how long commits take.
 func stopwatch(wanted func(Commit)) time.Time {
 	if wanted == nil {
@@ -240,7 +270,7 @@ var errSpoilt = errors.New("a step failed in the midst of its writes")
 // step runs one job inside the transaction. It returns an error only when the
 // transaction itself is broken; the job's own error stays with the job.
 func (c *connection) step(j *job) error {
-	c.broken, c.spoilt = nil, false
+	c.broken, c.spoilt, c.loose = nil, false, false
 	j.err, j.panic = nil, nil
 	j.err = c.guarded(j)
 	switch {
@@ -330,6 +360,7 @@ func (s *SQLite) Change(ctx context.Context, reads splitpin.Reads, decide func(*
 			}
 			switch err := c.commitLater(writes, there); {
 			case err == nil:
+				c.loose = writes.Loose
 				return nil
 			case !errors.Is(err, errTaken) || c.spoilt:
 				return err
