@@ -70,7 +70,7 @@ func (s *Service) verify(p *splitpin.Project, text string) (*Claims, error) {
 		return nil, fmt.Errorf("the token is %d bytes long", len(text))
 	}
 	snapshot := s.snapshot.Load()
-	hash := sha256.Sum256([]byte(text))
+	hash := sha256.Sum256(append(make([]byte, 0, 1<<10), text...)) // with room on the stack for what we make
 	seen := &snapshot.seen[binary.LittleEndian.Uint64(hash[:])%uint64(len(snapshot.seen))]
 	if e := seen.find(hash); e != nil && e.project == p.Number {
 		c := e.claims

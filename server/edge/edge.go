@@ -263,9 +263,14 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 // WriteJSON answers with v. What a face answers is personal unless it says
 // otherwise, so nothing keeps it.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("edge: an answer that is no JSON: " + err.Error()) // a type of ours is wrong
+	var b []byte
+	if own, ok := v.(interface{ AppendJSON([]byte) []byte }); ok {
+		b = own.AppendJSON(make([]byte, 0, 512))
+	} else {
+		var err error
+		if b, err = json.Marshal(v); err != nil {
+			panic("edge: an answer that is no JSON: " + err.Error()) // a type of ours is wrong
+		}
 	}
 	h := w.Header()
 	if h.Get("Content-Type") == "" {
