@@ -575,6 +575,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	for _, q := range []*query{
 		projectByID, userByNumber, userByID, userByName, userByClient, usersNewest, attemptByKey, grantByKey,
 		guessesByKey, sessionByKey, sessionUser, sessionsLive, messageByKey, messagesDue, messageClaim, users.put, users.same, sessions.same,
+		counterGet, counterAdd, markGet, limitsAfter,
 	} {
 		err := s.do(t.Context(), func(c *connection) error {
 			stmt, _, err := c.PrepareTransient("EXPLAIN QUERY PLAN " + strings.ReplaceAll(q.text, "$", "?"))

@@ -578,8 +578,10 @@ func conflictSettled(b *bench) {
 	u := b.user()
 	runs := 0
 	event := AuditEvent(b.number(), u)
-	err := b.Change(b.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+	err := b.Change(b.Context(), splitpin.Reads{User: u.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		runs++
+		want(b, "user", r.User, u)
+		r.User.Locale = "altered by the run before"
 		w := splitpin.Writes{Create: []splitpin.Record{event}}
 		if runs == 1 {
 			w.Create = append(w.Create, User(u.Number, u.Project))
