@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func (a *admin) holding(statement string, f func()) {
 func (a *admin) untilWaiting() {
 	a.t.Helper()
 	for waits := false; !waits; {
+		a.exec("SELECT pg_stat_clear_snapshot()") // a transaction would see the same again and again
 		if err := a.QueryRow(a.t.Context(), `SELECT EXISTS
 			(SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits); err != nil {
 			a.t.Fatal(err)
@@ -130,6 +132,42 @@ func TestTakeWhoseAnswerIsLost(t *testing.T) {
 		if refused, _, err := direct.Take(t.Context(), now, anHour(1, 2)); refused != want || err != nil {
 			t.Errorf("charge %d after it: refused %d, error %v; want refused %d", i+1, refused, err, want)
 		}
+	}
+}
+
+// TestCommitUnderWay: where the server is still at it when the connection is lost, the
+// outcome is waited for.
+func TestCommitUnderWay(t *testing.T) {
+	database := postgrestest.Database(t)
+	c, through := newCutter(t, database)
+	s := openPostgres(t, through, PostgresOptions{Unsafe: true, Pooler: true})
+	a := newAdmin(t, database)
+	// COMMIT waits for a lock that the test holds.
+	a.exec(`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON audit_events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slowly()`)
+	e, runs := newEventIn(t, s), 0
+	var ended atomic.Bool
+	var wg sync.WaitGroup
+	a.holding("SELECT pg_advisory_xact_lock(7)", func() {
+		c.armed.Store(cutUnanswered)
+		wg.Go(func() {
+			defer ended.Store(true)
+			err := s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+				runs++
+				return splitpin.Writes{Create: []splitpin.Record{e}}, nil
+			})
+			if err != nil || runs != 1 {
+				t.Errorf("got error %v after %d runs, want none after 1", err, runs)
+			}
+		})
+		for c.asked.Load() < 2 && !ended.Load() { // the first question was answered, and it asks again
+			runtime.Gosched()
+		}
+	})
+	wg.Wait()
+	if !events(t, s)[e.Number] {
+		t.Error("what was committed is not there")
 	}
 }
 

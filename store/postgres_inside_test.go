@@ -80,13 +80,15 @@ func events(t testing.TB, s splitpin.Store) map[int64]bool {
 // texts are not seen.
 type cutter struct {
 	server string
-	armed  atomic.Int32           // nothing, cut before the server hears of it, or after it did
+	armed  atomic.Int32           // nothing, or cut before the server hears of it, when it did, or when it answered
 	after  atomic.Pointer[func()] // between the commit and the cut; nil: nothing
+	asked  atomic.Int32           // how often somebody asked what became of a transaction
 }
 
 const (
 	idle int32 = iota
 	cutBefore
+	cutUnanswered
 	cutAfter
 )
 
@@ -148,13 +150,22 @@ func (c *cutter) pass(client net.Conn) {
 		if err != nil {
 			return
 		}
+		if bytes.HasPrefix(buffer[:n], []byte{0, 0, 0, 16, 4, 210, 22, 46}) {
+			return // a request to cancel is lost too
+		}
+		if bytes.Contains(buffer[:n], []byte("pg_xact_status")) {
+			c.asked.Add(1)
+		}
 		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
 			switch mode := c.armed.Swap(idle); mode {
 			case cutBefore:
 				return
-			case cutAfter:
+			case cutUnanswered, cutAfter:
 				cutting.Store(true)
 				server.Write(buffer[:n])
+				if mode == cutUnanswered {
+					client.Close()
+				}
 				<-answered
 				if after := c.after.Load(); after != nil {
 					(*after)()
