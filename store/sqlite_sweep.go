@@ -68,7 +68,7 @@ func (t sweepTable) findDead(next *int64, limit int, look func(from int64, windo
 	if err != nil {
 		return nil, err
 	}
-	if last == smallest && *next != smallest { // the end: round again
+	if last == smallest && *next != smallest && len(found) == 0 { // the end: round again
 		found, last, err = look(smallest, sweepWindow, limit-len(dead))
 		if err != nil {
 			return nil, err
