@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"syscall"
 	"time"
@@ -270,17 +271,41 @@ type site struct {
 	drain    func() // before it stops; nil: nothing
 }
 
-// heapGrowth is how far the heap may grow between two collections, in percent of
-// what lives. The heap is a few megabytes, so a little more memory saves a tenth of
-// the processor time of a sign-in.
-const heapGrowth = 200
+// heapGrowth is by how many percent of lives, the bytes that a collection has to look
+// at, the heap may grow until the next one. While they are few, 200 % costs little
+// memory and saves a tenth of the processor time of a sign-in. Hundreds of connections
+// make them many; then the room that is enough for few is enough, down to Go's own 100 %.
+func heapGrowth(lives uint64) int {
+	const room, least, most = 12 << 20, 100, 200
+	return int(min(max(100*room/max(lives, 1), least), most))
+}
+
+// paceCollector sets what heapGrowth says after every collection, as long as the
+// process lives.
+func paceCollector() {
+	lives := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	percent := heapGrowth(0)
+	debug.SetGCPercent(percent)
+	type collected struct{ _ [4]uint64 } // is of use only by being garbage
+	var choose func(*collected)
+	choose = func(*collected) {
+		metrics.Read(lives)
+		next := heapGrowth(lives[0].Value.Uint64() + lives[1].Value.Uint64())
+		if next/10 != percent/10 { // each change stops the program for a moment
+			percent = next
+			debug.SetGCPercent(percent)
+		}
+		runtime.SetFinalizer(&collected{}, choose)
+	}
+	runtime.SetFinalizer(&collected{}, choose)
+}
 
 // serve runs sites and background work until ctx ends. Then the sites say that they
 // are not ready and serve on for c.Drain, so that a load balancer notices; then
 // requests get ten seconds to end, and the outbox finishes its batch.
 func serve(ctx context.Context, log *slog.Logger, in *installation, outbox *delivery.Outbox, c Config, sites ...site) error {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapGrowth)
+		paceCollector()
 	}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})

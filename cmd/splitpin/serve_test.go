@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"syscall"
@@ -392,5 +394,28 @@ func TestRebindingRefused(t *testing.T) {
 	rebindingRefused(http.NotFoundHandler()).ServeHTTP(w, r)
 	if w.Code != http.StatusNotFound {
 		t.Errorf("on a private network: got %d, want what the handler says", w.Code)
+	}
+}
+
+func TestHeapGrowth(t *testing.T) {
+	for lives, want := range map[uint64]int{0: 200, 4 << 20: 200, 8 << 20: 150, 12 << 20: 100, 1 << 40: 100} {
+		if got := heapGrowth(lives); got != want {
+			t.Errorf("%d bytes may grow by %d %%, want %d", lives, got, want)
+		}
+	}
+	// It follows what lives, up and down.
+	percent := func() uint64 {
+		now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(now)
+		return now[0].Value.Uint64()
+	}
+	paceCollector()
+	much := make([]byte, 64<<20)
+	for percent() > 100 {
+		runtime.GC()
+	}
+	runtime.KeepAlive(much)
+	for percent() == 100 {
+		runtime.GC()
 	}
 }
