@@ -64,7 +64,7 @@ func (s *Server) v1() []route {
 
 		// For anybody.
 		{"GET /v1/project", s.call(s.showProject), inTurn},
-		{"GET " + keySetPath, s.keys, spared},
+		{"GET " + keySetPath, s.keys, spared}, // nearly always answered before: see published
 		{"GET /v1/keys/identity", s.identityKey, spared},
 
 		// For the user of a bearer access token.
