@@ -48,9 +48,9 @@ func (r *recent) follow(c *connection) error {
 // A drawer holds up to twice drawerSize values, the newer ones for certain.
 type drawer[K comparable, V any] struct{ young, old map[K]V }
 
-// drawerSize is how many attempts start between two steps of one person, where many sign
-// in at once. With so many of each kind a drawer of attempts takes half a megabyte.
-const drawerSize = 512
+// drawerSize is several times what 32 people at once need between two of their steps.
+// More would be memory: the collector lets three times as much lie.
+const drawerSize = 128
 
 func (s *drawer[K, V]) find(key K) (value V, there bool) {
 	if value, there = s.young[key]; !there {
