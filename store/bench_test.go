@@ -269,7 +269,7 @@ func (o *outbox) signIn(s splitpin.Store, person int64) error {
 	m, e := newMessage(number(s), a), newEvent(number(s), "attempt_started", a.ID.Number, 0, 0, now)
 	m.Tries, m.DueAt = 1, now.Add(30*time.Second) // this node's own
 	name := splitpin.Name{Project: 1, Identifier: a.Identifier}
-	err := change(s, splitpin.Reads{Name: name}, func(*splitpin.Records) splitpin.Writes {
+	err := change(s, splitpin.Reads{Name: name, Unlocked: true}, func(*splitpin.Records) splitpin.Writes {
 		return splitpin.Writes{Create: []splitpin.Record{a, m, e}}
 	})
 	if err != nil {

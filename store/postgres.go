@@ -57,7 +57,9 @@ type Postgres struct {
 	numbers numbers
 	era     atomic.Pointer[era]
 	sweeps  sweeps
-	taker   taker
+	takes   *queue[*takeCall]
+	steps   *queue[*stepCall]
+	looks   *queue[*lookCall]
 
 	awaiting  atomic.Int32  // calls that wait for a connection
 	refused   atomic.Uint64 // calls that found too many waiting
@@ -110,7 +112,9 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 		config.RuntimeParams["application_name"] += " command"
 	}
 	if !o.Pooler { // a pooler shares sessions, and refuses settings of one
-		config.RuntimeParams["plan_cache_mode"], config.RuntimeParams["jit"] = "force_generic_plan", "off"
+		for name, value := range planning {
+			config.RuntimeParams[name] = value
+		}
 		for name, t := range timeouts {
 			config.RuntimeParams[name] = strconv.FormatInt(t.Milliseconds(), 10)
 		}
@@ -153,11 +157,25 @@ func OpenPostgres(ctx context.Context, database string, o PostgresOptions) (*Pos
 		s.pool.Close()
 		return nil, s.advise(err)
 	}
-	s.taker.start(s)
+	s.takes, s.steps, s.looks = s.newTakes(), s.newSteps(), s.newLooks()
+	s.takes.start(o.Queue)
+	s.steps.start(o.Queue)
+	s.looks.start(o.Queue)
 	if err := s.Current(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// Every statement of a step finds its rows by an index. A plan is kept from when a
+// connection was opened, perhaps on empty tables, where the server would rather read
+// them whole; so it is told not to.
+var planning = map[string]string{
+	"plan_cache_mode":  "force_generic_plan",
+	"jit":              "off",
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
 }
 
 var timeouts = map[string]time.Duration{
@@ -475,9 +493,9 @@ func (s *Postgres) Now(ctx context.Context) (now time.Time, err error) {
 func (s *Postgres) Stats() Stats {
 	pool := s.pool.Stat()
 	return Stats{
-		Taking: len(s.taker.calls), Queue: cap(s.taker.calls),
+		Waiting: len(s.steps.calls), Taking: len(s.takes.calls), Queue: s.options.Queue,
 		Busy: int(pool.AcquiredResources()), Connections: int(pool.MaxResources()), Awaiting: int(s.awaiting.Load()),
-		Refused: s.refused.Load(), Conflicts: s.conflicts.Load(),
+		Refused: s.refused.Load() + s.steps.refused.Load() + s.takes.refused.Load() + s.looks.refused.Load(), Conflicts: s.conflicts.Load(),
 	}
 }
 
@@ -486,7 +504,9 @@ func (s *Postgres) Stats() Stats {
 func (s *Postgres) Close() error {
 	s.close.Do(func() {
 		close(s.closing)
-		s.taker.stop()
+		s.takes.stop()
+		s.steps.stop()
+		s.looks.stop()
 		s.pool.Close()
 	})
 	return nil

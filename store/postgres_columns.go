@@ -17,6 +17,7 @@ const (
 	oidInt4      = 23
 	oidText      = 25
 	oidInt8Array = 1016
+	oidTextArray = 1009
 )
 
 // A pgBinder collects the columns it visits as parameters in PostgreSQL's binary
@@ -123,24 +124,37 @@ func (b *pgBinder) JSON(v any) {
 // array adds numbers as one parameter.
 func (b *pgBinder) array(numbers []int64) {
 	b.grown(oidInt8Array, func(p []byte) []byte {
-		dimensions := uint32(1)
-		if len(numbers) == 0 {
-			dimensions = 0
-		}
-		p = binary.BigEndian.AppendUint32(p, dimensions)
-		p = binary.BigEndian.AppendUint32(p, 0) // no NULL in it
-		p = binary.BigEndian.AppendUint32(p, oidInt8)
-		if dimensions == 0 {
-			return p
-		}
-		p = binary.BigEndian.AppendUint32(p, uint32(len(numbers)))
-		p = binary.BigEndian.AppendUint32(p, 1) // the first has the index 1
+		p = arrayHeader(p, oidInt8, len(numbers))
 		for _, n := range numbers {
 			p = binary.BigEndian.AppendUint32(p, 8)
 			p = binary.BigEndian.AppendUint64(p, uint64(n))
 		}
 		return p
 	})
+}
+
+// texts adds texts as one parameter.
+func (b *pgBinder) texts(list []string) {
+	b.grown(oidTextArray, func(p []byte) []byte {
+		p = arrayHeader(p, oidText, len(list))
+		for _, v := range list {
+			p = binary.BigEndian.AppendUint32(p, uint32(len(v)))
+			p = append(p, v...)
+		}
+		return p
+	})
+}
+
+// arrayHeader begins an array of n elements, none of them NULL.
+func arrayHeader(p []byte, oid uint32, n int) []byte {
+	p = binary.BigEndian.AppendUint32(p, uint32(min(n, 1))) // dimensions
+	p = binary.BigEndian.AppendUint32(p, 0)
+	p = binary.BigEndian.AppendUint32(p, oid)
+	if n > 0 {
+		p = binary.BigEndian.AppendUint32(p, uint32(n))
+		p = binary.BigEndian.AppendUint32(p, 1) // the first has the index 1
+	}
+	return p
 }
 
 // bind adds parameters that are no columns of a record.
@@ -157,6 +171,8 @@ func (b *pgBinder) bind(args []any) {
 			b.Bytes(&v)
 		case []int64:
 			b.array(v)
+		case []string:
+			b.texts(v)
 		default:
 			b.err = fmt.Errorf("binding %T", arg)
 		}

@@ -2,41 +2,37 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/splitpin/splitpin"
 )
 
-// A taker gathers the calls of Take on this node. Those that wait while one
-// transaction is under way share the next: each key's row is locked and written once
-// for all of them, so a limit that everybody charges is no slower than one that nobody
-// else does. Every limit is exact, over all nodes: its row is locked, or where there is
-// none yet, its creation fails for all but one, and the others run again.
-type taker struct {
-	mu      sync.RWMutex // held shared to enqueue, alone to stop
-	stopped bool
-	calls   chan *takeCall
-	ended   chan struct{}
-}
-
 // A takeCall is one call of Take on its way.
 type takeCall struct {
+	call
 	now     time.Time
 	charges []splitpin.Charge
-	state   atomic.Int32 // waiting, started or given up
-	done    chan struct{}
 
 	refused int
 	wait    time.Duration
 	err     error
 }
 
-// takeGroup is how many calls share a transaction at most.
-const takeGroup = 512
+// newTakes makes the queue of the calls of Take on this node. Those that share a
+// transaction lock and write the row of each key once, so a limit that everybody charges
+// is no slower than one that nobody else does. Every limit is exact, over all nodes: its
+// row is locked, or where there is none yet, its creation fails for all but one, and the
+// others run again.
+func (s *Postgres) newTakes() *queue[*takeCall] {
+	return &queue[*takeCall]{lanes: 1, group: 512, work: func(group []*takeCall) {
+		if err := s.repeat(context.Background(), func() (fate, error) { return s.takeTogether(group) }); err != nil {
+			for _, c := range group {
+				c.refused, c.wait, c.err = -1, 0, err
+			}
+		}
+	}}
+}
 
 var (
 	// What a crash loses is what was committed in the last moments.
@@ -48,86 +44,14 @@ var (
 
 // Take implements [splitpin.Store].
 func (s *Postgres) Take(ctx context.Context, now time.Time, charges ...splitpin.Charge) (refused int, wait time.Duration, err error) {
-	if ctx.Err() != nil {
-		return -1, 0, unavailable(context.Cause(ctx))
-	}
 	if err := distinct(charges); err != nil {
 		return -1, 0, err
 	}
-	c := &takeCall{now: now, charges: charges, done: make(chan struct{})}
-	if err := s.taker.enqueue(c); err != nil {
-		if errors.Is(err, errBusy) {
-			s.refused.Add(1)
-		}
+	c := &takeCall{call: newCall(), now: now, charges: charges}
+	if err := s.takes.do(ctx, c); err != nil {
 		return -1, 0, err
 	}
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		if c.state.CompareAndSwap(waiting, givenUp) {
-			return -1, 0, unavailable(context.Cause(ctx))
-		}
-		<-c.done
-	}
 	return c.refused, c.wait, c.err
-}
-
-func (k *taker) start(s *Postgres) {
-	k.calls, k.ended = make(chan *takeCall, s.options.Queue), make(chan struct{})
-	go k.run(s)
-}
-
-func (k *taker) stop() {
-	k.mu.Lock()
-	k.stopped = true
-	close(k.calls)
-	k.mu.Unlock()
-	<-k.ended
-}
-
-func (k *taker) enqueue(c *takeCall) error {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if k.stopped {
-		return unavailable(errClosed)
-	}
-	select {
-	case k.calls <- c:
-		return nil
-	default:
-		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
-	}
-}
-
-func (k *taker) run(s *Postgres) {
-	defer close(k.ended)
-	var group []*takeCall
-	for next := range k.calls {
-		group = group[:0]
-		for next != nil {
-			if next.state.CompareAndSwap(waiting, started) {
-				group = append(group, next)
-			}
-			next = nil
-			if len(group) < takeGroup {
-				select {
-				case next = <-k.calls: // nil when closed
-				default:
-				}
-			}
-		}
-		if len(group) == 0 {
-			continue
-		}
-		err := s.repeat(context.Background(), func() (fate, error) { return s.takeTogether(group) })
-		for _, c := range group {
-			if err != nil {
-				c.refused, c.wait, c.err = -1, 0, err
-			}
-			close(c.done)
-		}
-		clear(group)
-	}
 }
 
 // takeTogether charges for all calls of a group, in their order, in one transaction.

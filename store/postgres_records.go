@@ -62,7 +62,7 @@ var (
 		(SELECT guesses_key(project, identifier) FROM attempts WHERE number = $1 AND identifier <> '')`))
 	pgMessages = newLocker(messages.where("WHERE number = ANY($1) ORDER BY number"))
 
-	pgSessionAndUser = newQuery("SELECT %s, %s FROM sessions LEFT JOIN users ON users.number = sessions.of_user WHERE sessions.number = $1",
+	pgSessionsAndUsers = newQuery("SELECT %s, %s FROM sessions LEFT JOIN users ON users.number = sessions.of_user WHERE sessions.number = ANY($1)",
 		sessions.listOf("sessions"), users.listOf("users"))
 
 	// The row of the version stands for the settings as one: who changes any of them
@@ -156,34 +156,72 @@ func arrange(r *splitpin.Records) {
 // Load implements [splitpin.Store].
 func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Records, error) {
 	reads = legible(reads)
+	if reads.Session != 0 && only(reads, splitpin.Reads{Session: reads.Session}) {
+		// What is asked for most: whose token is that?
+		c := &lookCall{call: newCall(), session: reads.Session}
+		if err := s.looks.do(ctx, c); err != nil || c.err != nil {
+			return nil, cmp.Or(err, c.err)
+		}
+		return &c.records, nil
+	}
 	r := new(splitpin.Records)
 	err := s.once(ctx, func(t *trip) {
-		switch {
-		case only(reads, splitpin.Reads{Session: reads.Session}):
-			// One statement sees one moment by itself, and this one is asked for most:
-			// whose token is that?
-			*r = splitpin.Records{}
-			t.send(pgSessionAndUser, func(s *pgScanner) error {
-				r.Session, r.User = new(splitpin.Session), new(splitpin.User)
-				sessionColumns(r.Session, s)
-				if userColumns(r.User, s); r.User.Number == 0 {
-					r.User = nil
-				}
-				return nil
-			}, reads.Session)
-		case only(reads, splitpin.Reads{User: reads.User, UserID: reads.UserID}):
+		if only(reads, splitpin.Reads{User: reads.User, UserID: reads.UserID}) { // one statement, which sees one moment by itself
 			t.load(r, reads, false)
-		default:
-			t.send(pgBeginSnapshot, nil) // the statements of one transaction see one moment
-			t.load(r, reads, false)
-			t.send(pgCommit, nil)
+			return
 		}
+		t.send(pgBeginSnapshot, nil) // the statements of one transaction see one moment
+		t.load(r, reads, false)
+		t.send(pgCommit, nil)
 	})
 	if err != nil {
 		return nil, err
 	}
 	arrange(r)
 	return r, nil
+}
+
+// A lookCall is a call of Load for a session and its user.
+type lookCall struct {
+	call
+	session int64
+	records splitpin.Records
+	err     error
+}
+
+// newLooks makes the queue of those calls: several are one statement.
+func (s *Postgres) newLooks() *queue[*lookCall] {
+	return &queue[*lookCall]{lanes: 4, patience: 5 * time.Millisecond, group: 64, work: func(calls []*lookCall) {
+		numbers := make([]int64, len(calls))
+		for i, c := range calls {
+			numbers[i] = c.session
+		}
+		err := s.once(context.Background(), func(t *trip) {
+			t.send(pgSessionsAndUsers, func(row *pgScanner) error {
+				var session splitpin.Session
+				var user splitpin.User
+				sessionColumns(&session, row)
+				userColumns(&user, row)
+				for _, c := range calls {
+					if c.session == session.Number {
+						c.found(session, user)
+					}
+				}
+				return nil
+			}, numbers)
+		})
+		for _, c := range calls {
+			c.err = err
+		}
+	}}
+}
+
+// found keeps a copy of its own.
+func (c *lookCall) found(s splitpin.Session, u splitpin.User) {
+	c.records = splitpin.Records{Session: &s}
+	if u.Number != 0 {
+		c.records.User = &u
+	}
 }
 
 // legible leaves out of reads what names nothing: the server takes no text that is
@@ -211,6 +249,12 @@ func only(reads, part splitpin.Reads) bool {
 // Change implements [splitpin.Store].
 func (s *Postgres) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
 	reads = legible(reads)
+	if gathers(reads) {
+		c := &stepCall{call: newCall(), reads: reads, decide: decide}
+		if err := s.steps.do(ctx, c); err != nil || c.resolved {
+			return cmp.Or(err, c.err)
+		}
+	}
 	return s.repeat(ctx, func() (fate, error) { return s.step(ctx, reads, decide) })
 }
 
@@ -298,37 +342,14 @@ func (s *Postgres) commit(t *trip) (committed *bool) {
 
 // save adds the statements that save what a step decided.
 func (t *trip) save(w splitpin.Writes, there keys) error {
-	for _, list := range [][]splitpin.Record{w.Delete, w.Create, w.Put} {
-		for _, record := range list {
-			switch record.(type) {
-			case *splitpin.Project, *splitpin.DataKey, *splitpin.SigningKey:
-				// First, as settings come first in the order of locks.
-				t.send(counterAdd, nil, "version", 1)
-				goto settled
-			}
-		}
+	if err := there.checkAll(w.Put); err != nil {
+		return err
 	}
-settled:
-	for _, record := range w.Delete {
-		if err := t.apply(record, deleting); err != nil {
-			return err
-		}
+	var b batch
+	if err := b.addAll(w); err != nil {
+		return err
 	}
-	for _, record := range w.Create {
-		if err := t.apply(record, creating); err != nil {
-			return err
-		}
-	}
-	for _, record := range w.Put {
-		// An UPDATE of a row that is not there does nothing and says so too late: the
-		// COMMIT is under way with it.
-		if err := there.check(record); err != nil {
-			return err
-		}
-		if err := t.apply(record, putting); err != nil {
-			return err
-		}
-	}
+	b.send(t)
 	return t.err
 }
 
@@ -340,6 +361,17 @@ type keys []recordKey
 func (k keys) check(record splitpin.Record) error {
 	if key, err := keyOf(record); err != nil || !slices.Contains(k, key) {
 		return errors.Join(err, fmt.Errorf("replacing a %T that this step did not load", record))
+	}
+	return nil
+}
+
+// checkAll is check for all of put, before anything is sent: an UPDATE of a row that is
+// not there does nothing and says so too late, when the COMMIT is under way with it.
+func (k keys) checkAll(put []splitpin.Record) error {
+	for _, record := range put {
+		if err := k.check(record); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -418,49 +450,6 @@ func keyOf(record splitpin.Record) (recordKey, error) {
 		return recordKey{kind: 'm', number: r.Number}, nil
 	}
 	return recordKey{}, fmt.Errorf("a %T cannot be loaded", record)
-}
-
-func (t *trip) apply(record splitpin.Record, v verb) error {
-	switch r := record.(type) {
-	case *splitpin.Project:
-		return sendTo(t, projects, r, v)
-	case *splitpin.DataKey:
-		return sendTo(t, dataKeys, r, v)
-	case *splitpin.SigningKey:
-		return sendTo(t, signingKeys, r, v)
-	case *splitpin.User:
-		return sendTo(t, users, r, v)
-	case *splitpin.Attempt:
-		return sendTo(t, attempts, r, v)
-	case *splitpin.Grant:
-		return sendTo(t, grants, r, v)
-	case *splitpin.Guesses:
-		return sendTo(t, guesses, r, v)
-	case *splitpin.Session:
-		return sendTo(t, sessions, r, v)
-	case *splitpin.Message:
-		return sendTo(t, messages, r, v)
-	case *splitpin.AuditEvent:
-		return sendTo(t, auditEvents, r, v)
-	}
-	return fmt.Errorf("a record of type %T has no table", record)
-}
-
-// sendTo adds the statement for one record. All columns are replaced: where an indexed
-// one did not change, PostgreSQL notices and leaves the index alone.
-func sendTo[R any](t *trip, tab *table[R], r *R, v verb) error {
-	if r == nil {
-		return fmt.Errorf("a nil record for %s", tab.name)
-	}
-	switch v {
-	case deleting:
-		sendRecord(t, tab, tab.delete, r)
-	case creating:
-		sendRecord(t, tab, tab.create, r)
-	default:
-		sendRecord(t, tab, tab.put, r)
-	}
-	return nil
 }
 
 // settleTime is how long a step whose answer was lost asks what became of it.

@@ -17,10 +17,15 @@ type query struct {
 var queries []*query
 
 func newQuery(format string, args ...any) *query {
-	q := &query{text: fmt.Sprintf(format, args...), index: len(queries)}
-	for strings.Contains(q.text, fmt.Sprintf("$%d", q.parameters+1)) {
-		q.parameters++
+	text, parameters := fmt.Sprintf(format, args...), 0
+	for strings.Contains(text, fmt.Sprintf("$%d", parameters+1)) {
+		parameters++
 	}
+	return addQuery(text, parameters)
+}
+
+func addQuery(text string, parameters int) *query {
+	q := &query{text: text, index: len(queries), parameters: parameters}
 	queries = append(queries, q)
 	return q
 }

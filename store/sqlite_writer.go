@@ -48,12 +48,6 @@ type job struct {
 	panic *stepPanic // what run panicked with
 }
 
-const (
-	waiting int32 = iota
-	started       // the writer runs it
-	givenUp       // its caller left before that
-)
-
 // A stepPanic carries a panic from the writer to the caller of Change, with the
 // stack it came from.
 type stepPanic struct {
@@ -71,7 +65,6 @@ func (p *stepPanic) Unwrap() error {
 }
 
 var (
-	errBusy   = errors.New("too many steps are waiting")
 	errGoexit = errors.New("a step ended its goroutine")
 )
 

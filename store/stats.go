@@ -10,7 +10,7 @@ import (
 // Stats is what a store knows of itself at one moment, for whoever watches it.
 // What an engine has no such thing of is zero.
 type Stats struct {
-	Waiting int // steps that wait for the writer; SQLite only
+	Waiting int // steps that wait for the transaction under way to end
 	Taking  int // calls of Take that wait for the transaction under way to end; PostgreSQL only
 	Queue   int // how many of each may wait, or for a connection; more are refused
 

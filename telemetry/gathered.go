@@ -62,7 +62,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	ready           = describe("ready", "Whether this node should get requests: 1 or 0.")
 	guarded         = describe("guard_active", "Whether all codes are longer, because wrong answers outrun right ones: 1 or 0.")
-	storeWaiting    = describe("store_queue_waiting", "Steps that wait for the writer.")
+	storeWaiting    = describe("store_queue_waiting", "Steps that wait for the transaction under way to end.")
 	storeTaking     = describe("store_limits_waiting", "Calls that charge limits and wait for the transaction before theirs.")
 	storeQueue      = describe("store_queue_limit", "Calls that may wait for the writer, for a connection, or to charge limits; more are refused.")
 	storeBusy       = describe("store_connections_busy", "Connections to the database at work.")

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A queue does calls in groups: those that wait while one group is under way are the
+// next. So under load many share what a group costs, and alone nobody waits.
+type queue[C queued] struct {
+	mu      sync.RWMutex // held shared to hand in, alone to stop
+	stopped bool
+	calls   chan C
+	refused atomic.Uint64 // calls that found it full
+	ended   chan struct{} // closed when the last was done
+
+	lanes    int           // groups under way at once, at most
+	patience time.Duration // how long a group is under way before the next begins beside it
+	group    int           // calls in a group, at most
+	work     func([]C)     // does a group; it may end its goroutine
+}
+
+// start begins to do calls, of which size may wait.
+func (q *queue[C]) start(size int) {
+	q.calls, q.ended = make(chan C, size), make(chan struct{})
+	go q.run()
+}
+
+func (q *queue[C]) run() {
+	defer close(q.ended)
+	idle := make(chan []C, q.lanes)
+	for range q.lanes {
+		idle <- nil
+	}
+	for {
+		group := q.gather(<-idle)
+		if len(group) == 0 {
+			break
+		}
+		over := make(chan struct{})
+		go func() {
+			defer func() { // also where a call ended this goroutine, as a failing test does
+				for _, c := range group {
+					close(c.waits().done)
+				}
+				clear(group)
+				close(over)
+				idle <- group
+			}()
+			q.work(group)
+		}()
+		if q.lanes == 1 {
+			continue
+		}
+		select {
+		case <-over:
+		case <-time.After(q.patience):
+		}
+	}
+	for range q.lanes - 1 {
+		<-idle
+	}
+}
+
+// A queued call holds a call.
+type queued interface{ waits() *call }
+
+// A call is one that waits in a queue, or did.
+type call struct {
+	state atomic.Int32
+	done  chan struct{} // closed by who did it
+}
+
+func newCall() call { return call{done: make(chan struct{})} }
+
+func (c *call) waits() *call { return c }
+
+const (
+	waiting int32 = iota
+	started       // somebody does it
+	givenUp       // its caller left before that
+)
+
+var errBusy = errors.New("too many steps are waiting")
+
+// do hands in a call and waits until it was done. An error says that it never will
+// be: the queue is full or stopped, or ctx ended first.
+func (q *queue[C]) do(ctx context.Context, c C) error {
+	if ctx.Err() != nil {
+		return unavailable(context.Cause(ctx))
+	}
+	if err := q.add(c); err != nil {
+		return err
+	}
+	w := c.waits()
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		if w.state.CompareAndSwap(waiting, givenUp) {
+			return unavailable(context.Cause(ctx))
+		}
+		<-w.done // it is under way: what comes of it is the truth
+	}
+	return nil
+}
+
+func (q *queue[C]) add(c C) error {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.stopped {
+		return unavailable(errClosed)
+	}
+	select {
+	case q.calls <- c:
+		return nil
+	default:
+		q.refused.Add(1)
+		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
+	}
+}
+
+// gather waits for a call, and returns it in group with those that wait by then, all
+// started. It returns none when the queue was stopped and is empty.
+func (q *queue[C]) gather(group []C) []C {
+	group = group[:0]
+	for next := range q.calls {
+		for more := true; more; {
+			if next.waits().state.CompareAndSwap(waiting, started) {
+				group = append(group, next)
+			}
+			if more = len(group) < q.group; more {
+				next, more = q.next()
+			}
+		}
+		if len(group) > 0 {
+			break
+		}
+	}
+	return group
+}
+
+// next returns a call if one waits.
+func (q *queue[C]) next() (next C, ok bool) {
+	select {
+	case next, ok = <-q.calls:
+		return next, ok
+	default:
+	}
+	// Whoever is about to hand one in does so first: under load a group holds more,
+	// and alone nobody is waited for.
+	runtime.Gosched()
+	select {
+	case next, ok = <-q.calls:
+	default:
+	}
+	return next, ok
+}
+
+// stop lets no further call in, and waits until those that wait were done.
+func (q *queue[C]) stop() {
+	q.mu.Lock()
+	if !q.stopped {
+		q.stopped = true
+		close(q.calls)
+	}
+	q.mu.Unlock()
+	<-q.ended
+}
