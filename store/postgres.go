@@ -61,6 +61,7 @@ type Postgres struct {
 	steps   *queue[*stepCall]
 	looks   *queue[*lookCall]
 
+	held      atomic.Int32  // steps that wait in a group: for their turn, or to run alone
 	awaiting  atomic.Int32  // calls that wait for a connection
 	refused   atomic.Uint64 // calls that found too many waiting
 	conflicts atomic.Uint64 // runs of a step that were repeated
@@ -493,7 +494,7 @@ func (s *Postgres) Now(ctx context.Context) (now time.Time, err error) {
 func (s *Postgres) Stats() Stats {
 	pool := s.pool.Stat()
 	return Stats{
-		Waiting: len(s.steps.calls), Taking: len(s.takes.calls), Queue: s.options.Queue,
+		Waiting: len(s.steps.calls) + int(s.held.Load()), Taking: len(s.takes.calls), Queue: s.options.Queue,
 		Busy: int(pool.AcquiredResources()), Connections: int(pool.MaxResources()), Awaiting: int(s.awaiting.Load()),
 		Refused: s.refused.Load() + s.steps.refused.Load() + s.takes.refused.Load() + s.looks.refused.Load(), Conflicts: s.conflicts.Load(),
 	}

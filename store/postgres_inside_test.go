@@ -252,6 +252,13 @@ func TestPostgresLoose(t *testing.T) {
 		CREATE TRIGGER tell BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION tell()`); err != nil {
 		t.Fatal(err)
 	}
+	told := func(e *splitpin.AuditEvent) (detail string) {
+		t.Helper()
+		if err := admin.QueryRow(t.Context(), "SELECT detail FROM audit_events WHERE number = $1", e.Number).Scan(&detail); err != nil {
+			t.Fatal(err)
+		}
+		return detail
+	}
 	for _, step := range []struct {
 		loose bool
 		want  string
@@ -263,9 +270,31 @@ func TestPostgresLoose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
-		if err := admin.QueryRow(t.Context(), "SELECT detail FROM audit_events WHERE number = $1", e.Number).Scan(&got); err != nil || got != step.want {
-			t.Errorf("loose %v: synchronous_commit was %q, %v; want %q", step.loose, got, err, step.want)
+		if got := told(e); got != step.want {
+			t.Errorf("loose %v: synchronous_commit was %q, want %q", step.loose, got, step.want)
+		}
+	}
+	// In a group, one that must be durable decides for all.
+	for _, test := range []struct {
+		loose []bool
+		want  string
+	}{{[]bool{true, true}, "off"}, {[]bool{true, false}, "on"}, {[]bool{false, true}, "on"}} {
+		var calls []*stepCall
+		e := newEventIn(t, s)
+		for i, loose := range test.loose {
+			w := splitpin.Writes{Create: []splitpin.Record{e}, Loose: loose}
+			if i > 0 {
+				w.Create = []splitpin.Record{newEventIn(t, s)}
+			}
+			calls = append(calls, &stepCall{reads: splitpin.Reads{Name: splitpin.Name{Project: 1, Identifier: fmt.Sprint(i)}, Unlocked: true},
+				decide: func(*splitpin.Records) (splitpin.Writes, error) { return w, nil }})
+		}
+		g := stepGroup{store: s, calls: calls, given: map[recordKey]bool{}}
+		if g.run(); calls[0].err != nil || !calls[0].resolved {
+			t.Fatalf("the group ended with %v", calls[0].err)
+		}
+		if got := told(e); got != test.want {
+			t.Errorf("a group of loose %v: synchronous_commit was %q, want %q", test.loose, got, test.want)
 		}
 	}
 }

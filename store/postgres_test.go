@@ -29,7 +29,7 @@ func TestPostgres(t *testing.T) {
 }
 
 // waitsInPostgres asks the server itself, on a connection of its own.
-func waitsInPostgres(t *testing.T, dir string, _ splitpin.Store) func() bool {
+func waitsInPostgres(t *testing.T, dir string, s splitpin.Store) func() bool {
 	conn, err := pgx.Connect(t.Context(), databaseOf(t, dir))
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func waitsInPostgres(t *testing.T, dir string, _ splitpin.Store) func() bool {
 		if err != nil {
 			t.Errorf("asking who waits: %v", err)
 		}
-		return waits || err != nil
+		return waits || err != nil || s.(*store.Postgres).Held() > 0
 	}
 }
 

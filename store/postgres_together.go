@@ -81,8 +81,13 @@ func (g *stepGroup) run() {
 		g.failed(g.calls, why, err, began)
 		return
 	}
+	held := int32(len(g.calls))
+	s.held.Add(held)
+	defer func() { s.held.Add(-held) }() // also where a closure ends this goroutine
 	for _, c := range g.calls {
 		if c.found {
+			s.held.Add(-1)
+			held--
 			g.decide(c)
 		}
 	}
@@ -227,10 +232,8 @@ func (g *stepGroup) load(t *trip) {
 	var ofAttempts, ofGrants, ofSessions, places, projects, keys []int64
 	var identifiers []string
 	ask := func(kind byte, number int64, c *stepCall, numbers *[]int64) {
-		// A neighbour that came later with the same runs alone.
-		if key := (recordKey{kind: kind, number: number}); calls[key] == nil {
-			calls[key], *numbers = c, append(*numbers, number)
-		}
+		calls[recordKey{kind: kind, number: number}] = c // the last of several with the same; the others run alone
+		*numbers = append(*numbers, number)
 	}
 	for i, c := range g.calls {
 		switch r := c.reads; {

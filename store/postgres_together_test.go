@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,7 +160,21 @@ func TestTogetherWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close(context.Background())
-	for _, row := range []string{"sessions WHERE number = 201", "users WHERE number = 1"} {
+	collected := func(grant int64) *stepCall {
+		return &stepCall{call: newCall(), reads: splitpin.Reads{Grant: grant}, decide: func(r *splitpin.Records) (splitpin.Writes, error) {
+			return splitpin.Writes{Put: []splitpin.Record{r.Grant}}, nil
+		}}
+	}
+	for row, want := range map[string][]int{
+		"sessions WHERE number = 201": {0},
+		"users WHERE number = 2":      {1},
+		"attempts WHERE number = 102": {1},
+		"users WHERE number = 3":      {2},
+		"attempts WHERE number = 103": {2},
+		"grants WHERE number = 103":   {2},
+		"attempts WHERE number = 150": {3},
+		"users WHERE number = 1":      {0},
+	} {
 		tx, err := other.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -169,12 +182,12 @@ func TestTogetherWaitsForNobody(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), "SELECT FROM "+row+" FOR UPDATE"); err != nil {
 			t.Fatal(err)
 		}
-		alone := c.together(refreshed(201), refreshed(202), answered(101, storetest.User(60, 1)), answered(103, nil))
-		want := []int{0}
-		if strings.HasPrefix(row, "users") {
-			want = []int{0, 2}
+		charged := answered(150, nil)
+		charged.decide = func(r *splitpin.Records) (splitpin.Writes, error) {
+			r.Attempt.Tries++
+			return splitpin.Writes{Put: []splitpin.Record{r.Attempt}}, nil
 		}
-		if !slices.Equal(alone, want) {
+		if alone := c.together(refreshed(201), answered(102, nil), collected(103), charged, refreshed(204)); !slices.Equal(alone, want) {
 			t.Errorf("%s is locked: steps %v ran alone, want %v", row, alone, want)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
@@ -330,6 +343,29 @@ func TestTogetherLost(t *testing.T) {
 	for i, s := range steps {
 		if !s.resolved || !errors.Is(s.err, splitpin.ErrUncertain) {
 			t.Errorf("the server crashed meanwhile: step %d ends with %v, want ErrUncertain", i, s.err)
+		}
+	}
+}
+
+// TestTogetherUnable: a server that cannot, or does not answer, is not asked once more
+// by everybody in the group.
+func TestTogetherUnable(t *testing.T) {
+	g := stepGroup{store: new(Postgres)}
+	for _, test := range []struct {
+		why   fate
+		began time.Time
+		alone bool
+	}{
+		{unable, time.Now(), false},
+		{lost, time.Now().Add(-stepTime), false},
+		{lost, time.Now(), true},
+		{taken, time.Now(), true},
+	} {
+		step := &stepCall{}
+		g.failed([]*stepCall{step}, test.why, errors.New("no"), test.began)
+		if step.resolved == test.alone || step.resolved && !errors.Is(step.err, splitpin.ErrUnavailable) {
+			t.Errorf("fate %d, begun %v ago: resolved %v with %v, want it alone: %v",
+				test.why, time.Since(test.began).Round(time.Second), step.resolved, step.err, test.alone)
 		}
 	}
 }

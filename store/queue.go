@@ -13,7 +13,7 @@ import (
 
 // A queue does calls in groups: those that wait while one group is under way are the
 // next. So under load many share what a group costs, and alone nobody waits.
-type queue[C queued] struct {
+type queue[C waiter] struct {
 	mu      sync.RWMutex // held shared to hand in, alone to stop
 	stopped bool
 	calls   chan C
@@ -68,8 +68,8 @@ func (q *queue[C]) run() {
 	}
 }
 
-// A queued call holds a call.
-type queued interface{ waits() *call }
+// A waiter is what a queue holds: it embeds a call.
+type waiter interface{ waits() *call }
 
 // A call is one that waits in a queue, or did.
 type call struct {
