@@ -373,8 +373,12 @@ func TestTogetherUnable(t *testing.T) {
 // TestLookedUpTogether: whoever asks for the same session gets records of their own.
 func TestLookedUpTogether(t *testing.T) {
 	c := newCrowd(t, prepared(t), PostgresOptions{})
-	calls := []*lookCall{{session: 201}, {session: 202}, {session: 999}, {session: 201}}
+	c.save(storetest.LiveSession(888, storetest.User(77, 1))) // the user was erased
+	calls := []*lookCall{{session: 201}, {session: 202}, {session: 999}, {session: 201}, {session: 888}}
 	c.looks.work(calls)
+	if r := calls[4].records; calls[4].err != nil || r.Session == nil || r.User != nil {
+		t.Errorf("of a session without its user were found %+v, error %v", r, calls[4].err)
+	}
 	for i, want := range []int64{201, 202, 0, 201} {
 		switch r := calls[i].records; {
 		case calls[i].err != nil:
