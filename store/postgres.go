@@ -77,7 +77,7 @@ const (
 	statementTimeout = 30 * time.Second
 )
 
-// acquireTime is how long a call waits for a connection.
+// acquireTime is how long a call waits for a connection, or to be begun.
 const acquireTime = 5 * time.Second
 
 // OpenPostgres opens a database on PostgreSQL, making its tables where they are

@@ -20,7 +20,7 @@ import (
 // whoever's fault it was.
 
 func (s *Postgres) newSteps() *queue[*stepCall] {
-	return &queue[*stepCall]{lanes: 4, patience: 50 * time.Millisecond, group: 64, work: func(calls []*stepCall) {
+	return &queue[*stepCall]{wait: acquireTime, lanes: 4, patience: 50 * time.Millisecond, group: 64, work: func(calls []*stepCall) {
 		g := stepGroup{store: s, calls: calls, given: map[recordKey]bool{}}
 		g.run()
 	}}

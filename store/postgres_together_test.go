@@ -402,7 +402,7 @@ type numbered struct {
 func TestQueue(t *testing.T) {
 	var groups [][]int
 	held, release := make(chan struct{}), make(chan struct{})
-	q := queue[*numbered]{lanes: 1, group: 3, work: func(calls []*numbered) {
+	q := queue[*numbered]{wait: time.Hour, lanes: 1, group: 3, work: func(calls []*numbered) {
 		var group []int
 		for _, c := range calls {
 			group = append(group, c.n)
@@ -465,7 +465,7 @@ func TestQueue(t *testing.T) {
 // lanes.
 func TestQueueGoesOn(t *testing.T) {
 	release, quick := make(chan struct{}), make(chan int, 1)
-	q := queue[*numbered]{lanes: 2, group: 1, patience: time.Millisecond, work: func(calls []*numbered) {
+	q := queue[*numbered]{wait: time.Hour, lanes: 2, group: 1, patience: time.Millisecond, work: func(calls []*numbered) {
 		if calls[0].n == 0 {
 			<-release
 			return
@@ -483,4 +483,29 @@ func TestQueueGoesOn(t *testing.T) {
 	close(release)
 	callers.Wait()
 	q.stop()
+}
+
+// TestQueuePatience: nobody waits for ever behind a group that hangs, but who has begun
+// is told what came of it.
+func TestQueuePatience(t *testing.T) {
+	held, release := make(chan struct{}), make(chan struct{})
+	q := queue[*numbered]{wait: time.Millisecond, lanes: 1, group: 1, work: func([]*numbered) {
+		close(held)
+		<-release
+	}}
+	q.start(10)
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		if err := q.do(t.Context(), &numbered{newCall(), 0}); err != nil {
+			t.Errorf("the call that was done: %v", err)
+		}
+	})
+	<-held
+	err := q.do(t.Context(), &numbered{newCall(), 1})
+	if e := splitpin.ErrorOf(err); !errors.Is(err, splitpin.ErrUnavailable) || e.RetryAfter <= 0 || q.refused.Load() != 1 {
+		t.Errorf("behind a group that hangs: %v after %d refusals, want ErrUnavailable with a time to wait", err, q.refused.Load())
+	}
+	close(release)
+	q.stop()
+	callers.Wait()
 }

@@ -17,9 +17,10 @@ type queue[C waiter] struct {
 	mu      sync.RWMutex // held shared to hand in, alone to stop
 	stopped bool
 	calls   chan C
-	refused atomic.Uint64 // calls that found it full
+	refused atomic.Uint64 // calls that found it full, or waited too long
 	ended   chan struct{} // closed when the last was done
 
+	wait     time.Duration // how long a call waits to be begun, at most
 	lanes    int           // groups under way at once, at most
 	patience time.Duration // how long a group is under way before the next begins beside it
 	group    int           // calls in a group, at most
@@ -90,7 +91,7 @@ const (
 var errBusy = errors.New("too many steps are waiting")
 
 // do hands in a call and waits until it was done. An error says that it never will
-// be: the queue is full or stopped, or ctx ended first.
+// be: the queue is full or stopped, or ctx or the time to wait ended before it began.
 func (q *queue[C]) do(ctx context.Context, c C) error {
 	if ctx.Err() != nil {
 		return unavailable(context.Cause(ctx))
@@ -101,13 +102,19 @@ func (q *queue[C]) do(ctx context.Context, c C) error {
 	w := c.waits()
 	select {
 	case <-w.done:
+		return nil
 	case <-ctx.Done():
-		if w.state.CompareAndSwap(waiting, givenUp) {
-			return unavailable(context.Cause(ctx))
-		}
-		<-w.done // it is under way: what comes of it is the truth
+	case <-time.After(q.wait):
 	}
-	return nil
+	if !w.state.CompareAndSwap(waiting, givenUp) {
+		<-w.done // it is under way: what comes of it is the truth
+		return nil
+	}
+	if ctx.Err() != nil {
+		return unavailable(context.Cause(ctx))
+	}
+	q.refused.Add(1)
+	return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
 }
 
 func (q *queue[C]) add(c C) error {
