@@ -17,32 +17,32 @@ var sweepLimits = newSweeper("limits", "key", "mark <= $1")
 func (s *Postgres) Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (swept int, err error) {
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
-	for i, table := range sweepTables(now, auditBefore, s.Engine()) {
-		if swept >= limit {
-			return swept, nil
-		}
-		next := s.sweeps.from[i]
-		dead, err := table.findDead(&next, limit-swept, func(from int64, window, limit int) (dead []int64, last int64, err error) {
-			return s.look(ctx, table, from, window, limit)
+	tables := sweepTables(now, auditBefore, s.Engine())
+	return s.sweeps.round(len(tables), limit, func(place, limit int) (gone int, err error) {
+		return s.sweepTable(ctx, tables[place], &s.sweeps.from[place], limit)
+	})
+}
+
+func (s *Postgres) sweepTable(ctx context.Context, table sweepTable, from *int64, limit int) (gone int, err error) {
+	next := *from
+	dead, err := table.findDead(&next, limit, func(from int64, window, limit int) (dead []int64, last int64, err error) {
+		return s.look(ctx, table, from, window, limit)
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(dead) > 0 {
+		err = s.atLength(ctx, func(t *trip) {
+			t.link.bind.reset(2)
+			t.link.bind.bind([]any{table.moment, dead})
+			t.sendBound(table.removeAll, request{query: table.removeAll, done: func(tag pgconn.CommandTag) { gone = int(tag.RowsAffected()) }})
 		})
 		if err != nil {
-			return swept, err
+			return 0, err
 		}
-		gone := 0
-		if len(dead) > 0 {
-			err = s.atLength(ctx, func(t *trip) {
-				t.link.bind.reset(2)
-				t.link.bind.bind([]any{table.moment, dead})
-				t.sendBound(table.removeAll, request{query: table.removeAll, done: func(tag pgconn.CommandTag) { gone = int(tag.RowsAffected()) }})
-			})
-			if err != nil {
-				return swept, err
-			}
-		}
-		s.sweeps.from[i] = next
-		swept += gone
 	}
-	return swept, nil
+	*from = next
+	return gone, nil
 }
 
 func (s *Postgres) look(ctx context.Context, t sweepTable, from int64, window, limit int) (dead []int64, last int64, err error) {

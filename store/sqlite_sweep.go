@@ -25,10 +25,26 @@ const (
 	sweepOldest = 1_000
 )
 
-// sweeps remembers how far each table was looked through.
+// sweeps remembers how far each table was looked through, and in which of them the
+// last call had enough.
 type sweeps struct {
 	mu   sync.Mutex // one sweep at a time
 	from [7]int64
+	at   int
+}
+
+// round sweeps what has places, one after the other, to the end or until limit are
+// gone. It goes on where the last call had enough: a table without anything dead is
+// looked through once a round, and not once for every batch from another.
+func (s *sweeps) round(places, limit int, sweep func(place, limit int) (gone int, err error)) (swept int, err error) {
+	for ; s.at < places; s.at++ {
+		gone, err := sweep(s.at, limit-swept)
+		if swept += gone; err != nil || swept >= limit {
+			return swept, err
+		}
+	}
+	s.at = 0
+	return swept, nil
 }
 
 // A sweepTable is a sweeper with the moment that decides now.
@@ -115,20 +131,15 @@ func (l *looked) end(window int) (dead []int64, last int64) {
 func (s *SQLite) Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error) {
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
-	swept := 0
-	for i, table := range sweepTables(now, auditBefore, s.Engine()) {
-		if swept >= limit {
-			return swept, nil
+	tables := sweepTables(now, auditBefore, s.Engine())
+	return s.sweeps.round(len(tables)+1, limit, func(place, limit int) (gone int, err error) {
+		if place < len(tables) {
+			return s.sweepTable(ctx, tables[place], &s.sweeps.from[place], limit)
 		}
-		gone, err := s.sweepTable(ctx, table, &s.sweeps.from[i], limit-swept)
-		if err != nil {
-			return swept, err
-		}
-		swept += gone
-	}
-	s.limits.mu.Lock()
-	defer s.limits.mu.Unlock()
-	return swept + s.limits.prune(now, limit-swept), nil
+		s.limits.mu.Lock()
+		defer s.limits.mu.Unlock()
+		return s.limits.prune(now, limit), nil
+	})
 }
 
 func (s *SQLite) sweepTable(ctx context.Context, t sweepTable, from *int64, limit int) (gone int, err error) {
