@@ -35,6 +35,7 @@ type PostgresOptions struct {
 	// by which Others leaves them out.
 	Command bool
 
+	alone   bool // steps share no transaction
 	moved   bool // see Options.Moved
 	filling bool // what is there is a part of a copy, and is being made whole
 }

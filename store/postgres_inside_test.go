@@ -289,7 +289,7 @@ func TestPostgresLoose(t *testing.T) {
 			calls = append(calls, &stepCall{reads: splitpin.Reads{Name: splitpin.Name{Project: 1, Identifier: fmt.Sprint(i)}, Unlocked: true},
 				decide: func(*splitpin.Records) (splitpin.Writes, error) { return w, nil }})
 		}
-		g := stepGroup{store: s, calls: calls, given: map[recordKey]bool{}}
+		g := s.newGroup(calls)
 		if g.run(); calls[0].err != nil || !calls[0].resolved {
 			t.Fatalf("the group ended with %v", calls[0].err)
 		}

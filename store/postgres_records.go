@@ -197,6 +197,9 @@ func (s *Postgres) newLooks() *queue[*lookCall] {
 			numbers[i] = c.session
 		}
 		err := s.once(context.Background(), func(t *trip) {
+			for _, c := range calls {
+				c.records = splitpin.Records{} // of a run that was lost
+			}
 			t.send(pgSessionsAndUsers, func(row *pgScanner) error {
 				var session splitpin.Session
 				var user splitpin.User
@@ -249,20 +252,33 @@ func only(reads, part splitpin.Reads) bool {
 // Change implements [splitpin.Store].
 func (s *Postgres) Change(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
 	reads = legible(reads)
-	if gathers(reads) {
+	if gathers(reads) && !s.options.alone {
 		c := &stepCall{call: newCall(), reads: reads, decide: decide}
 		if err := s.steps.do(ctx, c); err != nil || c.resolved {
 			return cmp.Or(err, c.err)
 		}
 	}
-	return s.repeat(ctx, func() (fate, error) { return s.step(ctx, reads, decide) })
+	return s.repeat(ctx, func() (fate, error) { return s.conclude(ctx, s.step(ctx, reads, decide)) })
 }
 
+// An outcome is how a run of one step or of a group ended.
+type outcome struct {
+	why fate
+	err error
+
+	committing  bool   // a COMMIT was sent, and nobody said that it failed
+	commit      Commit // as whoever watches is told of it
+	transaction int64  // its id
+	incarnation string // of the server that it ran on
+}
+
+func ended(why fate, err error) outcome { return outcome{why: why, err: err} }
+
 // step runs a step once: two round trips, of which the second ends the transaction.
-func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) (fate, error) {
+func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*splitpin.Records) (splitpin.Writes, error)) outcome {
 	resource, err := s.acquire(ctx)
 	if err != nil {
-		return broken, err
+		return ended(broken, err)
 	}
 	defer func() { s.release(resource) }() // also where decide panics
 	l := resource.Value()
@@ -274,48 +290,62 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	t.load(r, reads, !reads.Unlocked)
 	switch why, err := s.ended(ctx, t); {
 	case errors.Is(err, errAppeared):
-		return conflict, err
+		return ended(conflict, err)
 	case err != nil:
-		return why, err
+		return ended(why, err)
 	}
 	arrange(r)
 	there := keysOf(r, reads)
 
 	w, err := decide(r)
 	if err != nil {
-		return broken, err
+		return ended(broken, err)
 	}
 	// What wrote nothing is rolled back: a commit would be made durable, though there is
 	// nothing but locks in it.
 	if len(w.Delete)+len(w.Create)+len(w.Put) == 0 {
-		return done, nil
+		return ended(done, nil)
 	}
 
 	// From here on the caller's patience does not count.
-	ran := stopwatch(s.options.Committed)
 	t = l.trip(context.Background(), stepTime+time.Duration(len(w.Delete)+len(w.Create)+len(w.Put))*10*time.Millisecond)
 	if w.Loose {
 		t.send(pgNotDurable, nil)
 	}
 	if err := t.save(w, there); err != nil {
-		return broken, err
+		return ended(broken, err)
 	}
+	return s.finish(t, *id, 1, began)
+}
+
+// finish commits what a trip holds, for a number of steps that began to load at began.
+func (s *Postgres) finish(t *trip, transaction int64, steps int, began time.Time) outcome {
+	ran := stopwatch(s.options.Committed)
 	committed := s.commit(t)
 	why, err := s.ended(context.Background(), t)
-	told := stopwatch(s.options.Committed)
-	counts := *committed || why == lost || why == unable || why == elsewhere
+	o := outcome{why: why, err: err, transaction: transaction, incarnation: t.link.incarnation,
+		committing: *committed || why == lost || why == unable || why == elsewhere,
+		commit:     Commit{Steps: steps, Ran: ran.Sub(began), Synced: stopwatch(s.options.Committed).Sub(ran)}}
 	switch {
 	case *committed:
-		why, err = done, nil // whatever happened to the connection then
+		o.why, o.err = done, nil // whatever happened to the connection then
 	case err == nil:
-		why, err = broken, errors.New("a transaction ended without being committed")
-	case why == lost:
-		why, err = s.settle(ctx, err, *id, l.incarnation)
+		o.why, o.err = broken, errors.New("a transaction ended without being committed")
 	}
-	if s.options.Committed != nil && counts {
-		s.options.Committed(Commit{Steps: 1, Ran: ran.Sub(began), Synced: told.Sub(ran), Failed: err != nil})
+	return o
+}
+
+// conclude finds out what became of a commit whose answer was lost, and tells whoever
+// watches. The connection was given back before: asking takes another.
+func (s *Postgres) conclude(ctx context.Context, o outcome) (fate, error) {
+	if o.committing && o.why == lost {
+		o.why, o.err = s.settle(ctx, o.err, o.transaction, o.incarnation)
 	}
-	return why, err
+	if s.options.Committed != nil && o.committing {
+		o.commit.Failed = o.err != nil
+		s.options.Committed(o.commit)
+	}
+	return o.why, o.err
 }
 
 // begin begins a transaction for a step, and tells its id, by which others can ask

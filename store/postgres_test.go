@@ -19,8 +19,18 @@ import (
 )
 
 func TestPostgres(t *testing.T) {
+	runPostgres(t, store.PostgresOptions{Unsafe: true, Connections: 8})
+}
+
+// TestPostgresAlone is the suite without groups: two steps that meet in one are kept apart
+// by it, and the locks that keep them apart on two nodes would not be missed.
+func TestPostgresAlone(t *testing.T) {
+	runPostgres(t, store.PostgresOptions{Unsafe: true, Connections: 8}.Alone())
+}
+
+func runPostgres(t *testing.T, o store.PostgresOptions) {
 	storetest.Run(t, func(t *testing.T, dir string) splitpin.Store {
-		s, err := store.OpenPostgres(t.Context(), databaseOf(t, dir), store.PostgresOptions{Unsafe: true, Connections: 8})
+		s, err := store.OpenPostgres(t.Context(), databaseOf(t, dir), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/splitpin/splitpin"
 )
@@ -13,17 +16,16 @@ import (
 // statements and its wait for the disk are paid for once: a group locks and loads for
 // all, lets each decide, and writes for all.
 //
-// A group waits for no lock, so no two groups can wait for each other, and nobody holds
-// up a neighbour: it passes by what somebody else has locked. A step that misses a
-// record for that reason, or whose record went to a neighbour, leaves the group and
-// runs alone, as [Postgres.step] does it. So does everybody where the group fails,
-// whoever's fault it was.
+// A group waits for no row: it passes by what somebody else has locked. It waits only
+// where another node is about to create the same, and all create in one order. So no two
+// groups wait for each other. A step that misses a record for that reason, or whose
+// record went to a neighbour, leaves the group and runs alone, as [Postgres.step] does
+// it. So does everybody whose writes did not come about, whoever's fault it was, unless
+// the server could not or did not answer.
 
 func (s *Postgres) newSteps() *queue[*stepCall] {
-	return &queue[*stepCall]{wait: acquireTime, lanes: 4, patience: 50 * time.Millisecond, group: 64, work: func(calls []*stepCall) {
-		g := stepGroup{store: s, calls: calls, given: map[recordKey]bool{}}
-		g.run()
-	}}
+	return &queue[*stepCall]{wait: acquireTime, lanes: 4, patience: 50 * time.Millisecond, group: 64,
+		work: func(calls []*stepCall) { s.newGroup(calls).run() }}
 }
 
 // A stepCall is one call of Change on its way through the queue.
@@ -59,27 +61,43 @@ type stepGroup struct {
 	batch   batch
 	writers []*stepCall // whose writes are in it
 	durable bool        // those of one of them are
-	spoilt  bool        // the batch holds a part of what somebody writes
+	spoilt  error       // why the batch holds a part only of what somebody writes
+}
+
+func (s *Postgres) newGroup(calls []*stepCall) *stepGroup {
+	return &stepGroup{store: s, calls: calls, given: map[recordKey]bool{}}
 }
 
 // run runs the group once. Who is not resolved then must run alone.
 func (g *stepGroup) run() {
+	began := time.Now()
+	why, err := g.store.conclude(context.Background(), g.transact(began))
+	switch {
+	case err == nil, errors.Is(err, splitpin.ErrUncertain):
+		resolve(g.writers, err)
+	case why == lost, why == elsewhere:
+		g.store.pool.Reset() // as for a step alone
+		fallthrough
+	default:
+		g.failed(why, err, time.Since(began))
+	}
+}
+
+// transact is step for a group.
+func (g *stepGroup) transact(began time.Time) outcome {
 	s, ctx := g.store, context.Background()
 	resource, err := s.pooled(ctx)
 	if err != nil {
-		resolve(g.calls, err)
-		return
+		return ended(unable, err)
 	}
-	defer func() { s.release(resource) }() // also where a closure ends this goroutine
+	defer s.release(resource) // also where a closure ends this goroutine
 	link := resource.Value()
 
-	began, watch := time.Now(), s.options.Committed
 	t := link.trip(ctx, stepTime)
 	id := s.begin(t)
 	g.load(t)
 	if why, err := s.ended(ctx, t); err != nil {
-		g.failed(g.calls, why, err, began)
-		return
+		return ended(why, err)
 	}
 	held := int32(len(g.calls))
 	s.held.Add(held)
@@ -91,36 +109,20 @@ func (g *stepGroup) run() {
 			g.decide(c)
 		}
 	}
-	if len(g.writers) == 0 || g.spoilt {
-		return // release rolls back
+	switch {
+	case g.spoilt != nil:
+		return ended(broken, g.spoilt)
+	case len(g.writers) == 0:
+		return ended(done, nil) // release rolls back
 	}
-
-	ran := stopwatch(watch)
 	t = link.trip(ctx, stepTime+time.Duration(len(g.writers))*10*time.Millisecond)
 	if !g.durable {
 		t.send(pgNotDurable, nil)
 	}
-	g.batch.send(t)
-	committed := s.commit(t)
-	why, err := s.ended(ctx, t)
-	told := stopwatch(watch)
-	counts := *committed || why == lost || why == unable || why == elsewhere
-	switch {
-	case *committed:
-		why, err = done, nil // whatever happened to the connection then
-	case err == nil:
-		why, err = conflict, errors.New("a transaction ended without being committed")
-	case why == lost:
-		why, err = s.settle(ctx, err, *id, link.incarnation)
+	if g.batch.send(t); t.err != nil { // a value that is none; nothing was sent
+		return ended(broken, t.err)
 	}
-	if watch != nil && counts {
-		watch(Commit{Steps: len(g.writers), Ran: ran.Sub(began), Synced: told.Sub(ran), Failed: err != nil})
-	}
-	if err != nil && !errors.Is(err, splitpin.ErrUncertain) {
-		g.failed(g.writers, why, err, began)
-		return
-	}
-	resolve(g.writers, err)
+	return s.finish(t, *id, len(g.writers), began)
 }
 
 func resolve(calls []*stepCall, err error) {
@@ -129,11 +131,21 @@ func resolve(calls []*stepCall, err error) {
 	}
 }
 
-// failed is what becomes of calls of which nothing was kept. A server that could not,
-// or did not answer, is not asked once more by each of them.
-func (g *stepGroup) failed(calls []*stepCall, why fate, err error, began time.Time) {
-	if why == unable || time.Since(began) >= stepTime {
-		resolve(calls, unavailable(err))
+// failed is what becomes of a group of which nothing was kept. A server that could not,
+// or did not answer, is not asked once more by each of them; but one of them may have
+// waited in vain for another node, which is no reason for the others.
+func (g *stepGroup) failed(why fate, err error, took time.Duration) {
+	var answer *pgconn.PgError
+	waited := errors.As(err, &answer) && answer.Code == "55P03"
+	if why == unable && !waited || took >= stepTime {
+		if !errors.Is(err, splitpin.ErrUnavailable) {
+			err = unavailable(err)
+		}
+		for _, c := range g.calls {
+			if !c.resolved {
+				c.resolve(err)
+			}
+		}
 		return
 	}
 	g.store.conflicts.Add(1)
@@ -174,9 +186,8 @@ func (g *stepGroup) admit(w splitpin.Writes, there keys) bool {
 	if there.checkAll(w.Put) != nil {
 		return false
 	}
-	if g.batch.addAll(w) != nil {
-		g.spoilt = true
-		return false
+	if g.spoilt = cmp.Or(g.spoilt, g.batch.addAll(w)); g.spoilt != nil {
+		return true // all run alone
 	}
 	for _, record := range w.Create {
 		for _, key := range uniques(record) {
@@ -212,19 +223,23 @@ var (
 		grants.listOf("grants"), attempts.listOf("attempts"), users.listOf("users"))
 	togetherAttempts = newQuery(`SELECT %s, %s FROM attempts
 		JOIN users ON users.project = attempts.project AND users.identifier = attempts.identifier
-		WHERE attempts.number = ANY($1) AND attempts.identifier <> '' AND %s FOR NO KEY UPDATE SKIP LOCKED`,
-		attempts.listOf("attempts"), users.listOf("users"), unguessed)
-	togetherNewcomers = newQuery(`SELECT %s FROM attempts WHERE number = ANY($1)
-		AND NOT EXISTS (SELECT FROM users WHERE users.project = attempts.project AND users.identifier = attempts.identifier AND attempts.identifier <> '')
-		AND %s FOR NO KEY UPDATE SKIP LOCKED`, attempts.list, unguessed)
+		WHERE attempts.number = ANY($1) AND attempts.identifier <> '' FOR NO KEY UPDATE SKIP LOCKED`,
+		attempts.listOf("attempts"), users.listOf("users"))
+	togetherNewcomers = newQuery("SELECT %s FROM attempts WHERE number = ANY($1) AND NOT %s FOR NO KEY UPDATE SKIP LOCKED",
+		attempts.list, attemptUser)
+	// What is absent is looked for once more when the attempt is locked: the condition of
+	// a row that somebody has just let go of was not held against what they left.
+	togetherLooks = newQuery(`SELECT number, %s,
+		EXISTS (SELECT FROM guesses WHERE key = guesses_key(attempts.project, attempts.identifier)) AND attempts.identifier <> ''
+		FROM attempts WHERE number = ANY($1)`, attemptUser)
 
 	togetherNames = newQuery(`SELECT place, %s, %s FROM unnest($1, $2, $3, $4) AS asked (place, of_project, name, guesses_key)
 		LEFT JOIN users ON project = of_project AND identifier = name LEFT JOIN guesses ON key = guesses_key`,
 		users.listOf("users"), guesses.listOf("guesses"))
 )
 
-// Whoever was guessed at lately runs alone: the rows of guesses are few.
-const unguessed = "NOT EXISTS (SELECT FROM guesses WHERE key = guesses_key(attempts.project, attempts.identifier))"
+const attemptUser = `EXISTS (SELECT FROM users
+	WHERE users.project = attempts.project AND users.identifier = attempts.identifier AND attempts.identifier <> '')`
 
 // load adds the statements that load for the whole group.
 func (g *stepGroup) load(t *trip) {
@@ -279,6 +294,15 @@ func (g *stepGroup) load(t *trip) {
 			return nil
 		}, ofAttempts)
 		sendFor(t, attempts, togetherNewcomers, func(a *splitpin.Attempt) { found(a, nil) }, ofAttempts)
+		t.send(togetherLooks, func(s *pgScanner) error {
+			var user, guessed bool
+			c := calls[recordKey{kind: 'a', number: s.int64()}]
+			s.Bool(&user)
+			s.Bool(&guessed)
+			// Whoever was guessed at lately runs alone: such steps are few.
+			c.found = c.found && !guessed && user == (c.records.User != nil)
+			return nil
+		}, ofAttempts)
 	}
 	if len(places) > 0 {
 		t.send(togetherNames, func(s *pgScanner) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/store/storetest"
@@ -73,7 +74,7 @@ func answered(attempt int64, newcomer *splitpin.User) *stepCall {
 // together runs steps as one group, and returns which of them are to run alone.
 func (c *crowd) together(steps ...*stepCall) (alone []int) {
 	c.t.Helper()
-	g := stepGroup{store: c.Postgres, calls: steps, given: map[recordKey]bool{}}
+	g := c.newGroup(steps)
 	g.run()
 	for i, s := range steps {
 		if !s.resolved {
@@ -125,8 +126,7 @@ func TestTogether(t *testing.T) {
 	refused := &stepCall{call: newCall(), reads: splitpin.Reads{Session: 204}, decide: func(*splitpin.Records) (splitpin.Writes, error) {
 		return splitpin.Writes{}, refusal
 	}}
-	g := stepGroup{store: c.Postgres, given: map[recordKey]bool{},
-		calls: []*stepCall{refreshed(201), answered(102, nil), collected, started, answered(150, newcomer), refused}}
+	g := c.newGroup([]*stepCall{refreshed(201), answered(102, nil), collected, started, answered(150, newcomer), refused})
 	g.run()
 	for i, s := range g.calls {
 		if want := map[bool]error{s == refused: refusal}[true]; !s.resolved || s.err != want {
@@ -254,9 +254,15 @@ func TestTogetherFails(t *testing.T) {
 	}
 	for _, test := range tests {
 		before := c.counter(201)
+		c.commits = nil
 		alone := c.together(refreshed(201), test.step)
 		if !slices.Equal(alone, test.alone) {
 			t.Errorf("%s: steps %v run alone, want %v", test.name, alone, test.alone)
+		}
+		for _, commit := range c.commits {
+			if commit.Failed {
+				t.Errorf("%s: a commit is counted that was never sent", test.name)
+			}
 		}
 		if got, want := c.counter(201), before+uint32(2-len(alone)); got != want {
 			t.Errorf("%s: the neighbour's session is at %d, want %d", test.name, got, want)
@@ -338,7 +344,7 @@ func TestTogetherLost(t *testing.T) {
 	}
 	cut.after.Store(&crash)
 	steps := []*stepCall{refreshed(201), refreshed(202)}
-	g := stepGroup{store: c.Postgres, calls: steps, given: map[recordKey]bool{}}
+	g := c.newGroup(steps)
 	g.run()
 	for i, s := range steps {
 		if !s.resolved || !errors.Is(s.err, splitpin.ErrUncertain) {
@@ -350,22 +356,23 @@ func TestTogetherLost(t *testing.T) {
 // TestTogetherUnable: a server that cannot, or does not answer, is not asked once more
 // by everybody in the group.
 func TestTogetherUnable(t *testing.T) {
-	g := stepGroup{store: new(Postgres)}
 	for _, test := range []struct {
 		why   fate
-		began time.Time
+		err   error
+		took  time.Duration
 		alone bool
 	}{
-		{unable, time.Now(), false},
-		{lost, time.Now().Add(-stepTime), false},
-		{lost, time.Now(), true},
-		{taken, time.Now(), true},
+		{unable, &pgconn.PgError{Code: "53100"}, 0, false},
+		{unable, &pgconn.PgError{Code: "55P03"}, lockTimeout, true}, // one of them waited in vain
+		{lost, errors.New("no"), stepTime, false},
+		{lost, errors.New("no"), 0, true},
+		{taken, &pgconn.PgError{Code: "23505"}, 0, true},
 	} {
 		step := &stepCall{}
-		g.failed([]*stepCall{step}, test.why, errors.New("no"), test.began)
+		g := new(Postgres).newGroup([]*stepCall{step})
+		g.failed(test.why, test.err, test.took)
 		if step.resolved == test.alone || step.resolved && !errors.Is(step.err, splitpin.ErrUnavailable) {
-			t.Errorf("fate %d, begun %v ago: resolved %v with %v, want it alone: %v",
-				test.why, time.Since(test.began).Round(time.Second), step.resolved, step.err, test.alone)
+			t.Errorf("fate %d after %v: resolved %v with %v, want it alone: %v", test.why, test.took, step.resolved, step.err, test.alone)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (s *seenSet) add(t *seenToken) {
 	var expires time.Time
 	for i := range s {
 		e := s[i].Load()
-		if e == nil {
+		if e == nil || e.hash == t.hash { // another request was as quick
 			first = &s[i]
 			break
 		}
