@@ -169,8 +169,8 @@ type Records struct {
 	SigningKeys []*SigningKey
 }
 
-// Writes are what a step saves, in the order Delete, Create, Put. The zero value
-// saves nothing.
+// Writes are what a step saves: of each kind in the order Delete, Create, Put, each
+// record at most once. The zero value saves nothing.
 type Writes struct {
 	Create []Record // must not exist; where one does, the step runs again
 	Put    []Record // was loaded by this step, so it is there and locked, or the step is refused with an internal error; replaces every field

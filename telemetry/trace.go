@@ -84,7 +84,7 @@ func OpenTraces(ctx context.Context, o TraceOptions) (*Traces, error) {
 	var told atomic.Int64
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if now, last := time.Now().Unix(), told.Load(); now-last >= 60 && told.CompareAndSwap(last, now) {
-			o.Log.Warn("traces are not sent", "error", err)
+			o.Log.Warn("sending traces", "error", err)
 		}
 	}))
 	t, err := newTraces(ctx, o, sdk.WithBatcher(to))
