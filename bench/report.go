@@ -320,12 +320,21 @@ func (r *report) engineRows(engine string, of *figured) (rows []row) {
 	return rows
 }
 
+// signature is what a P-256 signature cost on the machine of the budgets, in µs of one
+// core. Machines of the same kind differ by a third from hour to hour.
+const signature = 31
+
 // markdown writes the table as bench/README.md has it.
 func (r *report) markdown() string {
 	var b strings.Builder
 	m := r.Machine
 	fmt.Fprintf(&b, "Commit `%s`, %s: %d cores (%s), %.0f GiB, %s, Linux %s, %s; %s users; medians of %d runs of %v. Load of the machine before: %s.\n\n",
 		r.Commit, r.Date.Format("2 January 2006, 15:04"), m.Cores, m.CPU, m.Memory, m.FileSystem, m.Kernel, m.Go, grouped(float64(r.Users)), r.Rounds, r.Length, m.Load)
+	if sign := r.Limits["sign"]; sign != nil {
+		quick := signature / sign.CPU
+		fmt.Fprintf(&b, "The budgets were set where a P-256 signature took %.0f µs of one core; in this run it took %.1f. As if on that machine: times × %.2f, rates ÷ %.2f.\n\n",
+			float64(signature), sign.CPU, quick, quick)
+	}
 	engine := "?"
 	for _, l := range r.Rows {
 		if l.Engine != engine {
