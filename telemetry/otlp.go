@@ -210,9 +210,9 @@ func (e *exporter) send(ctx context.Context, body []byte) (later time.Duration, 
 	case status >= 200 && status <= 299:
 		return -1, refused(text)
 	case status == 429 || status == 502 || status == 503 || status == 504:
-		return retryAfter(answer.Header), fmt.Errorf("the collector answered %s", answer.Status)
+		return retryAfter(answer.Header), fmt.Errorf("the collector answered %d", status)
 	}
-	return -1, fmt.Errorf("the collector answered %s", answer.Status)
+	return -1, fmt.Errorf("the collector answered %d", answer.StatusCode)
 }
 
 // retryAfter reads seconds or a date; zero: nothing that can be read.
@@ -241,7 +241,7 @@ func refused(answer []byte) error {
 			case 1:
 				spans = n
 			case 2:
-				why = string(text)
+				why = string(text[:min(len(text), 200)]) // it goes to the log
 			}
 			return nil
 		})

@@ -209,7 +209,7 @@ func TestTriedAgain(t *testing.T) {
 						return nil, errors.New("nobody there")
 					}
 					header := http.Header{"Retry-After": {a.after}, "Location": {"http://elsewhere.example/"}}
-					return &http.Response{StatusCode: a.status, Status: strconv.Itoa(a.status), Header: header, Body: io.NopCloser(strings.NewReader(a.body)), Request: r}, nil
+					return &http.Response{StatusCode: a.status, Status: strconv.Itoa(a.status) + strings.Repeat(" nonsense", 1000), Header: header, Body: io.NopCloser(strings.NewReader(a.body)), Request: r}, nil
 				})
 				if test.ending {
 					e.end()
@@ -224,6 +224,9 @@ func TestTriedAgain(t *testing.T) {
 				}
 				if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 					t.Errorf("got %v, want %q", err, test.err)
+				}
+				if err != nil && len(err.Error()) > 500 {
+					t.Errorf("the error has %d bytes, and goes to the log", len(err.Error()))
 				}
 			})
 		})

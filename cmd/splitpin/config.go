@@ -425,7 +425,7 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 	case err != nil || public.Host == "" || public.Path != "" && public.Path != "/" || public.RawQuery != "" || public.Fragment != "" || public.User != nil:
 		wrong.add("public_url: must be scheme and host, like https://login.example.com")
 	case public.Scheme == "http" && !isLoopbackHost(public.Hostname()):
-		wrong.add("public_url: must begin with https://; passkeys, cookies and codes are not safe without it")
+		wrong.add("public_url: must begin with https://; cookies and codes are not safe without it")
 	case public.Scheme != "https" && public.Scheme != "http":
 		wrong.add("public_url: must begin with https://")
 	}

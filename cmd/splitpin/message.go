@@ -42,7 +42,7 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if len(messages) == 0 {
-		t.printf("No such message is here. They are kept for an hour after they expired.\n")
+		t.printf("No messages. They are kept for an hour after they expired.\n")
 	}
 	for _, m := range messages {
 		t.printf("%s  %-30s  %s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m))

@@ -109,6 +109,7 @@ Type replace or copy: `)
 		case "copy":
 			c.Copy = true
 		default:
+			fmt.Fprintln(t.err)
 			return errors.New("nothing was changed. Say --replace or --copy")
 		}
 	}

@@ -136,7 +136,7 @@ func check(ctx context.Context, t terminal, d deployment) error {
 	case err != nil:
 		return err
 	case made == 0:
-		t.printf("The configuration is fine. There is no database yet: the first start makes it.\n")
+		t.printf("The configuration is fine. There are no tables yet: the first start makes them.\n")
 		return nil
 	case made < known:
 		t.printf("The configuration is fine. The start brings the tables from version %d to %d: make a backup before.\n", made, known)

@@ -149,7 +149,7 @@ func journey(m *splitpin.Message) string {
 	case !m.GivenUpAt.IsZero():
 		return "given up: " + m.Reason
 	case m.Reason != "":
-		return fmt.Sprintf("tried %d times, waiting: %s", m.Tries, m.Reason)
+		return fmt.Sprintf("waiting after %d tries: %s", m.Tries, m.Reason)
 	}
 	return "waiting"
 }
