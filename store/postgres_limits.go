@@ -25,7 +25,7 @@ type takeCall struct {
 // row is locked, or where there is none yet, its creation fails for all but one, and the
 // others run again.
 func (s *Postgres) newTakes() *queue[*takeCall] {
-	return &queue[*takeCall]{wait: acquireTime, lanes: 1, group: 512, work: func(group []*takeCall) {
+	return &queue[*takeCall]{line: line[*takeCall]{wait: acquireTime}, lanes: 1, group: 512, work: func(group []*takeCall) {
 		if err := s.repeat(context.Background(), func() (fate, error) { return s.takeTogether(group) }); err != nil {
 			for _, c := range group {
 				c.refused, c.wait, c.err = -1, 0, err

@@ -191,7 +191,7 @@ type lookCall struct {
 
 // newLooks makes the queue of those calls: several are one statement.
 func (s *Postgres) newLooks() *queue[*lookCall] {
-	return &queue[*lookCall]{wait: acquireTime, lanes: 4, patience: 5 * time.Millisecond, group: 64, work: func(calls []*lookCall) {
+	return &queue[*lookCall]{line: line[*lookCall]{wait: acquireTime}, lanes: 4, patience: 5 * time.Millisecond, group: 64, work: func(calls []*lookCall) {
 		numbers := make([]int64, len(calls))
 		for i, c := range calls {
 			numbers[i] = c.session

@@ -24,7 +24,7 @@ import (
 // the server could not or did not answer.
 
 func (s *Postgres) newSteps() *queue[*stepCall] {
-	return &queue[*stepCall]{wait: acquireTime, lanes: 4, patience: 50 * time.Millisecond, group: 64,
+	return &queue[*stepCall]{line: line[*stepCall]{wait: acquireTime}, lanes: 4, patience: 50 * time.Millisecond, group: 64,
 		work: func(calls []*stepCall) { s.newGroup(calls).run() }}
 }
 

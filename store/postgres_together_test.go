@@ -409,7 +409,7 @@ type numbered struct {
 func TestQueue(t *testing.T) {
 	var groups [][]int
 	held, release := make(chan struct{}), make(chan struct{})
-	q := queue[*numbered]{wait: time.Hour, lanes: 1, group: 3, work: func(calls []*numbered) {
+	q := queue[*numbered]{lanes: 1, group: 3, work: func(calls []*numbered) {
 		var group []int
 		for _, c := range calls {
 			group = append(group, c.n)
@@ -472,7 +472,7 @@ func TestQueue(t *testing.T) {
 // lanes.
 func TestQueueGoesOn(t *testing.T) {
 	release, quick := make(chan struct{}), make(chan int, 1)
-	q := queue[*numbered]{wait: time.Hour, lanes: 2, group: 1, patience: time.Millisecond, work: func(calls []*numbered) {
+	q := queue[*numbered]{lanes: 2, group: 1, patience: time.Millisecond, work: func(calls []*numbered) {
 		if calls[0].n == 0 {
 			<-release
 			return
@@ -496,7 +496,7 @@ func TestQueueGoesOn(t *testing.T) {
 // is told what came of it.
 func TestQueuePatience(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
-	q := queue[*numbered]{wait: time.Millisecond, lanes: 1, group: 1, work: func([]*numbered) {
+	q := queue[*numbered]{line: line[*numbered]{wait: time.Millisecond}, lanes: 1, group: 1, work: func([]*numbered) {
 		close(held)
 		<-release
 	}}

@@ -11,16 +11,121 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
-// A queue does calls in groups: those that wait while one group is under way are the
-// next. So under load many share what a group costs, and alone nobody waits.
-type queue[C waiter] struct {
-	mu      sync.RWMutex // held shared to hand in, alone to stop
-	stopped bool
+// A line is where calls wait until somebody does them. It has its room from the start.
+type line[C waiter] struct {
+	mu      sync.RWMutex // held shared to hand in, alone to close
+	closed  bool
 	calls   chan C
+	wait    time.Duration // how long a call waits to be begun, at most; zero: as long as its caller
 	refused atomic.Uint64 // calls that found it full, or waited too long
-	ended   chan struct{} // closed when the last was done
+}
 
-	wait     time.Duration // how long a call waits to be begun, at most
+// A waiter is what stands in a line: it embeds a call.
+type waiter interface{ waits() *call }
+
+// A call is one that waits, or did.
+type call struct {
+	state atomic.Int32
+	done  chan struct{} // closed by who did it
+}
+
+func newCall() call { return call{done: make(chan struct{})} }
+
+func (c *call) waits() *call { return c }
+
+// start reports whether a call is still to be done, and is the taker's from now on.
+func (c *call) start() bool { return c.state.CompareAndSwap(waiting, started) }
+
+const (
+	waiting int32 = iota
+	started       // somebody does it
+	givenUp       // its caller left before that
+)
+
+var errBusy = errors.New("too many steps are waiting")
+
+// do hands in a call and waits until it was done. An error says that it never will be:
+// the line is full or closed, or ctx or the time to wait ended before it began.
+func (l *line[C]) do(ctx context.Context, c C) error {
+	if ctx.Err() != nil {
+		return unavailable(context.Cause(ctx))
+	}
+	if err := l.add(c); err != nil {
+		return err
+	}
+	var late <-chan time.Time
+	if l.wait > 0 {
+		late = time.After(l.wait)
+	}
+	w := c.waits()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+	case <-late:
+	}
+	if !w.state.CompareAndSwap(waiting, givenUp) {
+		<-w.done // it is under way: what comes of it is the truth
+		return nil
+	}
+	if ctx.Err() != nil {
+		return unavailable(context.Cause(ctx))
+	}
+	l.refused.Add(1)
+	return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
+}
+
+func (l *line[C]) add(c C) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return unavailable(errClosed)
+	}
+	select {
+	case l.calls <- c:
+		return nil
+	default:
+		l.refused.Add(1)
+		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
+	}
+}
+
+// next returns a call if one waits.
+func (l *line[C]) next() (next C, ok bool) {
+	select {
+	case next, ok = <-l.calls:
+		return next, ok
+	default:
+	}
+	// Whoever is about to hand one in does so first: under load a group holds twice as
+	// many, and alone nobody is waited for.
+	runtime.Gosched()
+	select {
+	case next, ok = <-l.calls:
+	default:
+	}
+	return next, ok
+}
+
+// close lets no further call in, and reports whether it was open. Those that wait are
+// still to be done.
+func (l *line[C]) close() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.closed = true
+	close(l.calls)
+	return true
+}
+
+// A queue does the calls of its line in groups: those that wait while one group is under
+// way are the next. So under load many share what a group costs, and alone nobody waits.
+type queue[C waiter] struct {
+	line[C]
+	ended chan struct{} // closed when the last was done
+
 	lanes    int           // groups under way at once, at most
 	patience time.Duration // how long a group is under way before the next begins beside it
 	group    int           // calls in a group, at most
@@ -69,76 +174,13 @@ func (q *queue[C]) run() {
 	}
 }
 
-// A waiter is what a queue holds: it embeds a call.
-type waiter interface{ waits() *call }
-
-// A call is one that waits in a queue, or did.
-type call struct {
-	state atomic.Int32
-	done  chan struct{} // closed by who did it
-}
-
-func newCall() call { return call{done: make(chan struct{})} }
-
-func (c *call) waits() *call { return c }
-
-const (
-	waiting int32 = iota
-	started       // somebody does it
-	givenUp       // its caller left before that
-)
-
-var errBusy = errors.New("too many steps are waiting")
-
-// do hands in a call and waits until it was done. An error says that it never will
-// be: the queue is full or stopped, or ctx or the time to wait ended before it began.
-func (q *queue[C]) do(ctx context.Context, c C) error {
-	if ctx.Err() != nil {
-		return unavailable(context.Cause(ctx))
-	}
-	if err := q.add(c); err != nil {
-		return err
-	}
-	w := c.waits()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-	case <-time.After(q.wait):
-	}
-	if !w.state.CompareAndSwap(waiting, givenUp) {
-		<-w.done // it is under way: what comes of it is the truth
-		return nil
-	}
-	if ctx.Err() != nil {
-		return unavailable(context.Cause(ctx))
-	}
-	q.refused.Add(1)
-	return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
-}
-
-func (q *queue[C]) add(c C) error {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	if q.stopped {
-		return unavailable(errClosed)
-	}
-	select {
-	case q.calls <- c:
-		return nil
-	default:
-		q.refused.Add(1)
-		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
-	}
-}
-
 // gather waits for a call, and returns it in group with those that wait by then, all
 // started. It returns none when the queue was stopped and is empty.
 func (q *queue[C]) gather(group []C) []C {
 	group = group[:0]
 	for next := range q.calls {
 		for more := true; more; {
-			if next.waits().state.CompareAndSwap(waiting, started) {
+			if next.waits().start() {
 				group = append(group, next)
 			}
 			if more = len(group) < q.group; more {
@@ -152,30 +194,8 @@ func (q *queue[C]) gather(group []C) []C {
 	return group
 }
 
-// next returns a call if one waits.
-func (q *queue[C]) next() (next C, ok bool) {
-	select {
-	case next, ok = <-q.calls:
-		return next, ok
-	default:
-	}
-	// Whoever is about to hand one in does so first: under load a group holds more,
-	// and alone nobody is waited for.
-	runtime.Gosched()
-	select {
-	case next, ok = <-q.calls:
-	default:
-	}
-	return next, ok
-}
-
 // stop lets no further call in, and waits until those that wait were done.
 func (q *queue[C]) stop() {
-	q.mu.Lock()
-	if !q.stopped {
-		q.stopped = true
-		close(q.calls)
-	}
-	q.mu.Unlock()
+	q.close()
 	<-q.ended
 }

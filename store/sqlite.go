@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,13 +60,10 @@ type SQLite struct {
 	path    string
 	options Options
 	writer  *connection // owned by the goroutine of write
-	queue   chan *job
+	queue   line[*job]
 	written chan struct{} // closed when the writer has stopped
 	stop    chan struct{} // closed to end the flusher
 	flushed chan struct{} // closed when the flusher has stopped
-
-	mu     sync.RWMutex // held shared to enqueue, alone to close
-	closed bool
 
 	readers chan *connection // idle ones; nil stands for one not opened yet
 	size    int              // of readers
@@ -78,7 +74,6 @@ type SQLite struct {
 	sweeps  sweeps
 
 	awaiting  atomic.Int32  // calls that wait for a reader
-	refused   atomic.Uint64 // steps that found the queue full
 	conflicts atomic.Uint64 // runs of a step that were repeated
 
 	linger     time.Duration // lingerFor, but in tests
@@ -125,7 +120,7 @@ func OpenSQLite(ctx context.Context, path string, options Options) (*SQLite, err
 	s := &SQLite{
 		path:    path,
 		options: options,
-		queue:   make(chan *job, options.Queue),
+		queue:   line[*job]{calls: make(chan *job, options.Queue)},
 		written: make(chan struct{}),
 		stop:    make(chan struct{}),
 		flushed: make(chan struct{}),
@@ -484,16 +479,10 @@ func passing(err error) bool {
 // Close waits for the steps that were accepted, writes the limits and moves the
 // log into the file. Further calls to any method return ErrUnavailable.
 func (s *SQLite) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if !s.queue.close() {
 		return nil
 	}
-	s.closed = true
 	close(s.stop)
-	close(s.queue)
-	s.mu.Unlock()
-
 	<-s.flushed
 	<-s.written
 	var problems []error

@@ -37,7 +37,7 @@ func queued(t *testing.T, s *SQLite, f func(step func(func()))) {
 	n := 0
 	f(func(step func()) {
 		wg.Go(step)
-		for n++; len(s.queue) < n; {
+		for n++; len(s.queue.calls) < n; {
 			runtime.Gosched()
 		}
 	})
@@ -222,7 +222,7 @@ func TestEndedContextTakesNoPlace(t *testing.T) {
 		if !errors.Is(err, splitpin.ErrUnavailable) {
 			t.Errorf("got error %v, want ErrUnavailable", err)
 		}
-		if n := len(s.queue); n != 0 {
+		if n := len(s.queue.calls); n != 0 {
 			t.Errorf("%d steps stand in the queue, want none", n)
 		}
 	})

@@ -75,7 +75,7 @@ func group(t *testing.T, s *SQLite, n int, others func(wg *sync.WaitGroup)) {
 	})
 	<-inside
 	others(&wg)
-	for len(s.queue) < n {
+	for len(s.queue.calls) < n {
 		runtime.Gosched()
 	}
 	close(leave)
@@ -135,7 +135,7 @@ func TestAGroupRunsAgain(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		for len(s.queue) < 1 {
+		for len(s.queue.calls) < 1 {
 			runtime.Gosched()
 		}
 		for i := range runs {
@@ -150,7 +150,7 @@ func TestAGroupRunsAgain(t *testing.T) {
 					return w, nil
 				})
 			})
-			for len(s.queue) < i+2 { // so that they stand in this order
+			for len(s.queue.calls) < i+2 { // so that they stand in this order
 				runtime.Gosched()
 			}
 		}
@@ -314,7 +314,7 @@ func TestQueueFull(t *testing.T) {
 				}
 			})
 		}
-		for len(s.queue) < 3 {
+		for len(s.queue.calls) < 3 {
 			runtime.Gosched()
 		}
 		err := save(s, splitpin.Writes{Create: []splitpin.Record{event(9)}})
@@ -610,7 +610,7 @@ func TestLeavingTheQueue(t *testing.T) {
 				return splitpin.Writes{Create: []splitpin.Record{event(1)}}, nil
 			})
 		}()
-		for len(s.queue) < 1 {
+		for len(s.queue.calls) < 1 {
 			runtime.Gosched()
 		}
 		cancel()

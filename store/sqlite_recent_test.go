@@ -85,7 +85,7 @@ func TestRecentIsTrue(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				for len(s.queue) < 1 { // so that it comes first
+				for len(s.queue.calls) < 1 { // so that it comes first
 					runtime.Gosched()
 				}
 				wg.Go(func() {

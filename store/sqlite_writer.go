@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -36,14 +34,14 @@ func (c *connection) begin(write bool) error {
 
 // A job is one step on its way through the writer.
 type job struct {
+	call
+
 	// run does the step on the writer's connection. What it returns is the
 	// step's own error; then everything that run wrote is rolled back, and
 	// nothing else. It may run twice, when a neighbour in the group failed: then
 	// nothing of the first run is left.
 	run func(*connection) error
 
-	state atomic.Int32 // waiting, started or given up
-	done  chan struct{}
 	err   error
 	panic *stepPanic // what run panicked with
 }
@@ -88,40 +86,14 @@ func (s *SQLite) do(ctx context.Context, run func(*connection) error) error {
 
 // doKnown is do for a step that keeps what is recent right.
 func (s *SQLite) doKnown(ctx context.Context, run func(*connection) error) error {
-	if ctx.Err() != nil {
-		return unavailable(context.Cause(ctx))
-	}
-	j := &job{run: run, done: make(chan struct{})}
-	if err := s.enqueue(j); err != nil {
+	j := &job{call: newCall(), run: run}
+	if err := s.queue.do(ctx, j); err != nil {
 		return err
-	}
-	select {
-	case <-j.done:
-	case <-ctx.Done():
-		if j.state.CompareAndSwap(waiting, givenUp) {
-			return unavailable(context.Cause(ctx))
-		}
-		<-j.done // it runs: what comes of it is the truth
 	}
 	if j.panic != nil {
 		panic(j.panic)
 	}
 	return j.err
-}
-
-func (s *SQLite) enqueue(j *job) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return unavailable(errClosed)
-	}
-	select {
-	case s.queue <- j:
-		return nil
-	default:
-		s.refused.Add(1)
-		return splitpin.ErrUnavailable.After(time.Second).Because(errBusy)
-	}
 }
 
 // write is the writer. It takes what waits, runs it in one transaction, commits
@@ -141,7 +113,7 @@ func (s *SQLite) write() {
 		settle(group, unavailable(errGoexit))
 		go s.write()
 	}()
-	for first := range s.queue {
+	for first := range s.queue.calls {
 		group = group[:0]
 		s.writeGroup(first, &group)
 	}
@@ -158,7 +130,7 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 	var began time.Time
 	next := first
 	for next != nil {
-		if next.state.CompareAndSwap(waiting, started) {
+		if next.start() {
 			*group = append(*group, next)
 			if !begun {
 				begun, began = true, stopwatch(s.options.Committed)
@@ -215,26 +187,14 @@ func (s *SQLite) writeGroup(first *job, group *[]*job) {
 func (s *SQLite) another(enough <-chan time.Time) *job {
 	if enough != nil {
 		select {
-		case j := <-s.queue:
+		case j := <-s.queue.calls:
 			return j
 		case <-enough:
 			return nil
 		}
 	}
-	select {
-	case j := <-s.queue:
-		return j
-	default:
-	}
-	// Whoever is about to hand in a step does so first: under load a group holds twice
-	// as many, and alone nobody is waited for.
-	runtime.Gosched()
-	select {
-	case j := <-s.queue:
-		return j
-	default:
-		return nil
-	}
+	j, _ := s.queue.next()
+	return j
 }
 
 // stopwatch is the time where somebody wants to know how long commits take.

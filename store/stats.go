@@ -50,9 +50,9 @@ func (s *SQLite) Stats() Stats {
 	limits := len(s.limits.marks)
 	s.limits.mu.Unlock()
 	return Stats{
-		Waiting: len(s.queue), Queue: cap(s.queue),
+		Waiting: len(s.queue.calls), Queue: cap(s.queue.calls),
 		Busy: s.size - len(s.readers), Connections: s.size, Awaiting: int(s.awaiting.Load()),
-		Refused: s.refused.Load(), Conflicts: s.conflicts.Load(), Limits: limits,
+		Refused: s.queue.refused.Load(), Conflicts: s.conflicts.Load(), Limits: limits,
 	}
 }
 

@@ -35,10 +35,10 @@ func TestStatsOfAStoreAtWork(t *testing.T) {
 	})
 	<-running
 	for n := range int64(2) {
-		j := &job{run: func(c *connection) error {
+		j := &job{call: newCall(), run: func(c *connection) error {
 			return c.commitLater(splitpin.Writes{Create: []splitpin.Record{event(2 + n)}}, nil)
-		}, done: make(chan struct{})}
-		if err := s.enqueue(j); err != nil {
+		}}
+		if err := s.queue.add(j); err != nil {
 			t.Fatal(err)
 		}
 		steps.Go(func() { <-j.done })
