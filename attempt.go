@@ -11,8 +11,16 @@ type Attempt struct {
 	Purpose Purpose
 	Method  string // name of the method that owns it: "email_code"
 
-	Identifier string // canonical; what a right answer proves
+	Identifier string // canonical; what a right answer proves. Empty: the answer tells who it is. Never changes
 	Kind       IdentifierKind
+
+	// For is the user for whom something is to be added or confirmed, and Session the
+	// one in which that user asked. Zero where the purpose is SignIn.
+	For     int64
+	Session int64
+	// Parent is the attempt that this one is to complete: its answer was right, and an
+	// address must be proved besides. Zero: none.
+	Parent int64
 
 	// Starter is the hash of the secret that the one who started holds. Only who
 	// shows that secret may answer, resend or ask about the attempt.
@@ -24,6 +32,11 @@ type Attempt struct {
 	Destination string // the redirect URL as given; empty: none
 	Origin      string // of the page that asked; empty: a top-level page of ours
 	FormID      string // of the form that asked; empty: none
+	// ClientState and ClientData are the asking client's own, given back with the result as
+	// they came: an opaque text, and a JSON object of at most 1 KiB. Kept only where
+	// the result may come out at another place than the question. Empty: none.
+	ClientState string
+	ClientData  []byte
 
 	// Data is the method's own, as it wrote it when the attempt began. It never
 	// holds what would let a reader of the database sign in.
@@ -33,6 +46,8 @@ type Attempt struct {
 
 	Tries      int // answers that were looked at, right or wrong
 	MaxTries   int
+	LinkTries  int       // the same for whoever holds the link of a message; they spend none of the starter's
+	LinkOpens  int       // how often the link was opened, as far as that is recorded
 	Sends      int       // messages queued
 	NextSendAt time.Time // a message asked for earlier is refused
 
@@ -46,6 +61,7 @@ type Attempt struct {
 	DeniedAt    time.Time // zero unless the tries ran out or somebody said no
 	CollectedAt time.Time // zero until a session came of it
 	User        int64     // whom the proof proved; zero until then
+	Credential  int64     // what the proof showed or added; zero: no credential
 }
 
 // Open reports whether the attempt can still be answered.
@@ -83,8 +99,12 @@ func (a *Attempt) State(now time.Time) State {
 // the business of package account.
 type Purpose string
 
-// SignIn is the purpose of an attempt that opens a session.
-const SignIn Purpose = "sign_in"
+const (
+	SignIn   Purpose = "sign_in"  // opens a session
+	Enrol    Purpose = "enrol"    // adds a credential to the user it is For
+	Complete Purpose = "complete" // proves the address that its Parent still needs
+	Confirm  Purpose = "confirm"  // shows that the user it is For is still there
+)
 
 // A Grant is an authorization code: the right to collect a session from a
 // proved attempt. The code itself is 256 random bits and stored nowhere.

@@ -12,6 +12,7 @@ type Message struct {
 	Sequence int // which message of its attempt, from 1
 
 	Channel  Channel
+	Fallback Channel // used instead when Channel cannot reach this reader; empty: nothing
 	To       string
 	Template string // name within the channel: "code"
 	Locale   string
@@ -24,9 +25,17 @@ type Message struct {
 	SentAt    time.Time // zero until a sender accepted it
 	GivenUpAt time.Time // zero unless it will never be sent
 	Reason    string    // of the last failure, for the operator; holds no code
+
+	// Cost is what was set aside of the project's budget for it, in millionths of the
+	// price table's currency. Zero: nothing.
+	Cost int64
 }
 
 // A Channel is a way to reach a person.
 type Channel string
 
-const EmailChannel Channel = "email"
+const (
+	EmailChannel    Channel = "email"
+	SMSChannel      Channel = "sms"
+	WhatsAppChannel Channel = "whatsapp"
+)

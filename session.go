@@ -29,6 +29,11 @@ type Session struct {
 	Device     string    // from our own vocabulary
 	Network    string    // as a prefix
 	Origin     string    // of the page that collected; empty: none
+	Credential int64     // that was shown for it; zero: none
+
+	// Claims are what a backend added to the tokens of this session: a JSON object
+	// of at most 4 KiB that shadows no claim of ours (contract 7.5). Empty: none.
+	Claims string
 
 	CreatedAt time.Time
 	UsedAt    time.Time // last refresh

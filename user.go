@@ -18,8 +18,16 @@ type User struct {
 
 	ClientUserID string // the id an old app gave; empty: the same as ID. Unique within the project
 	Locale       string // of messages; empty: the project's
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+
+	// PasskeyRequired users are let in by a passkey; another proof only begins a
+	// recovery, which takes time and is announced.
+	PasskeyRequired bool
+	// SeenAt is the day on which the user last signed in, at midnight UTC. It moves at
+	// most once a day. Zero: never since it is kept.
+	SeenAt time.Time
+
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // LegacyID is the client_user_id that old clients see.

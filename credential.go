@@ -1,0 +1,56 @@
+package splitpin
+
+import "time"
+
+// A Credential is something a user can show besides proving the identifier: a
+// passkey, an account at a provider, a browser that was told to remember. It is of
+// one user for its whole life, and within its project nobody else can have the same.
+type Credential struct {
+	Number  int64
+	Project int64
+	User    int64
+	Kind    CredentialKind
+
+	// Key is what the credential is found by: a hash of what its kind makes of it
+	// (the id of a passkey, issuer and subject of an account, the public key of a
+	// browser). Unique for project and kind.
+	Key [32]byte
+
+	// Data is the kind's own. It never holds what would let a reader of the database
+	// sign in: public keys, counters, names.
+	Data []byte
+	// Sealed is what only this installation may read: the tokens of a provider.
+	// Empty: nothing. KeyGeneration names the data key it is sealed with.
+	Sealed        []byte
+	KeyGeneration int
+
+	Label   string // for the person who has it, who may change it: "Work laptop"
+	Site    string // where it is good: the RP id of a passkey, the site of a browser; empty: anywhere
+	Device  string // that made it, from our own vocabulary: "Chrome on Linux"
+	Session int64  // it ends with this session; zero: with none
+
+	CreatedAt time.Time
+	UsedAt    time.Time // last shown; zero: never since it was made
+	ExpiresAt time.Time // zero: does not
+}
+
+// Live reports whether the credential may still be shown.
+func (c *Credential) Live(now time.Time) bool {
+	return c.ExpiresAt.IsZero() || now.Before(c.ExpiresAt)
+}
+
+// A CredentialKind tells what a credential is.
+type CredentialKind string
+
+const (
+	PasskeyCredential CredentialKind = "passkey"
+	SocialCredential  CredentialKind = "social"
+	BrowserCredential CredentialKind = "browser"
+)
+
+// A CredentialKey finds a credential within a project.
+type CredentialKey struct {
+	Project int64
+	Kind    CredentialKind
+	Key     [32]byte
+}
