@@ -6,7 +6,10 @@
 // whose clock is wrong still counts right. Times are RFC 3339 in UTC.
 package api
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // AttemptSecretHeader carries the starter's secret on every call about an
 // attempt after the one that started it.
@@ -122,6 +125,16 @@ type Session struct {
 	CreatedAt time.Time `json:"created_at"`
 	UsedAt    time.Time `json:"used_at"`
 	ExpiresAt time.Time `json:"expires_at"`
+
+	// Claims are what a backend added to the tokens of this session: a JSON object.
+	// Absent: nothing.
+	Claims json.RawMessage `json:"claims,omitempty"`
+}
+
+// ClaimsRequest is the body of PUT /v1/users/{id}/sessions/{session}/claims. It
+// replaces what was added before; an empty object takes all away.
+type ClaimsRequest struct {
+	Claims json.RawMessage `json:"claims"`
 }
 
 // Sessions is the answer to GET /v1/sessions.

@@ -79,5 +79,6 @@ func (s *Server) v1() []route {
 		{"GET /v1/users/{id}", s.call(s.showUser), inTurn},
 		{"GET /v1/users/{id}/sessions", s.call(s.userSessions), inTurn},
 		{"DELETE /v1/users/{id}/sessions", s.call(s.endUserSessions), inTurn},
+		{"PUT /v1/users/{id}/sessions/{session}/claims", s.call(s.setClaims), inTurn},
 	}
 }

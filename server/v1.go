@@ -295,12 +295,17 @@ func (s *Server) sessionsOf(r *http.Request, u *splitpin.User, current int64) (*
 	}
 	out := api.Sessions{Sessions: make([]api.Session, 0, len(list))}
 	for _, l := range list {
-		out.Sessions = append(out.Sessions, api.Session{
-			ID: strconv.FormatInt(l.Number, 10), Current: l.Number == current, Method: l.AuthMethod, Device: l.Device,
-			CreatedAt: l.CreatedAt, UsedAt: l.UsedAt, ExpiresAt: l.IdleUntil, // never after l.ExpiresAt
-		})
+		out.Sessions = append(out.Sessions, session(l, current))
 	}
 	return ok(out)
+}
+
+func session(s *splitpin.Session, current int64) api.Session {
+	return api.Session{
+		ID: strconv.FormatInt(s.Number, 10), Current: s.Number == current, Method: s.AuthMethod, Device: s.Device,
+		CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.IdleUntil, // never after s.ExpiresAt
+		Claims: json.RawMessage(s.Claims),
+	}
 }
 
 // For backends.
@@ -402,6 +407,26 @@ func (s *Server) endUserSessions(_ http.ResponseWriter, r *http.Request, p *spli
 		return nil, err
 	}
 	return ok(api.Ended{Ended: ended})
+}
+
+func (s *Server) setClaims(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	u, err := s.someUser(r, p)
+	if err != nil {
+		return nil, err
+	}
+	var req api.ClaimsRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseInt(r.PathValue("session"), 10, 64)
+	if err != nil {
+		return nil, signin.ErrNoSession
+	}
+	changed, err := s.Engine.SetClaims(r.Context(), u, number, req.Claims, s.Caller(r))
+	if err != nil {
+		return nil, err
+	}
+	return ok(session(changed, 0))
 }
 
 var kinds = map[splitpin.IdentifierKind]string{splitpin.Email: "email", splitpin.Phone: "phone", splitpin.OtherName: "other"}

@@ -41,6 +41,13 @@ type Refreshed struct {
 func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed, err error) {
 	ctx, done := e.observe(ctx, "refresh")
 	defer func() { done(err) }()
+	return e.renew(ctx, req, nil)
+}
+
+// renew is Refresh. Where alter is set, it changes the session in the same step, and
+// returns what the audit log says of it; what it refuses leaves the session as it
+// was.
+func (e *Engine) renew(ctx context.Context, req RefreshRequest, alter func(*splitpin.Session) (kind string, err error)) (*Refreshed, error) {
 	now := e.moment()
 	presented, err := token.ParseRefresh(req.Token.Reveal())
 	if err != nil {
@@ -79,12 +86,21 @@ func (e *Engine) Refresh(ctx context.Context, req RefreshRequest) (_ *Refreshed,
 		if verdict, err = e.tokens.DecideRefresh(req.Project, s, presented, now); err != nil {
 			return splitpin.Writes{}, err
 		}
+		kind := ""
+		switch {
+		case verdict == token.Reused || verdict == token.Ahead:
+			kind = "refresh_" + verdict.String()
+		case alter != nil && (verdict == token.Rotated || verdict == token.Same):
+			if kind, err = alter(s); err != nil {
+				return splitpin.Writes{}, err
+			}
+		}
 		w := splitpin.Writes{}
 		if *s != before {
 			w.Put = append(w.Put, s)
 		}
-		if verdict == token.Reused || verdict == token.Ahead {
-			event, err := e.sessionEvent(number, now, r.User, s.Number, req.By, "refresh_"+verdict.String())
+		if kind != "" {
+			event, err := e.sessionEvent(number, now, r.User, s.Number, req.By, kind)
 			if err != nil {
 				return splitpin.Writes{}, err
 			}

@@ -62,11 +62,9 @@ func (s *Service) Mint(p *splitpin.Project, u *splitpin.User, session *splitpin.
 		return Set{}, err
 	}
 	lifetime := keys.lifetime(p)
-	c := claims{
-		subject: u.ID.String(), clientUserID: u.LegacyID(), identifier: u.Identifier,
-		audience: p.ID, issuer: s.Issuer(p), issuedAt: s.clock().Unix(),
-		method: session.AuthMethod, authAt: session.AuthAt.Unix(),
-	}
+	c := s.claimsOf(p, u, session)
+	c.custom = Custom(session.Claims)
+	c.issuedAt = s.clock().Unix()
 	c.expiresAt = c.issuedAt + int64(lifetime/time.Second)
 
 	access, err := keys.active.sign(func(b []byte) []byte { return c.appendAccess(b, newJTI(keys.active.jti, session.Number)) })
@@ -81,6 +79,39 @@ func (s *Service) Mint(p *splitpin.Project, u *splitpin.User, session *splitpin.
 		AccessToken: access, IDToken: id, RefreshToken: refresh,
 		ExpiresIn: int(lifetime / time.Second), AuthMethod: session.AuthMethod,
 	}, nil
+}
+
+// Reissue signs a token once more, with other custom claims: an access token anew as
+// an access token, an id token as an id token. It says what is true of user and
+// session today; its times stay those of the token that was shown. Its errors are
+// those of Mint.
+func (s *Service) Reissue(p *splitpin.Project, u *splitpin.User, session *splitpin.Session, shown *Issued, custom Custom) (splitpin.Secret, error) {
+	keys, err := s.keys(p)
+	if err != nil {
+		return "", err
+	}
+	if u.Project != p.Number || session.Project != p.Number || session.User != u.Number || session.Number != shown.Session {
+		return "", fmt.Errorf("signing a token anew: project %d, user %d and session %d do not belong together", p.Number, u.Number, session.Number)
+	}
+	if err := nameable(u); err != nil {
+		return "", err
+	}
+	c := s.claimsOf(p, u, session)
+	c.custom, c.issuedAt, c.expiresAt = custom, shown.issuedAt, shown.expiresAt
+	write := c.appendAccess
+	if shown.kind == idType {
+		write = c.appendID
+	}
+	return keys.active.sign(func(b []byte) []byte { return write(b, newJTI(keys.active.jti, session.Number)) })
+}
+
+// claimsOf is what the tokens of a session say, but for their times and the custom
+// claims.
+func (s *Service) claimsOf(p *splitpin.Project, u *splitpin.User, session *splitpin.Session) claims {
+	return claims{
+		subject: u.ID.String(), clientUserID: u.LegacyID(), identifier: u.Identifier,
+		audience: p.ID, issuer: s.Issuer(p), method: session.AuthMethod, authAt: session.AuthAt.Unix(),
+	}
 }
 
 // lifetime returns how long tokens live that are made now: whole seconds.
@@ -118,6 +149,7 @@ type claims struct {
 	subject, clientUserID, identifier string
 	audience, issuer, method          string
 	issuedAt, expiresAt, authAt       int64 // Unix seconds
+	custom                            Custom
 }
 
 func (c *claims) appendAccess(b []byte, jti splitpin.UUID) []byte {
@@ -148,6 +180,7 @@ func (c *claims) appendRegistered(b []byte, jti splitpin.UUID) []byte {
 	b = strconv.AppendInt(appendName(b, "iat"), c.issuedAt, 10)
 	b = strconv.AppendInt(appendName(b, "exp"), c.expiresAt, 10)
 	b = appendClaim(b, "jti", jti.String())
+	b = appendCustom(b, c.custom)
 	return append(b, '}')
 }
 

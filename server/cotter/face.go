@@ -16,7 +16,7 @@
 // # Reading
 //
 //   - face.go: the table of routes, and what every request goes through
-//   - session.go: refresh, logout and the cookie
+//   - session.go: refresh, logout and the cookie; claims.go: claims of a backend's own
 //   - identity.go: get_identity, which trades a code for a session
 //   - people.go: finding, listing and creating users
 //   - public.go: key sets, project information, worker paths
@@ -115,6 +115,7 @@ var endpoints = []endpoint{
 	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},        // 2
 	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},       // 3
 	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                     // 4
+	{"POST", apiBase + "/token/custom", listed, false, (*Face).addClaims},            // 5
 	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},       // 6
 	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},              // 7
 	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                // 8
