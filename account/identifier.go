@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/phone"
 )
 
 // ErrIdentifier refuses what is no identifier.
@@ -24,11 +25,11 @@ const maxIdentifier = 254 // bytes: the longest address that fits an SMTP path (
 //
 //   - email: one addr-spec, dot-atom local part in ASCII, the domain as IDNA
 //     A-labels with at least one dot, lower-cased;
-//   - phone: E.164, with spaces, hyphens, dots and parentheses taken out;
+//   - phone: a number that exists, in E.164; see package phone;
 //   - anything else: NFC, no control or format characters, no white space at the
 //     ends, and nothing that looks like an address or a number.
 //
-// Its error is ErrIdentifier.
+// Its error is ErrIdentifier, for a number with what is wrong about it as its message.
 func ParseIdentifier(raw string) (string, splitpin.IdentifierKind, error) {
 	s := strings.TrimSpace(raw)
 	if s == "" || len(s) > 4*maxIdentifier || !utf8.ValidString(s) {
@@ -42,11 +43,13 @@ func ParseIdentifier(raw string) (string, splitpin.IdentifierKind, error) {
 		}
 		return address, splitpin.Email, nil
 	case s[0] == '+':
-		number, ok := parsePhone(s)
-		if !ok {
-			return "", 0, ErrIdentifier
+		number, err := phone.Parse(s)
+		if err != nil {
+			refusal := *ErrIdentifier
+			refusal.Message = err.Error()
+			return "", 0, &refusal
 		}
-		return number, splitpin.Phone, nil
+		return number.E164, splitpin.Phone, nil
 	}
 	name, ok := parseName(s)
 	if !ok {
@@ -90,22 +93,6 @@ func notAtext(r rune) bool {
 	return !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
 }
 
-func parsePhone(s string) (string, bool) {
-	var b strings.Builder
-	b.WriteByte('+')
-	for _, r := range s[1:] {
-		switch {
-		case r >= '0' && r <= '9':
-			b.WriteRune(r)
-		case strings.ContainsRune(" -.()", r):
-		default:
-			return "", false
-		}
-	}
-	n := b.String()
-	return n, len(n) >= 8 && len(n) <= 16 && n[1] != '0'
-}
-
 func parseName(s string) (string, bool) {
 	s = norm.NFC.String(s)
 	for _, r := range s {
@@ -123,7 +110,8 @@ func parseName(s string) (string, bool) {
 
 // Fold returns what limits count an identifier as: tags after + and dots in the
 // local part of an address do not make another mailbox in the eyes of a limit,
-// though they do make another identifier.
+// though they do make another identifier. A phone number has one spelling, and nobody
+// has a second for nothing: it is counted as it is.
 func Fold(identifier string) string {
 	local, domain, isEmail := strings.Cut(identifier, "@")
 	if !isEmail {
