@@ -51,6 +51,7 @@ vet:
 # The browser code is bundled without looking at its types; this looks.
 types: e2e/node_modules/.package-lock.json
 	e2e/node_modules/.bin/tsc --noEmit -p web
+	e2e/node_modules/.bin/tsc --noEmit -p sdk
 
 # Unit tests, conformance suites, fuzz seeds, with the race detector. The
 # end-to-end tests have a target of their own. The simulation runs one actor at a

@@ -9,10 +9,12 @@
 // asking and finishing are for the frame only: elsewhere nobody is asked, and
 // the result is a navigation.
 
-import { API, type Attempt, Problem } from "./api";
+import { Attempts } from "../../sdk/src/attempts";
+import { SplitpinError as Problem } from "../../sdk/src/errors";
+import { solve } from "../../sdk/src/puzzle";
+import type { Attempt, StartRequest } from "../../sdk/src/shapes";
 import { dressButton, dressErrors } from "./colour";
 import { type FromSDK, Parent, type SDKConfig } from "./parent";
-import { solve } from "./puzzle";
 import { clock, duration, has, plural, t, tInto, useTexts } from "./text";
 
 interface Config {
@@ -37,7 +39,7 @@ const $ = <T extends HTMLElement = HTMLElement>(id: string): T => document.getEl
 
 const config = JSON.parse($("config").textContent ?? "") as Config;
 useTexts(config.text, config.locale);
-const api = new API(config.base);
+const attempts = new Attempts({ base: config.base });
 const framed = config.mode === "frame";
 
 const addressField = $<HTMLInputElement>("address");
@@ -194,7 +196,7 @@ async function start(): Promise<void> {
   const onStatus = !$("status-screen").hidden;
   const button = $(onStatus ? "status-action" : "address-submit");
   busy(button, t("address.busy"));
-  const body: Record<string, string> = {
+  const body: StartRequest = {
     method: "email_code",
     identifier: address,
     code_challenge: config.challenge,
@@ -206,13 +208,13 @@ async function start(): Promise<void> {
   try {
     for (let puzzles = 0; ; puzzles++) {
       try {
-        const started = await api.start(body);
+        const started = await attempts.start(body);
         if (mine !== round) return;
         secret = started.secret;
         remember(started.attempt.id);
         return toCode(started.attempt);
       } catch (error) {
-        const challenge = error instanceof Problem && error.code === "challenge_required" ? error.challenge : "";
+        const challenge = error instanceof Problem && error.code === "challenge_required" && error.challenge;
         if (!challenge || puzzles === 3 || mine !== round) throw error;
         busy(button, t("address.puzzle"));
         body.puzzle = await solve(challenge, () => mine === round);
@@ -234,7 +236,7 @@ function refusedStart(error: unknown): void {
     case "unknown_project":
       return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.refused") });
   }
-  toAddress(explain(p ?? new Problem("puzzle", 0)));
+  toAddress(explain(p ?? new Problem("puzzle")));
 }
 
 /** What a problem means for the person, and what to do. */
@@ -349,7 +351,7 @@ async function submitCode(asked = false): Promise<void> {
   fault(codeField, "");
   busy($("code-submit"), t("code.busy"));
   try {
-    const granted = await api.answer(attempt.id, secret, code);
+    const granted = await attempts.answer(attempt.id, secret, { code });
     if (mine !== round) return;
     forget();
     finish(granted.authorization_code, granted.challenge_id);
@@ -357,7 +359,7 @@ async function submitCode(asked = false): Promise<void> {
     if (mine !== round) return;
     phase = "code";
     busy($("code-submit"), "");
-    refusedCode(error instanceof Problem ? error : new Problem("internal", 0), code);
+    refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
   }
 }
 
@@ -393,7 +395,7 @@ async function resend(): Promise<void> {
   const mine = round;
   tick();
   try {
-    const a = await api.resend(attempt.id, secret);
+    const a = await attempts.resend(attempt.id, secret);
     if (mine !== round) return;
     learn({ ...attempt, ...a });
     say("");
@@ -402,7 +404,7 @@ async function resend(): Promise<void> {
     codeField.focus();
   } catch (error) {
     if (mine !== round) return;
-    const p = error instanceof Problem ? error : new Problem("internal", 0);
+    const p = error instanceof Problem ? error : new Problem("internal");
     if (p.retryAfter) resendAt = Date.now() + p.retryAfter * 1000;
     if (p.code === "attempt_over" || p.code === "attempt_unknown" || p.code === "too_many_tries") return refusedCode(p, "");
     say("");
@@ -633,7 +635,7 @@ async function resume(): Promise<boolean> {
     const kept = JSON.parse(sessionStorage.getItem(memory) ?? "null") as Record<string, string> | null;
     if (!kept || kept.challenge !== config.challenge || kept.state !== config.state) return false;
     const mine = round;
-    const a = await api.attempt(kept.id ?? "", kept.secret ?? "");
+    const a = await attempts.look(kept.id ?? "", kept.secret ?? "");
     if (a.state !== "open" || mine !== round || phase !== "address") return false;
     secret = kept.secret ?? "";
     address = a.identifier;
