@@ -47,6 +47,7 @@ func (s *Server) logo(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", p.Settings.LogoType)
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
 	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // Cotter's loader shows it in the customer's page
 	w.Write(p.Settings.Logo)
 }
 

@@ -29,6 +29,7 @@ func (s *Server) routes() []route {
 		{"GET /signin", s.signin, inTurn},
 		{"GET /logo/{project}", s.logo, inTurn},
 		{"GET /assets/", s.assets.ServeHTTP, spared},
+		{"GET /lib/", s.assets.ServeHTTP, spared}, // what Cotter's SDK loads into its own pages
 		{"GET /favicon.ico", s.icon, spared},
 
 		{"GET /healthz", s.healthz, spared},

@@ -17,13 +17,30 @@ import (
 //go:embed dist
 var distFiles embed.FS
 
-// An asset is one embedded file. Its address carries a hash of its content, so
-// it may be cached for ever: a new version has a new address.
+// An asset is one embedded file. The address of what our pages load carries a hash
+// of the content, so it may be cached for ever: a new version has a new address. What
+// other sites load has the address that their scripts know, and is asked after again.
 type asset struct {
 	url, mime, etag string
+	shared          bool // other sites load it
 	body            []byte
 	gzipped         func() []byte // made on first use
 }
+
+// shared are the files that Cotter's SDK loads into pages of other sites, or names to
+// our own, with their addresses (contract 1).
+var shared = map[string]string{
+	"modal.css":                    "/lib/modal.css",
+	"cotter_transparent_light.png": "/assets/images/cotter_transparent_light.png",
+	"check-purple.png":             "/assets/images/check-purple.png",
+	"warning.png":                  "/assets/images/warning.png",
+	"tapEmail.png":                 "/assets/images/tapEmail.png",
+	"logo.png":                     DefaultLogo,
+}
+
+// DefaultLogo is the path of the image that stands for the logo of a project
+// that has none.
+const DefaultLogo = "/assets/images/logo.png"
 
 var assets, assetsByURL = readAssets()
 
@@ -32,6 +49,7 @@ func readAssets() (byName, byURL map[string]*asset) {
 		".js":  "text/javascript; charset=utf-8",
 		".css": "text/css; charset=utf-8",
 		".svg": "image/svg+xml",
+		".png": "image/png",
 	}
 	byName, byURL = map[string]*asset{}, map[string]*asset{}
 	entries, err := distFiles.ReadDir("dist")
@@ -59,6 +77,9 @@ func readAssets() (byName, byURL map[string]*asset) {
 				return b.Bytes()
 			}),
 		}
+		if at, ok := shared[e.Name()]; ok {
+			a.url, a.shared = at, true
+		}
 		byName[e.Name()], byURL[a.url] = a, a
 	}
 	return byName, byURL
@@ -74,7 +95,7 @@ func assetURL(name string) string {
 	return a.url
 }
 
-// Assets serves the embedded files under /assets/. Anything else is 404.
+// Assets serves the embedded files under /assets/ and /lib/. Anything else is 404.
 func Assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, ok := assetsByURL[r.URL.Path]
@@ -88,11 +109,17 @@ func Assets() http.Handler {
 			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("ETag", a.etag)
 		h.Set("Vary", "Accept-Encoding")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if a.shared {
+			h.Set("Cache-Control", "public, max-age=3600")
+			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+			h.Set("Access-Control-Allow-Origin", "*")
+		} else {
+			h.Set("Cache-Control", "public, max-age=31536000, immutable")
+			h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		}
 		if strings.Contains(r.Header.Get("If-None-Match"), a.etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return

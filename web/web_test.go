@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"html/template"
+	"image/color"
+	"image/png"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -441,12 +445,94 @@ func TestBundleIsFresh(t *testing.T) {
 	}
 	for name, body := range want {
 		got, err := distFiles.ReadFile("dist/" + name)
-		if err != nil || !bytes.Equal(got, body) {
+		if strings.HasSuffix(name, ".png") {
+			if differ := farthest(t, got, body); differ > 2 { // another version of Go may compress differently
+				t.Errorf("dist/%s differs from its source by %d of 255: run go generate ./web", name, differ)
+			}
+		} else if err != nil || !bytes.Equal(got, body) {
 			t.Errorf("dist/%s differs from its source: run go generate ./web", name)
 		}
 		// A page's script is loaded on a phone in a tunnel, before anything works.
 		if len(body) > 25<<10 {
 			t.Errorf("dist/%s has %d bytes, want at most 25 KiB", name, len(body))
+		}
+	}
+}
+
+// farthest returns by how much two PNG files differ where they differ most.
+func farthest(t *testing.T, a, b []byte) (most int) {
+	t.Helper()
+	m, err := png.Decode(bytes.NewReader(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Bounds() != n.Bounds() {
+		return 255
+	}
+	for y := range m.Bounds().Dy() {
+		for x := range m.Bounds().Dx() {
+			p, q := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA), color.NRGBAModel.Convert(n.At(x, y)).(color.NRGBA)
+			for _, d := range []int{int(p.R) - int(q.R), int(p.G) - int(q.G), int(p.B) - int(q.B), int(p.A) - int(q.A)} {
+				most = max(most, d, -d)
+			}
+		}
+	}
+	return most
+}
+
+// modal.css is loaded by pages of other people: every rule of it is held to the
+// windows that the SDK opens, and every class of those is there (contract 12.7).
+func TestModalSheet(t *testing.T) {
+	raw, err := os.ReadFile("src/modal.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{".micromodal-slide", ".is-open", ".modal__overlay", ".modal__container", ".modal-content-content",
+		".modal__container-webAuthn", ".modal__container-socialConnect", ".modal__content", ".modal__content-webAuthn",
+		".modal__content-socialConnect", ".modal__content-loader", ".modal-frame-webAuthn", ".modal-frame-socialConnect",
+		".modal-frame-container", ".modal-frame-loader", ".modal-title-loader", ".modal-cotter-logo", ".cotter-watermark",
+		".cotter-logo", ".title.is-6", `[aria-hidden="true"]`, `[aria-hidden="false"]`, "prefers-reduced-motion"} {
+		if !strings.Contains(string(raw), class) {
+			t.Errorf("%s is not there", class)
+		}
+	}
+	built, err := distFiles.ReadFile("dist/modal.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(built, []byte("url(")) || bytes.Contains(built, []byte("@import")) {
+		t.Error("it loads something")
+	}
+	// Without blocks that hold declarations, what is left are selectors and at-rules.
+	rest := regexp.MustCompile(`@keyframes [\w-]+\{([\w%]+\{[^{}]*\})+\}`).ReplaceAllString(string(built), "")
+	for selectors := range strings.SplitSeq(regexp.MustCompile(`\{[^{}]*\}`).ReplaceAllString(rest, "\n"), "\n") {
+		selectors = strings.TrimSpace(strings.Trim(regexp.MustCompile(`@media[^{]*\{`).ReplaceAllString(selectors, ""), "}"))
+		if selectors == "" {
+			continue
+		}
+		for selector := range strings.SplitSeq(strings.ReplaceAll(selectors, "),", ")\x00"), "\x00") {
+			if !strings.HasPrefix(selector, ".micromodal-slide:is(") {
+				t.Errorf("%q reaches beyond the SDK's windows", selector)
+			}
+		}
+	}
+}
+
+func TestSharedAssets(t *testing.T) {
+	for name, url := range shared {
+		w := httptest.NewRecorder()
+		Assets().ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+		h := w.Header()
+		if w.Code != 200 || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Cross-Origin-Resource-Policy") != "cross-origin" ||
+			h.Get("Cache-Control") != "public, max-age=3600" || h.Get("ETag") == "" || w.Body.Len() == 0 {
+			t.Errorf("%s at %s: got %d with %v", name, url, w.Code, h)
+		}
+		if got, _, _ := mime.ParseMediaType(h.Get("Content-Type")); got != map[string]string{".css": "text/css", ".png": "image/png"}[path.Ext(url)] {
+			t.Errorf("%s is %q", url, got)
 		}
 	}
 }

@@ -1,20 +1,23 @@
 // Package bundle builds the browser code: TypeScript and style sheets of
-// web/src become the files of web/dist. It is used by go generate and by the
+// web/src become the files of web/dist, and the images are drawn. It is used by go generate and by the
 // test that holds the committed files against their sources, never by the
 // program, which embeds the result.
 package bundle
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/splitpin/splitpin/web/internal/picture"
 )
 
 // entries are the files that pages load; what they import comes along.
-var entries = []string{"form.ts", "inbox.ts", "style.css"}
+var entries = []string{"form.ts", "inbox.ts", "style.css", "modal.css"}
 
 // copied are taken over as they are.
 var copied = []string{"icon.svg"}
@@ -64,5 +67,10 @@ func Build(src string) (map[string][]byte, error) {
 		}
 		files[name] = b
 	}
+	pictures, err := picture.Draw()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, pictures)
 	return files, nil
 }
