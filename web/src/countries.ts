@@ -286,14 +286,16 @@ export function country(id: string): Country | undefined {
 /** All countries, by their name in a language. Names come from the browser. */
 export function countries(locale: string): (Country & { name: string })[] {
   let names: Intl.DisplayNames | undefined;
+  let order: Intl.Collator | undefined;
   try {
-    names = new Intl.DisplayNames([locale, "en"], { type: "region" });
+    names = new Intl.DisplayNames(locale, { type: "region" });
+    order = new Intl.Collator(locale);
   } catch {
-    // An old browser shows the ids.
+    // No such language: the ids have to do.
   }
   return entries
     .map((e) => ({ id: e.id, code: e.code, example: e.example, name: names?.of(e.id) ?? e.id }))
-    .sort((a, b) => a.name.localeCompare(b.name, locale));
+    .sort((a, b) => (order ?? new Intl.Collator()).compare(a.name, b.name));
 }
 
 /**
@@ -400,7 +402,7 @@ export function grouped(text: string, chosen: Country): string {
   const entry = byId.get(chosen.id)!;
   // At home the trunk prefix stands before the first group.
   const lead = entry.trunk !== "" && digits.startsWith(entry.trunk) ? entry.trunk : "";
-  let out = lead;
+  let out = lead === "" || lead === "0" || digits === lead ? lead : `${lead} `;
   let at = lead.length;
   for (const part of entry.example.match(/\d+|\D+/g) ?? []) {
     if (at >= digits.length) break;
