@@ -54,3 +54,7 @@ type CredentialKey struct {
 	Kind    CredentialKind
 	Key     [32]byte
 }
+
+// IsZero reports whether k names no credential: none is found by an empty kind, or by
+// a key of zeros.
+func (k CredentialKey) IsZero() bool { return k.Kind == "" || k.Key == [32]byte{} }

@@ -145,7 +145,7 @@ func (d *Directory) event(ctx context.Context, project int64, identifier, kind s
 	return &splitpin.AuditEvent{Number: number, Project: project, At: d.moment(), Kind: kind, Subject: subject}, nil
 }
 
-// Delete erases a user, the sessions, and what hangs on them. The audit log
+// Delete erases a user, the sessions and credentials, and what hangs on them. The audit log
 // keeps its pseudonym. Its error is splitpin.ErrNotFound.
 func (d *Directory) Delete(ctx context.Context, u *splitpin.User) error {
 	event, err := d.event(ctx, u.Project, u.Identifier, "user_deleted")
@@ -153,13 +153,16 @@ func (d *Directory) Delete(ctx context.Context, u *splitpin.User) error {
 		return err
 	}
 	event.User = u.Number
-	err = d.Store.Change(ctx, splitpin.Reads{User: u.Number, Sessions: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+	err = d.Store.Change(ctx, splitpin.Reads{User: u.Number, Sessions: true, Credentials: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
 		if r.User == nil {
 			return splitpin.Writes{}, splitpin.ErrNotFound
 		}
 		w := splitpin.Writes{Create: []splitpin.Record{event}, Delete: []splitpin.Record{r.User}}
 		for _, s := range r.Sessions {
 			w.Delete = append(w.Delete, s)
+		}
+		for _, c := range r.Credentials {
+			w.Delete = append(w.Delete, c)
 		}
 		return w, nil
 	})

@@ -347,8 +347,10 @@ func TestDeleteAndExport(t *testing.T) {
 	}
 	session := &splitpin.Session{Number: u.Number + 1000, Project: shop, User: u.Number, AuthMethod: "OTP", Device: "Firefox on Linux", Network: "203.0.113.7/32",
 		CreatedAt: start, UsedAt: start, IdleUntil: start.Add(time.Hour), ExpiresAt: start.Add(time.Hour)}
+	passkey := &splitpin.Credential{Number: u.Number + 1001, Project: shop, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{1}, CreatedAt: start}
+	another := &splitpin.Credential{Number: u.Number + 1002, Project: shop, User: u.Number + 1, Kind: splitpin.PasskeyCredential, Key: [32]byte{2}, CreatedAt: start}
 	err = d.Store.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-		return splitpin.Writes{Create: []splitpin.Record{session}}, nil
+		return splitpin.Writes{Create: []splitpin.Record{session, passkey, another}}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -376,6 +378,12 @@ func TestDeleteAndExport(t *testing.T) {
 	r, err := d.Store.Load(t.Context(), splitpin.Reads{Session: session.Number})
 	if err != nil || r.Session != nil {
 		t.Errorf("the session of a user who was deleted: %+v, %v", r.Session, err)
+	}
+	for key, want := range map[[32]byte]bool{passkey.Key: false, another.Key: true} {
+		r, err := d.Store.Load(t.Context(), splitpin.Reads{Credential: splitpin.CredentialKey{Project: shop, Kind: splitpin.PasskeyCredential, Key: key}})
+		if err != nil || (r.Credential != nil) != want {
+			t.Errorf("after the user was deleted, the passkey %x is %+v, %v; want it there: %v", key[0], r.Credential, err, want)
+		}
 	}
 	events, err := d.Store.AuditEvents(t.Context(), splitpin.AuditFilter{}, 10)
 	if err != nil || len(events) != 2 || events[0].Kind != "user_deleted" || events[0].Subject != events[1].Subject {

@@ -82,6 +82,8 @@ func userColumns(u *splitpin.User, c columns) {
 	c.Text(&u.Locale)
 	c.Time(&u.CreatedAt)
 	c.Time(&u.UpdatedAt)
+	c.Bool(&u.PasskeyRequired)
+	c.Time(&u.SeenAt)
 }
 
 func attemptColumns(a *splitpin.Attempt, c columns) {
@@ -112,6 +114,14 @@ func attemptColumns(a *splitpin.Attempt, c columns) {
 	c.Time(&a.DeniedAt)
 	c.Time(&a.CollectedAt)
 	c.Int64(&a.User)
+	c.Int64(&a.For)
+	c.Int64(&a.Session)
+	c.Int64(&a.Parent)
+	c.Text(&a.ClientState)
+	c.Bytes(&a.ClientData)
+	c.Int(&a.LinkTries)
+	c.Int(&a.LinkOpens)
+	c.Int64(&a.Credential)
 }
 
 func grantColumns(g *splitpin.Grant, c columns) {
@@ -157,6 +167,8 @@ func sessionColumns(s *splitpin.Session, c columns) {
 	c.Time(&s.IdleUntil)
 	c.Time(&s.ExpiresAt)
 	c.Time(&s.RevokedAt)
+	c.Int64(&s.Credential)
+	c.Text(&s.Claims)
 }
 
 func messageColumns(m *splitpin.Message, c columns) {
@@ -175,6 +187,26 @@ func messageColumns(m *splitpin.Message, c columns) {
 	c.Time(&m.SentAt)
 	c.Time(&m.GivenUpAt)
 	c.Text(&m.Reason)
+	c.Text((*string)(&m.Fallback))
+	c.Int64(&m.Cost)
+}
+
+func credentialColumns(k *splitpin.Credential, c columns) {
+	c.Int64(&k.Number)
+	c.Int64(&k.Project)
+	c.Int64(&k.User)
+	c.Text((*string)(&k.Kind))
+	c.Fixed(k.Key[:])
+	c.Bytes(&k.Data)
+	c.Bytes(&k.Sealed)
+	c.Int(&k.KeyGeneration)
+	c.Text(&k.Label)
+	c.Text(&k.Site)
+	c.Text(&k.Device)
+	c.Int64(&k.Session)
+	c.Time(&k.CreatedAt)
+	c.Time(&k.UsedAt)
+	c.Time(&k.ExpiresAt)
 }
 
 func auditEventColumns(e *splitpin.AuditEvent, c columns) {

@@ -73,6 +73,7 @@ var shapes = []*shape{
 	shapeOf(grants, true),
 	shapeOf(guesses, true),
 	shapeOf(sessions, true),
+	shapeOf(credentials, true),
 	shapeOf(messages, true),
 	shapeOf(auditEvents, true),
 	limitsShape,

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -51,13 +50,11 @@ func furnish(t *testing.T, s splitpin.Store) {
 		a := storetest.Attempt(number(), u)
 		add(p, storetest.DataKey("purpose", 3-i), storetest.SigningKey(number(), p.Number), u, a,
 			storetest.Grant(a.ID.Number, a, u), storetest.Guesses(u), storetest.Session(number(), u), storetest.LiveSession(number(), u),
-			storetest.Message(number(), a), storetest.DueMessage(number(), a, storetest.Now), storetest.AuditEvent(number(), u))
+			storetest.Credential(number(), u), storetest.Message(number(), a), storetest.DueMessage(number(), a, storetest.Now), storetest.AuditEvent(number(), u))
 	}
 	u := storetest.User(number(), 1)
 	for range chunkRows - 4 {
-		another := storetest.User(number(), 1)
-		binary.BigEndian.PutUint64(another.ID[:], uint64(another.Number)) // Fill repeats itself
-		add(another)
+		add(storetest.User(number(), 1))
 	}
 	for range chunkRows + 7 {
 		add(storetest.AuditEvent(number(), u))

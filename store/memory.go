@@ -38,6 +38,7 @@ type Memory struct {
 	grants      shelf[int64, splitpin.Grant]
 	guesses     shelf[int64, splitpin.Guesses]
 	sessions    shelf[int64, splitpin.Session]
+	credentials shelf[int64, splitpin.Credential]
 	messages    shelf[int64, splitpin.Message]
 	auditEvents shelf[int64, splitpin.AuditEvent]
 }
@@ -111,7 +112,9 @@ func copied[R any](r *R) *R {
 	case *splitpin.SigningKey:
 		c.Public, c.Wrapped = slices.Clone(c.Public), slices.Clone(c.Wrapped)
 	case *splitpin.Attempt:
-		c.Data = slices.Clone(c.Data)
+		c.Data, c.ClientData = slices.Clone(c.Data), slices.Clone(c.ClientData)
+	case *splitpin.Credential:
+		c.Data, c.Sealed = slices.Clone(c.Data), slices.Clone(c.Sealed)
 	}
 	return &c
 }
@@ -136,6 +139,8 @@ func asKept[R any](record *R) error {
 		guessesColumns(r, &s)
 	case *splitpin.Session:
 		sessionColumns(r, &s)
+	case *splitpin.Credential:
+		credentialColumns(r, &s)
 	case *splitpin.Message:
 		messageColumns(r, &s)
 	case *splitpin.AuditEvent:
@@ -254,10 +259,23 @@ func (m *Memory) load(reads splitpin.Reads) *splitpin.Records {
 		r.Project = m.projects.only(func(p *splitpin.Project) bool { return p.ID == reads.Project })
 	}
 	user, name := reads.User, reads.Name
+	guessed := name // whose guesses
+	if key := reads.Credential; !key.IsZero() {
+		r.Credential = m.credentials.only(func(c *splitpin.Credential) bool {
+			return c.Project == key.Project && c.Kind == key.Kind && c.Key == key.Key
+		})
+		if r.Credential != nil {
+			user = r.Credential.User
+		}
+	}
 	switch {
 	case reads.Attempt != 0:
-		if r.Attempt = m.attempts.get(reads.Attempt); r.Attempt != nil {
-			name = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+		r.Attempt = m.attempts.get(reads.Attempt)
+		if r.Attempt != nil && name.Identifier == "" {
+			guessed = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+			if user == 0 && reads.Credential.IsZero() {
+				name = guessed
+			}
 		}
 	case reads.Grant != 0:
 		if r.Grant = m.grants.get(reads.Grant); r.Grant != nil {
@@ -277,10 +295,18 @@ func (m *Memory) load(reads splitpin.Reads) *splitpin.Records {
 		r.User = m.users.only(func(u *splitpin.User) bool { return u.Project == id.Project && u.ClientUserID == id.ClientUserID })
 	case name.Identifier != "":
 		r.User = m.users.only(func(u *splitpin.User) bool { return u.Project == name.Project && u.Identifier == name.Identifier })
-		r.Guesses = m.guesses.get(splitpin.GuessesKey(name.Project, name.Identifier))
+	}
+	if guessed.Identifier != "" {
+		r.Guesses = m.guesses.get(splitpin.GuessesKey(guessed.Project, guessed.Identifier))
 	}
 	if reads.Sessions && r.User != nil {
 		r.Sessions = m.liveSessions(r.User.Number)
+	}
+	if reads.Credentials && r.User != nil {
+		r.Credentials = m.credentials.find(
+			func(c *splitpin.Credential) bool { return c.User == r.User.Number },
+			func(a, b *splitpin.Credential) int { return newest(a.CreatedAt, b.CreatedAt, a.Number, b.Number) })
+		unite(r)
 	}
 	for _, number := range reads.Messages {
 		if message := m.messages.get(number); message != nil {
@@ -343,6 +369,10 @@ func (m *Memory) apply(record splitpin.Record, v verb) (undo func(), err error) 
 		return m.guesses.apply(r.Key, r, v, nil)
 	case *splitpin.Session:
 		return m.sessions.apply(r.Number, r, v, nil)
+	case *splitpin.Credential:
+		return m.credentials.apply(r.Number, r, v, func(o *splitpin.Credential) bool {
+			return o.Project == r.Project && o.Kind == r.Kind && o.Key == r.Key
+		})
 	case *splitpin.Message:
 		return m.messages.apply(r.Number, r, v, nil)
 	case *splitpin.AuditEvent:
@@ -561,6 +591,7 @@ func (s *memoryStore) Sweep(ctx context.Context, now, auditBefore time.Time, lim
 			swept += discard(m.messages, limit-swept, func(x *splitpin.Message) bool { return !x.ExpiresAt.After(expired) })
 			swept += discard(m.attempts, limit-swept, func(a *splitpin.Attempt) bool { return !a.ExpiresAt.After(expired) })
 			swept += discard(m.sessions, limit-swept, func(x *splitpin.Session) bool { return !x.Live(now) })
+			swept += discard(m.credentials, limit-swept, func(c *splitpin.Credential) bool { return !c.Live(now) })
 			swept += discard(m.guesses, limit-swept, func(g *splitpin.Guesses) bool { return g.Day < today-31 })
 			swept += discard(m.auditEvents, limit-swept, func(e *splitpin.AuditEvent) bool { return e.At.Before(auditBefore) })
 			full := now.UnixMicro()

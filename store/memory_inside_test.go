@@ -19,6 +19,7 @@ func TestMemoryCopiesAll(t *testing.T) {
 	copiesAll[splitpin.Grant](t)
 	copiesAll[splitpin.Guesses](t)
 	copiesAll[splitpin.Session](t)
+	copiesAll[splitpin.Credential](t)
 	copiesAll[splitpin.Message](t)
 	copiesAll[splitpin.AuditEvent](t)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ type batch struct {
 	grants      saved[splitpin.Grant]
 	guesses     saved[splitpin.Guesses]
 	sessions    saved[splitpin.Session]
+	credentials saved[splitpin.Credential]
 	messages    saved[splitpin.Message]
 	events      saved[splitpin.AuditEvent]
 }
@@ -65,6 +67,8 @@ func (b *batch) add(record splitpin.Record, v verb) error {
 		return b.guesses.add(r, v)
 	case *splitpin.Session:
 		return b.sessions.add(r, v)
+	case *splitpin.Credential:
+		return b.credentials.add(r, v)
 	case *splitpin.Message:
 		return b.messages.add(r, v)
 	case *splitpin.AuditEvent:
@@ -80,6 +84,9 @@ func (b *batch) send(t *trip) {
 	slices.SortFunc(b.users[creating], func(a, b *splitpin.User) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), strings.Compare(a.Identifier, b.Identifier))
 	})
+	slices.SortFunc(b.credentials[creating], func(a, b *splitpin.Credential) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Kind, b.Kind), bytes.Compare(a.Key[:], b.Key[:]))
+	})
 	slices.SortFunc(b.guesses[creating], func(a, b *splitpin.Guesses) int { return cmp.Compare(a.Key, b.Key) })
 	if b.projects.any() || b.dataKeys.any() || b.signingKeys.any() {
 		t.send(counterAdd, nil, "version", 1) // first, as settings come first in the order of locks
@@ -92,6 +99,7 @@ func (b *batch) send(t *trip) {
 	b.attempts.send(t, manyAttempts)
 	b.grants.send(t, manyGrants)
 	b.sessions.send(t, manySessions)
+	b.credentials.send(t, &many[splitpin.Credential]{table: credentials})
 	b.messages.send(t, manyMessages)
 	b.events.send(t, manyEvents)
 }

@@ -16,7 +16,8 @@ const migrationLock = 0x53504c54 // "SPLT"
 // migrate brings the tables up to date. Each migration is a transaction, which looks
 // under a lock whether another node was quicker. A migration that has to wait for the
 // lock of a table gives up after a moment and tries again, since everybody would
-// queue up behind it.
+// queue up behind it; and so does one that the server chose to end because a step
+// and it waited for each other.
 func (l *link) migrate(ctx context.Context) error {
 	all, err := migrationsFor("postgres")
 	if err != nil {
@@ -38,7 +39,7 @@ func (l *link) migrateBy(ctx context.Context, all []migration) error {
 		for try := 1; ; try++ {
 			err := l.apply(ctx, m)
 			var answer *pgconn.PgError
-			if err != nil && try < tries && errors.As(err, &answer) && answer.Code == "55P03" {
+			if err != nil && try < tries && errors.As(err, &answer) && (answer.Code == "55P03" || answer.Code == "40P01") {
 				continue
 			}
 			if err != nil {

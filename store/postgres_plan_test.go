@@ -25,10 +25,10 @@ func TestPlans(t *testing.T) {
 		togetherSessions: nil, togetherGrants: nil, togetherAttempts: nil, togetherNewcomers: nil,
 		togetherNames:      {int8s, int8s, texts, int8s},
 		pgSessionsAndUsers: nil,
-		pgMessages.locking: nil,
+		pgMessages.locking: nil, pgCredential.locking: nil,
 	}
-	for _, w := range []way{wayNumber, wayID, wayName, wayAttempt, wayGrant, waySession} {
-		queries[w.user.locking], queries[w.sessions.locking] = nil, nil
+	for _, w := range []way{wayNumber, wayID, wayName, wayAttempt, wayGrant, waySession, wayCredential} {
+		queries[w.user.locking], queries[w.sessions.locking], queries[w.credentials.locking] = nil, nil, nil
 	}
 	for i, rows := range rowsAtOnce {
 		l.bind.reset(manySessions.put[i].parameters)

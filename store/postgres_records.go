@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,17 +31,18 @@ func (l locker) query(locking bool) *query {
 	return l.plain
 }
 
-// A way leads to a user and the sessions of that user. Where it begins at an attempt,
-// grant or session, it takes the number of that and goes on inside the statement: so
-// one round trip locks the user before what led there. It may, as what leads to a
-// user never changes.
-type way struct{ user, sessions locker }
+// A way leads to a user and what is a set of that user. Where it begins at an attempt,
+// grant, session or credential, it takes the key of that and goes on inside the
+// statement: so one round trip locks the user before what led there. It may, as what
+// leads to a user never changes.
+type way struct{ user, sessions, credentials locker }
 
 func newWay(condition string) way {
 	return way{
 		user: newLocker(users.where("WHERE " + condition)),
 		sessions: newLocker(sessions.where("WHERE of_user = (SELECT number FROM users WHERE " + condition +
 			") AND revoked_at = 0 ORDER BY number")),
+		credentials: newLocker(credentials.where("WHERE of_user = (SELECT number FROM users WHERE " + condition + ") ORDER BY number")),
 	}
 }
 
@@ -53,7 +55,10 @@ var (
 	wayGrant   = newWay("number = (SELECT for_user FROM grants WHERE number = $1)")
 	waySession = newWay("number = (SELECT of_user FROM sessions WHERE number = $1)")
 
+	wayCredential = newWay("number = (SELECT of_user FROM credentials WHERE project = $1 AND kind = $2 AND key = $3)")
+
 	pgSession        = newLocker(sessionByKey)
+	pgCredential     = newLocker(credentialKeyed)
 	pgAttempt        = newLocker(attemptByKey)
 	pgAttemptOfGrant = newLocker(attempts.where("WHERE number = (SELECT attempt FROM grants WHERE number = $1)"))
 	pgGrant          = newLocker(grantByKey)
@@ -87,34 +92,52 @@ func (t *trip) load(r *splitpin.Records, reads splitpin.Reads, locking bool) {
 		sendFor(t, dataKeys, dataKeysAll, func(k *splitpin.DataKey) { r.DataKeys = append(r.DataKeys, k) })
 		sendFor(t, signingKeys, signingAll, func(k *splitpin.SigningKey) { r.SigningKeys = append(r.SigningKeys, k) })
 	}
-	if w, args, ok := wayOf(reads); ok {
+	w, args, ok := wayOf(reads)
+	if ok {
 		sendFor(t, users, w.user.query(locking), func(u *splitpin.User) { r.User = u }, args...)
 		if reads.Sessions {
 			sendFor(t, sessions, w.sessions.query(locking), func(s *splitpin.Session) { r.Sessions = append(r.Sessions, s) }, args...)
 		}
+		if reads.Credentials {
+			sendFor(t, credentials, w.credentials.query(locking), func(c *splitpin.Credential) { r.Credentials = append(r.Credentials, c) }, args...)
+		}
+	}
+	if !reads.Credential.IsZero() {
+		t.send(pgCredential.query(locking), func(s *pgScanner) error {
+			r.Credential = new(splitpin.Credential)
+			credentialColumns(r.Credential, s)
+			if r.User != nil && r.User.Number != r.Credential.User {
+				return errAppeared // the one that led to the user was swept
+			}
+			return nil
+		}, args...)
 	}
 	setAttempt := func(a *splitpin.Attempt) { r.Attempt = a }
 	setGuesses := func(g *splitpin.Guesses) { r.Guesses = g }
 	switch {
 	case reads.Attempt != 0:
 		sendFor(t, attempts, pgAttempt.query(locking), setAttempt, reads.Attempt)
-		sendFor(t, guesses, pgGuessesOf.query(locking), setGuesses, reads.Attempt)
-		if locking {
-			// Who was waited for may have created the user; the attempt tells of it.
-			t.send(wayAttempt.user.plain, func(*pgScanner) error {
-				if r.User == nil {
-					return errAppeared
-				}
-				return nil
-			}, reads.Attempt)
-		}
 	case reads.Grant != 0:
 		sendFor(t, attempts, pgAttemptOfGrant.query(locking), setAttempt, reads.Grant)
 		sendFor(t, grants, pgGrant.query(locking), func(g *splitpin.Grant) { r.Grant = g }, reads.Grant)
 	case reads.Session != 0:
 		sendFor(t, sessions, pgSession.query(locking), func(s *splitpin.Session) { r.Session = s }, reads.Session)
+	}
+	switch {
 	case reads.Name.Identifier != "":
 		sendFor(t, guesses, pgGuesses.query(locking), setGuesses, splitpin.GuessesKey(reads.Name.Project, reads.Name.Identifier))
+	case reads.Attempt != 0:
+		sendFor(t, guesses, pgGuessesOf.query(locking), setGuesses, reads.Attempt)
+	}
+	if locking && (reads.Attempt != 0 || !reads.Credential.IsZero()) {
+		// Who was waited for may have created the user; the attempt or the credential
+		// tells of it.
+		t.send(w.user.plain, func(*pgScanner) error {
+			if r.User == nil {
+				return errAppeared
+			}
+			return nil
+		}, args...)
 	}
 	if len(reads.Messages) > 0 {
 		sendFor(t, messages, pgMessages.query(locking), func(m *splitpin.Message) { r.Messages = append(r.Messages, m) }, reads.Messages)
@@ -127,9 +150,7 @@ var errAppeared = errors.New("a record appeared meanwhile")
 
 // wayOf returns the way to the user that reads takes.
 func wayOf(reads splitpin.Reads) (way, []any, bool) {
-	switch id := reads.UserID; {
-	case reads.Attempt != 0:
-		return wayAttempt, []any{reads.Attempt}, true
+	switch id, key := reads.UserID, reads.Credential; {
 	case reads.Grant != 0:
 		return wayGrant, []any{reads.Grant}, true
 	case reads.Session != 0:
@@ -142,15 +163,33 @@ func wayOf(reads splitpin.Reads) (way, []any, bool) {
 		return wayClient, []any{id.Project, id.ClientUserID}, true
 	case reads.Name.Identifier != "":
 		return wayName, []any{reads.Name.Project, reads.Name.Identifier}, true
+	case !key.IsZero():
+		return wayCredential, []any{key.Project, string(key.Kind), key.Key[:]}, true
+	case reads.Attempt != 0: // last, as another may join it
+		return wayAttempt, []any{reads.Attempt}, true
 	}
 	return way{}, nil, false
 }
 
 // arrange puts what was locked by number into the order of the contract.
-func arrange(r *splitpin.Records) {
-	slices.SortFunc(r.Sessions, func(a, b *splitpin.Session) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Number, a.Number))
-	})
+func arrange(r *splitpin.Records, reads splitpin.Reads) {
+	slices.SortFunc(r.Sessions, func(a, b *splitpin.Session) int { return newest(a.CreatedAt, b.CreatedAt, a.Number, b.Number) })
+	slices.SortFunc(r.Credentials, func(a, b *splitpin.Credential) int { return newest(a.CreatedAt, b.CreatedAt, a.Number, b.Number) })
+	if r.Credential == nil && !reads.Credential.IsZero() {
+		// It was swept when it had led to the user; now it leads to nobody.
+		r.User, r.Sessions, r.Credentials = nil, nil, nil
+	}
+	unite(r)
+}
+
+// unite makes one record of a credential that was loaded by its key and among those of
+// its user.
+func unite(r *splitpin.Records) {
+	for _, c := range r.Credentials {
+		if r.Credential != nil && c.Number == r.Credential.Number {
+			r.Credential = c
+		}
+	}
 }
 
 // Load implements [splitpin.Store].
@@ -177,7 +216,7 @@ func (s *Postgres) Load(ctx context.Context, reads splitpin.Reads) (*splitpin.Re
 	if err != nil {
 		return nil, err
 	}
-	arrange(r)
+	arrange(r, reads)
 	return r, nil
 }
 
@@ -227,8 +266,8 @@ func (c *lookCall) found(s splitpin.Session, u splitpin.User) {
 	}
 }
 
-// legible leaves out of reads what names nothing: the server takes no text that is
-// none, not even to look for.
+// legible leaves out of reads what names nothing, or has it name what nobody has: the
+// server takes no text that is none, not even to look for.
 func legible(reads splitpin.Reads) splitpin.Reads {
 	if !splitpin.IsText(reads.Project) {
 		reads.Project = ""
@@ -236,8 +275,12 @@ func legible(reads splitpin.Reads) splitpin.Reads {
 	if !splitpin.IsText(reads.UserID.ClientUserID) {
 		reads.UserID.ClientUserID = ""
 	}
+	// With these an attempt may be joined, for which they then lead to nobody.
 	if !splitpin.IsText(reads.Name.Identifier) {
-		reads.Name.Identifier = ""
+		reads.Name.Identifier = rand.Text()
+	}
+	if !splitpin.IsText(string(reads.Credential.Kind)) {
+		reads.Credential.Kind = splitpin.CredentialKind(rand.Text())
 	}
 	return reads
 }
@@ -246,7 +289,7 @@ func legible(reads splitpin.Reads) splitpin.Reads {
 func only(reads, part splitpin.Reads) bool {
 	return len(reads.Messages) == 0 && reads.Project == part.Project && reads.Attempt == part.Attempt &&
 		reads.Grant == part.Grant && reads.Session == part.Session && reads.User == part.User &&
-		reads.UserID == part.UserID && reads.Name == part.Name && !reads.Sessions && !reads.Settings && !reads.Unlocked
+		reads.UserID == part.UserID && reads.Name == part.Name && reads.Credential == part.Credential && !reads.Sessions && !reads.Credentials && !reads.Settings && !reads.Unlocked
 }
 
 // Change implements [splitpin.Store].
@@ -294,7 +337,7 @@ func (s *Postgres) step(ctx context.Context, reads splitpin.Reads, decide func(*
 	case err != nil:
 		return ended(why, err)
 	}
-	arrange(r)
+	arrange(r, reads)
 	there := keysOf(r, reads)
 
 	w, err := decide(r)
@@ -434,6 +477,9 @@ func keysOf(r *splitpin.Records, reads splitpin.Reads) keys {
 	if r.Session != nil {
 		mark(r.Session)
 	}
+	if r.Credential != nil {
+		mark(r.Credential)
+	}
 	if r.User != nil {
 		mark(r.User)
 	}
@@ -444,6 +490,9 @@ func keysOf(r *splitpin.Records, reads splitpin.Reads) keys {
 		mark(x)
 	}
 	for _, x := range r.Sessions {
+		mark(x)
+	}
+	for _, x := range r.Credentials {
 		mark(x)
 	}
 	for _, x := range r.Projects {
@@ -476,6 +525,8 @@ func keyOf(record splitpin.Record) (recordKey, error) {
 		return recordKey{kind: 'w', number: r.Key}, nil
 	case *splitpin.Session:
 		return recordKey{kind: 's', number: r.Number}, nil
+	case *splitpin.Credential:
+		return recordKey{kind: 'x', number: r.Number}, nil
 	case *splitpin.Message:
 		return recordKey{kind: 'm', number: r.Number}, nil
 	}

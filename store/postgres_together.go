@@ -44,7 +44,8 @@ func (c *stepCall) resolve(err error) { c.resolved, c.err = true, err }
 
 // gathers reports whether a step may run in a group.
 func gathers(r splitpin.Reads) bool {
-	if r.Project != "" || r.User != 0 || r.UserID != (splitpin.UserKey{}) || r.Sessions || r.Settings || len(r.Messages) > 0 {
+	if r.Project != "" || r.User != 0 || r.UserID != (splitpin.UserKey{}) || r.Credential != (splitpin.CredentialKey{}) ||
+		r.Sessions || r.Credentials || r.Settings || len(r.Messages) > 0 || r.Attempt != 0 && r.Name.Identifier != "" {
 		return false
 	}
 	if r.Unlocked {
@@ -208,6 +209,8 @@ func uniques(record splitpin.Record) []recordKey {
 		return list
 	case *splitpin.Guesses:
 		return []recordKey{{kind: 'w', number: r.Key}}
+	case *splitpin.Credential:
+		return []recordKey{{kind: 'y', number: r.Project, text: string(r.Kind) + " " + string(r.Key[:])}}
 	}
 	return nil
 }

@@ -104,21 +104,25 @@ var (
 	signingKeys = newTable("signing_keys", signingKeyColumns, 1, "",
 		"number project use kid public wrapped generation announced_at active_at retiring_at gone_at")
 	users = newTable("users", userColumns, 1, "id project identifier client_user_id created_at",
-		"number id project identifier kind proved_at client_user_id locale created_at updated_at")
+		"number id project identifier kind proved_at client_user_id locale created_at updated_at passkey_required seen_at")
 	attempts = newTable("attempts", attemptColumns, 1, "",
 		`number nonce project purpose method identifier kind starter challenge destination origin form_id data
 		key_generation tries max_tries sends next_send_at device network locale
-		created_at expires_at proved_at denied_at collected_at proved_user`)
+		created_at expires_at proved_at denied_at collected_at proved_user
+		for_user for_session parent client_state client_data link_tries link_opens credential`)
 	grants = newTable("grants", grantColumns, 1, "",
 		"number hash attempt project for_user challenge destination origin created_at expires_at spent_at session")
 	guesses = newTable("guesses", guessesColumns, 1, "",
 		"key day wrong")
 	sessions = newTable("sessions", sessionColumns, 1, "of_user revoked_at",
 		`number project of_user salt key_generation counter older_counter older_at newer_counter newer_at static
-		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at`)
+		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims`)
 	messages = newTable("messages", messageColumns, 1, "", // whoever saves one changes an indexed column
 		`number project attempt sequence channel recipient template locale created_at expires_at
-		tries due_at sent_at given_up_at reason`)
+		tries due_at sent_at given_up_at reason fallback cost`)
+	credentials = newTable("credentials", credentialColumns, 1, "project of_user kind key",
+		`number project of_user kind key data sealed key_generation label site device session
+		created_at used_at expires_at`)
 	auditEvents = newTable("audit_events", auditEventColumns, 1, "",
 		"number project at kind subject of_user attempt session network detail")
 )
@@ -142,11 +146,13 @@ var (
 	sessionByKey = sessions.where("WHERE number = $1")
 	sessionUser  = newQuery("SELECT %s, %s FROM sessions LEFT JOIN users ON users.number = sessions.of_user WHERE sessions.number = $1",
 		sessions.listOf("sessions"), users.listOf("users"))
-	sessionsLive  = sessions.where("WHERE of_user = $1 AND revoked_at = 0 ORDER BY created_at DESC, number DESC")
-	messageByKey  = messages.where("WHERE number = $1")
-	messagesDue   = messages.where("WHERE due_at <= $1 AND sent_at = 0 AND given_up_at = 0 ORDER BY due_at, number LIMIT $2")
-	messageClaim  = newQuery("UPDATE messages SET due_at = $2, tries = tries + 1 WHERE number = $1")
-	messagesNewer = messages.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR attempt = $2)
+	sessionsLive    = sessions.where("WHERE of_user = $1 AND revoked_at = 0 ORDER BY created_at DESC, number DESC")
+	credentialKeyed = credentials.where("WHERE project = $1 AND kind = $2 AND key = $3")
+	credentialsOf   = credentials.where("WHERE of_user = $1 ORDER BY created_at DESC, number DESC")
+	messageByKey    = messages.where("WHERE number = $1")
+	messagesDue     = messages.where("WHERE due_at <= $1 AND sent_at = 0 AND given_up_at = 0 ORDER BY due_at, number LIMIT $2")
+	messageClaim    = newQuery("UPDATE messages SET due_at = $2, tries = tries + 1 WHERE number = $1")
+	messagesNewer   = messages.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR attempt = $2)
 		AND ($3 = '' OR recipient = $3) AND ($4 = 0 OR given_up_at <> 0) ORDER BY number DESC LIMIT $5`)
 	eventsNewer = auditEvents.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR of_user = $2)
 		AND ($3 = 0 OR session = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR subject = $6)
@@ -174,10 +180,11 @@ func newSweeper(table, key, dead string) sweeper {
 }
 
 var (
-	sweepGrants   = newSweeper("grants", "number", "expires_at <= $1")
-	sweepMessages = newSweeper("messages", "number", "expires_at <= $1")
-	sweepAttempts = newSweeper("attempts", "number", "expires_at <= $1")
-	sweepSessions = newSweeper("sessions", "number", "(revoked_at <> 0 OR idle_until <= $1 OR expires_at <= $1)")
-	sweepGuesses  = newSweeper("guesses", "key", "day < $1")
-	sweepEvents   = newSweeper("audit_events", "number", "at < $1")
+	sweepGrants      = newSweeper("grants", "number", "expires_at <= $1")
+	sweepMessages    = newSweeper("messages", "number", "expires_at <= $1")
+	sweepAttempts    = newSweeper("attempts", "number", "expires_at <= $1")
+	sweepSessions    = newSweeper("sessions", "number", "(revoked_at <> 0 OR idle_until <= $1 OR expires_at <= $1)")
+	sweepCredentials = newSweeper("credentials", "number", "(expires_at <> 0 AND expires_at <= $1)")
+	sweepGuesses     = newSweeper("guesses", "key", "day < $1")
+	sweepEvents      = newSweeper("audit_events", "number", "at < $1")
 )

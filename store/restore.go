@@ -69,7 +69,7 @@ func (r PutBack) statements() []string {
 		settingMark(epoch, rand.Text()),
 	}
 	if r.Trial {
-		all = append(all, "DELETE FROM sessions", settingMark(SendersOff, FormatMark(r.Now)))
+		all = append(all, "DELETE FROM sessions", "DELETE FROM credentials WHERE session <> 0", settingMark(SendersOff, FormatMark(r.Now)))
 	}
 	return all
 }

@@ -32,8 +32,10 @@ func TestPutBack(t *testing.T) {
 			a := storetest.Attempt(number(), u)
 			g := storetest.Grant(a.ID.Number, a, u)
 			live, m := storetest.LiveSession(number(), u), storetest.DueMessage(number(), a, storetest.Now)
+			browser, passkey := storetest.Credential(number(), u), storetest.Credential(number(), u)
+			passkey.Session, passkey.CreatedAt = 0, browser.CreatedAt.Add(time.Hour)
 			err = s.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-				return splitpin.Writes{Create: []splitpin.Record{p, u, a, g, live, m, storetest.Guesses(u), storetest.AuditEvent(number(), u)}}, nil
+				return splitpin.Writes{Create: []splitpin.Record{p, u, a, g, live, m, browser, passkey, storetest.Guesses(u), storetest.AuditEvent(number(), u)}}, nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -76,6 +78,11 @@ func TestPutBack(t *testing.T) {
 			sessions, err := s.Sessions(t.Context(), u.Number)
 			if err != nil || (len(sessions) == 0) != trial {
 				t.Errorf("%d sessions, %v", len(sessions), err)
+			}
+			// A browser that was told to remember goes with its session.
+			r, err = s.Load(t.Context(), splitpin.Reads{User: u.Number, Credentials: true})
+			if want := map[bool]int{false: 2, true: 1}[trial]; err != nil || len(r.Credentials) != want || r.Credentials[0].Session != 0 {
+				t.Errorf("the credentials are %v, want %d with the passkey first, %v", r.Credentials, want, err)
 			}
 			events, err := s.AuditEvents(t.Context(), splitpin.AuditFilter{}, 10)
 			if err != nil || len(events) != 1 {

@@ -124,30 +124,33 @@ func lately[R any](c *connection, failed *error, t *table[R], q *query, number i
 	return get(c, failed, t, q, number)
 }
 
-// named returns who has a name, and the guesses at it. The user is kept, and so is that
-// there are no guesses.
-func (c *connection) named(failed *error, n splitpin.Name) (u *splitpin.User, g *splitpin.Guesses) {
-	key := splitpin.GuessesKey(n.Project, n.Identifier)
+// named returns who has a name, and keeps that user.
+func (c *connection) named(failed *error, n splitpin.Name) *splitpin.User {
 	if c.recent == nil {
-		return get(c, failed, users, userByName, n.Project, n.Identifier), get(c, failed, guesses, guessesByKey, key)
+		return get(c, failed, users, userByName, n.Project, n.Identifier)
 	}
 	if number, there := c.recent.names.find(n); there {
 		// Names change: what counts is the one in the user, which is never out of date.
 		if r, there := c.recent.users.find(number); there && r.Project == n.Project && r.Identifier == n.Identifier {
-			u = users.copyOf(r)
+			return users.copyOf(r)
 		}
 	}
-	if u == nil {
-		if u = get(c, failed, users, userByName, n.Project, n.Identifier); u != nil {
-			c.recent.names.keep(n, u.Number)
-			keep(c, users, u)
-		}
+	u := get(c, failed, users, userByName, n.Project, n.Identifier)
+	if u != nil {
+		c.recent.names.keep(n, u.Number)
+		keep(c, users, u)
 	}
-	g = lately(c, failed, guesses, guessesByKey, key)
-	if *failed == nil && g == nil {
+	return u
+}
+
+// guessed returns the guesses at a name, and keeps that there are none.
+func (c *connection) guessed(failed *error, n splitpin.Name) *splitpin.Guesses {
+	key := splitpin.GuessesKey(n.Project, n.Identifier)
+	g := lately(c, failed, guesses, guessesByKey, key)
+	if c.recent != nil && *failed == nil && g == nil {
 		c.recent.guesses.keep(key, nil)
 	}
-	return u, g
+	return g
 }
 
 // copyOf returns a record as it would come back from the table; nil of nil.

@@ -153,10 +153,21 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 		r.Project = get(c, &err, projects, projectByID, reads.Project)
 	}
 	user, name := reads.User, reads.Name
+	guessed := name // whose guesses
+	if key := reads.Credential; !key.IsZero() {
+		r.Credential = get(c, &err, credentials, credentialKeyed, key.Project, string(key.Kind), key.Key[:])
+		if r.Credential != nil {
+			user = r.Credential.User
+		}
+	}
 	switch {
 	case reads.Attempt != 0:
-		if r.Attempt = lately(c, &err, attempts, attemptByKey, reads.Attempt); r.Attempt != nil {
-			name = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+		r.Attempt = lately(c, &err, attempts, attemptByKey, reads.Attempt)
+		if r.Attempt != nil && name.Identifier == "" {
+			guessed = splitpin.Name{Project: r.Attempt.Project, Identifier: r.Attempt.Identifier}
+			if user == 0 && reads.Credential.IsZero() {
+				name = guessed
+			}
 		}
 	case reads.Grant != 0:
 		if r.Grant = lately(c, &err, grants, grantByKey, reads.Grant); r.Grant != nil {
@@ -176,10 +187,17 @@ func (c *connection) load(reads splitpin.Reads) (*splitpin.Records, error) {
 	case id.ClientUserID != "":
 		r.User = get(c, &err, users, userByClient, id.Project, id.ClientUserID)
 	case name.Identifier != "":
-		r.User, r.Guesses = c.named(&err, name)
+		r.User = c.named(&err, name)
+	}
+	if guessed.Identifier != "" {
+		r.Guesses = c.guessed(&err, guessed)
 	}
 	if reads.Sessions && r.User != nil {
 		r.Sessions = list(c, &err, sessions, sessionsLive, r.User.Number)
+	}
+	if reads.Credentials && r.User != nil {
+		r.Credentials = list(c, &err, credentials, credentialsOf, r.User.Number)
+		unite(r)
 	}
 	for _, number := range reads.Messages {
 		if m := lately(c, &err, messages, messageByKey, number); m != nil {
@@ -247,6 +265,8 @@ func apply(c *connection, record splitpin.Record, v verb) error {
 		return applyTo(c, guesses, r, v)
 	case *splitpin.Session:
 		return applyTo(c, sessions, r, v)
+	case *splitpin.Credential:
+		return applyTo(c, credentials, r, v)
 	case *splitpin.Message:
 		return applyTo(c, messages, r, v)
 	case *splitpin.AuditEvent:

@@ -29,7 +29,7 @@ const (
 // last call had enough.
 type sweeps struct {
 	mu   sync.Mutex // one sweep at a time
-	from [7]int64
+	from [8]int64
 	at   int
 }
 
@@ -62,6 +62,7 @@ func sweepTables(now, auditBefore time.Time, engine string) []sweepTable {
 		{sweepMessages, expired},
 		{sweepAttempts, expired},
 		{sweepSessions, now.UnixMicro()},
+		{sweepCredentials, now.UnixMicro()},
 		{sweepGuesses, today - 31},
 		{sweepEvents, micros(auditBefore)},
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"time"
@@ -100,6 +101,7 @@ func SigningKey(number, project int64) *splitpin.SigningKey {
 func User(number, project int64) *splitpin.User {
 	u := Fill(new(splitpin.User), number)
 	u.Number, u.Project = number, project
+	binary.BigEndian.PutUint64(u.ID[:], uint64(number)) // Fill repeats itself
 	u.Identifier = fmt.Sprintf("person-%d@example.com", number)
 	u.ClientUserID = fmt.Sprintf("client-%d", number)
 	return u
@@ -140,6 +142,20 @@ func LiveSession(number int64, u *splitpin.User) *splitpin.Session {
 	s.RevokedAt = time.Time{}
 	s.IdleUntil, s.ExpiresAt = Now.Add(24*time.Hour), Now.Add(24*time.Hour)
 	return s
+}
+
+// Credential returns a credential of a user that expires after Now. Its key is made of
+// its number.
+func Credential(number int64, u *splitpin.User) *splitpin.Credential {
+	c := Fill(new(splitpin.Credential), number)
+	c.Number, c.Project, c.User = number, u.Project, u.Number
+	binary.BigEndian.PutUint64(c.Key[:], uint64(number))
+	return c
+}
+
+// CredentialKey returns what a credential is found by.
+func CredentialKey(c *splitpin.Credential) splitpin.CredentialKey {
+	return splitpin.CredentialKey{Project: c.Project, Kind: c.Kind, Key: c.Key}
 }
 
 // Message returns a message of an attempt, sent and given up.

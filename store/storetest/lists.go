@@ -313,6 +313,11 @@ func sweeping(b *bench) {
 		change(s)
 		return s
 	}
+	credential := func(expires time.Time) *splitpin.Credential {
+		c := Credential(b.number(), u)
+		c.ExpiresAt = expires
+		return c
+	}
 	guesses := func(day int64) *splitpin.Guesses {
 		g := Guesses(User(b.number(), u.Project))
 		g.Day = day
@@ -330,6 +335,7 @@ func sweeping(b *bench) {
 		attempt(hour.Add(tick)), grant(hour.Add(tick)), message(hour.Add(tick)),
 		session(func(s *splitpin.Session) { s.IdleUntil = Now.Add(tick) }),
 		session(func(s *splitpin.Session) { s.ExpiresAt = Now.Add(tick) }),
+		credential(time.Time{}), credential(Now.Add(tick)),
 		guesses(today - 31), guesses(today), event(auditBefore),
 	}
 	dead := []splitpin.Record{
@@ -337,6 +343,7 @@ func sweeping(b *bench) {
 		session(func(s *splitpin.Session) { s.RevokedAt = Now.Add(-tick) }),
 		session(func(s *splitpin.Session) { s.IdleUntil = Now }),
 		session(func(s *splitpin.Session) { s.ExpiresAt = Now }),
+		credential(Now),
 		guesses(today - 32), event(auditBefore.Add(-tick)),
 	}
 	b.create(slices.Concat(dead, kept)...)

@@ -69,7 +69,8 @@ func everythingMeets(b *bench) {
 	g := Grant(b.number(), Attempt(b.number(), nobody), nobody) // whose attempt was swept
 	ofGrant := Grant(b.number(), a, nobody)
 	alone := Attempt(b.number(), User(b.number(), u.Project)) // without guesses
-	b.create(p, a, g, ofGrant, s, m, guesses, alone, DataKey("codes", 1))
+	c := Credential(b.number(), nobody)
+	b.create(p, a, g, ofGrant, s, m, guesses, alone, c, DataKey("codes", 1))
 	second := func(t *time.Time) { *t = t.Add(time.Second) }
 	for _, test := range []struct {
 		name  string
@@ -83,6 +84,7 @@ func everythingMeets(b *bench) {
 		{"attempt", splitpin.Reads{Attempt: alone.ID.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Attempt, &r.Attempt.NextSendAt }},
 		{"grant", splitpin.Reads{Grant: g.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Grant, &r.Grant.SpentAt }},
 		{"session", splitpin.Reads{Session: s.Number}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Session, &r.Session.UsedAt }},
+		{"credential", splitpin.Reads{Credential: CredentialKey(c)}, func(r *splitpin.Records) (splitpin.Record, *time.Time) { return r.Credential, &r.Credential.UsedAt }},
 		{"message", splitpin.Reads{Messages: []int64{m.Number}}, func(r *splitpin.Records) (splitpin.Record, *time.Time) {
 			return r.Messages[0], &r.Messages[0].DueAt
 		}},
@@ -99,7 +101,7 @@ func everythingMeets(b *bench) {
 		_, count := test.count(b.load(test.reads))
 		before := *count
 		b.save(test.reads, splitpin.Writes{}) // whatever was locked is free again
-		_, first := test.count(&splitpin.Records{User: u, Attempt: alone, Grant: g, Session: s, Messages: []*splitpin.Message{m},
+		_, first := test.count(&splitpin.Records{User: u, Attempt: alone, Grant: g, Session: s, Credential: c, Messages: []*splitpin.Message{m},
 			Project: p, DataKeys: []*splitpin.DataKey{DataKey("codes", 1)}})
 		if got := before.Sub(*first); got != 2*time.Second {
 			b.Errorf("%s: two steps moved it by %v, want 2s", test.name, got)
@@ -589,6 +591,121 @@ func sessionsThatMeet(b *bench) {
 	}
 }
 
+// credentialsThatMeet: the same for the credentials of a user, whatever led there.
+func credentialsThatMeet(b *bench) {
+	for i := range 4 {
+		u := b.user()
+		a, c := b.attempt(u), Credential(b.number(), u)
+		b.create(c)
+		ways := []splitpin.Reads{{User: u.Number}, {Credential: CredentialKey(c)},
+			{Attempt: a.ID.Number}, {Attempt: a.ID.Number, Credential: CredentialKey(c)}}
+		m := b.meeting()
+		for _, reads := range []splitpin.Reads{ways[i], ways[(i+1)%len(ways)]} {
+			reads.Credentials = true
+			another := Credential(b.number(), u)
+			m.Go(func() {
+				err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+					m.meet()
+					if len(r.Credentials) > 1 {
+						return splitpin.Writes{}, nil
+					}
+					return splitpin.Writes{Create: []splitpin.Record{another}}, nil
+				})
+				if err != nil {
+					b.Errorf("%+v: %v", reads, err)
+				}
+			})
+		}
+		m.Wait()
+		if n := len(b.load(splitpin.Reads{User: u.Number, Credentials: true}).Credentials); n != 2 {
+			b.Errorf("there are %d credentials where one more was to be added, want 2", n)
+		}
+	}
+}
+
+// addOnce: a credential that is not there leads to nobody and locks nothing; Create
+// notices, and who runs again finds it with its user. A joined attempt, which both
+// load, makes the second wait until the first is through; then it finds both too.
+func addOnce(b *bench) {
+	project := b.number()
+	for _, joined := range []bool{false, true} {
+		users := []*splitpin.User{User(b.number(), project), User(b.number(), project)}
+		a := Attempt(b.number(), users[0])
+		a.Identifier = ""
+		b.create(a)
+		key := CredentialKey(Credential(b.number(), users[0]))
+		reads := splitpin.Reads{Credential: key, Credentials: true}
+		if joined {
+			reads.Attempt = a.ID.Number
+		}
+		m := b.meeting()
+		var mu sync.Mutex
+		seen := map[int64]bool{}
+		for _, u := range users {
+			mine := Credential(b.number(), u)
+			mine.Kind, mine.Key = key.Kind, key.Key
+			m.Go(func() {
+				var number int64
+				err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+					m.meet()
+					switch there := r.Credential != nil; {
+					case there != (r.User != nil) || there != (len(r.Credentials) == 1):
+						b.Errorf("the credential is %v, its user %v, and all are %v", r.Credential, r.User, r.Credentials)
+					case joined && there != (r.Attempt.Credential == 0):
+						b.Errorf("the credential is %v and the attempt names %d", r.Credential, r.Attempt.Credential)
+					case there:
+						number = r.User.Number
+						return splitpin.Writes{}, nil
+					}
+					number = u.Number
+					w := splitpin.Writes{Create: []splitpin.Record{u, mine}}
+					if joined {
+						r.Attempt.Credential = 0
+						w.Put = []splitpin.Record{r.Attempt}
+					}
+					return w, nil
+				})
+				if err != nil {
+					b.Error(err)
+				}
+				mu.Lock()
+				seen[number] = true
+				mu.Unlock()
+			})
+		}
+		m.Wait()
+		if r := b.load(reads); len(seen) != 1 || r.User == nil || !seen[r.User.Number] {
+			b.Errorf("two callers got the users %v, and the credential is of %v", seen, r.User)
+		}
+	}
+}
+
+// oneCredential: what was loaded by its key and among those of its user is one record,
+// of which a step saves what it changed in either.
+func oneCredential(b *bench) {
+	u := b.user()
+	c, other := Credential(b.number(), u), Credential(b.number(), u)
+	b.create(c, other)
+	reads := splitpin.Reads{Credential: CredentialKey(c), Credentials: true}
+	err := b.Change(b.Context(), reads, func(r *splitpin.Records) (w splitpin.Writes, _ error) {
+		r.Credential.Label = "changed"
+		for _, x := range r.Credentials {
+			x.Device = "seen"
+			w.Put = append(w.Put, x)
+		}
+		return w, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Label, c.Device, other.Device = "changed", "seen", "seen"
+	r := b.load(reads)
+	want(b, "credentials", r.Credentials, []*splitpin.Credential{other, c})
+	if r.Credential != r.Credentials[1] {
+		b.Error("Load returned two records of one credential")
+	}
+}
+
 // locksInOrder: steps that come to the same records from different sides neither
 // wait for each other for ever nor lose anything.
 func locksInOrder(b *bench) {
@@ -597,7 +714,8 @@ func locksInOrder(b *bench) {
 	g, guesses := Grant(b.number(), a, u), Guesses(u)
 	s1, s2 := LiveSession(b.number(), u), LiveSession(b.number(), u)
 	m1, m2 := Message(b.number(), a), Message(b.number(), a)
-	b.create(g, guesses, s1, s2, m1, m2)
+	c1, c2 := Credential(b.number(), u), Credential(b.number(), u)
+	b.create(g, guesses, s1, s2, m1, m2, c1, c2)
 	all := []splitpin.Reads{
 		{Attempt: a.ID.Number, Messages: []int64{m1.Number, m2.Number}},
 		{Grant: g.Number, Messages: []int64{m2.Number, m1.Number}},
@@ -606,6 +724,11 @@ func locksInOrder(b *bench) {
 		{User: u.Number, Sessions: true},
 		{UserID: splitpin.UserKey{Project: u.Project, ID: u.ID}, Sessions: true},
 		{Name: splitpin.Name{Project: u.Project, Identifier: u.Identifier}, Messages: []int64{m2.Number}},
+		{Credential: CredentialKey(c1)},
+		{Credential: CredentialKey(c2), Credentials: true, Sessions: true},
+		{Attempt: a.ID.Number, Credential: CredentialKey(c1), Credentials: true},
+		{Attempt: a.ID.Number, User: u.Number, Credentials: true},
+		{Attempt: a.ID.Number, Name: splitpin.Name{Project: u.Project, Identifier: u.Identifier}},
 	}
 	const rounds = 10
 	var wg sync.WaitGroup
@@ -618,6 +741,14 @@ func locksInOrder(b *bench) {
 					for _, m := range r.Messages {
 						m.Tries++
 						w.Put = append(w.Put, m)
+					}
+					for _, c := range r.Credentials {
+						c.KeyGeneration++
+						w.Put = append(w.Put, c)
+					}
+					if r.Credential != nil && r.Credentials == nil {
+						r.Credential.KeyGeneration++
+						w.Put = append(w.Put, r.Credential)
 					}
 					for _, s := range r.Sessions {
 						if r.Session == nil || s.Number != r.Session.Number {
@@ -651,12 +782,15 @@ func locksInOrder(b *bench) {
 		})
 	}
 	wg.Wait()
-	r := b.load(splitpin.Reads{Attempt: a.ID.Number, Sessions: true, Messages: []int64{m1.Number, m2.Number}})
+	r := b.load(splitpin.Reads{Attempt: a.ID.Number, Sessions: true, Credentials: true, Messages: []int64{m1.Number, m2.Number}})
 	want(b, "steps that the user saw", r.User.UpdatedAt.Sub(u.UpdatedAt), time.Duration(len(all)*rounds)*time.Second)
-	want(b, "tries", r.Attempt.Tries, a.Tries+2*rounds)
-	want(b, "guesses", r.Guesses.Day, guesses.Day+2*rounds)
-	for _, s := range r.Sessions { // s1 was named once and three times a neighbour; s2 was named once and two times a neighbour
-		want(b, "counter", s.Counter, map[int64]uint32{s1.Number: s1.Counter + 4*rounds, s2.Number: s2.Counter + 3*rounds}[s.Number])
+	want(b, "tries", r.Attempt.Tries, a.Tries+5*rounds)
+	want(b, "guesses", r.Guesses.Day, guesses.Day+5*rounds)
+	for _, c := range r.Credentials { // c1 was named alone and three times among all; c2 three times among all
+		want(b, "generation", c.KeyGeneration, map[int64]int{c1.Number: c1.KeyGeneration + 4*rounds, c2.Number: c2.KeyGeneration + 3*rounds}[c.Number])
+	}
+	for _, s := range r.Sessions { // s1 was named once and four times a neighbour; s2 was named once and three times a neighbour
+		want(b, "counter", s.Counter, map[int64]uint32{s1.Number: s1.Counter + 5*rounds, s2.Number: s2.Counter + 4*rounds}[s.Number])
 	}
 	for _, m := range r.Messages {
 		want(b, "tries", m.Tries, map[int64]int{m1.Number: m1.Tries + 2*rounds, m2.Number: m2.Tries + 3*rounds}[m.Number])

@@ -62,6 +62,9 @@ func Run(t *testing.T, open Open, waits Waits) {
 		{"guesses that meet", guessesThatMeet},
 		{"two settings steps that meet", settingsThatMeet},
 		{"two sessions steps that meet", sessionsThatMeet},
+		{"two credentials steps that meet", credentialsThatMeet},
+		{"two who add one credential", addOnce},
+		{"a credential loaded twice", oneCredential},
 		{"steps that lock the same in every way", locksInOrder},
 		{"contexts", contexts},
 		{"a context that ends while waiting", contextWhileWaiting},
@@ -185,7 +188,7 @@ func fixturesAreComplete(b *bench) {
 	a := Attempt(3, u)
 	for _, record := range []splitpin.Record{
 		Project(4), DataKey("codes", 5), SigningKey(6, 7), u, a, Grant(8, a, u), Guesses(u),
-		Session(9, u), Message(10, a), AuditEvent(11, u),
+		Session(9, u), Message(10, a), AuditEvent(11, u), Credential(12, u),
 	} {
 		checkFilled(b, reflect.TypeOf(record).String(), reflect.ValueOf(record).Elem())
 	}
@@ -279,6 +282,16 @@ func everyField(b *bench) {
 		return s
 	}, &splitpin.Session{Number: number}, func() *splitpin.Session {
 		return b.load(splitpin.Reads{Session: number}).Session
+	})
+
+	credential := Credential(b.number(), owner)
+	shown := CredentialKey(credential)
+	check(b, splitpin.Reads{Credential: shown}, credential, func(seed int64) *splitpin.Credential {
+		c := Fill(new(splitpin.Credential), seed)
+		c.Number, c.Project, c.Kind, c.Key = credential.Number, shown.Project, shown.Kind, shown.Key
+		return c
+	}, &splitpin.Credential{Number: credential.Number, Project: shown.Project, Kind: shown.Kind, Key: shown.Key}, func() *splitpin.Credential {
+		return b.load(splitpin.Reads{Credential: shown}).Credential
 	})
 
 	number = b.number()
@@ -375,8 +388,22 @@ func reads(b *bench) {
 	active.GoneAt = time.Time{}
 	k1, k2, k3 := DataKey("codes", 1), DataKey("codes", 2), DataKey("a", 7)
 	p2 := Project(b.number())
-	b.create(p2, p, u, other, stranger, a, g, m, m2, guesses, revoked, newer, older, foreign, gone, active, k2, k3, k1)
+	nameless := Attempt(b.number(), u) // the answer will tell who it is
+	nameless.Identifier, nameless.User = "", 0
+	ofOther := Guesses(other)
+	oldest, second, newest := Credential(b.number(), u), Credential(b.number(), u), Credential(b.number(), u)
+	oldest.CreatedAt, second.CreatedAt, newest.CreatedAt = Now, Now.Add(time.Second), Now.Add(time.Second)
+	oldest.ExpiresAt = Now.Add(-time.Hour) // over, but nobody swept it
+	others := Credential(b.number(), other)
+	sameKey := Credential(b.number(), stranger) // in another project, and of another kind
+	sameKey.Kind, sameKey.Key = second.Kind, second.Key
+	otherKind := Credential(b.number(), other)
+	otherKind.Key = second.Key
+	b.create(p2, p, u, other, stranger, a, g, m, m2, guesses, revoked, newer, older, foreign, gone, active, k2, k3, k1,
+		nameless, ofOther, newest, oldest, others, sameKey, second, otherKind)
 	live := []*splitpin.Session{newer, older}
+	all := []*splitpin.Credential{newest, second, oldest}
+	allOfOther := []*splitpin.Credential{otherKind, others}
 
 	for _, test := range []struct {
 		name  string
@@ -397,8 +424,37 @@ func reads(b *bench) {
 		{"user by client id", splitpin.Reads{UserID: splitpin.UserKey{Project: p.Number, ClientUserID: u.ClientUserID}, Sessions: true}, splitpin.Records{User: u, Sessions: live}},
 		{"an id counts before a client id", splitpin.Reads{UserID: splitpin.UserKey{Project: p.Number, ID: u.ID, ClientUserID: other.ClientUserID}}, splitpin.Records{User: u}},
 		{"name", splitpin.Reads{Name: splitpin.Name{Project: p.Number, Identifier: u.Identifier}, Sessions: true}, splitpin.Records{User: u, Guesses: guesses, Sessions: live}},
-		{"name without guesses", splitpin.Reads{Name: splitpin.Name{Project: p.Number, Identifier: other.Identifier}}, splitpin.Records{User: other}},
-		{"name in another project", splitpin.Reads{Name: splitpin.Name{Project: stranger.Project, Identifier: u.Identifier}}, splitpin.Records{User: stranger}},
+		{"name of another", splitpin.Reads{Name: splitpin.Name{Project: p.Number, Identifier: other.Identifier}}, splitpin.Records{User: other, Guesses: ofOther}},
+		{"name in another project, without guesses", splitpin.Reads{Name: splitpin.Name{Project: stranger.Project, Identifier: u.Identifier}}, splitpin.Records{User: stranger}},
+		{"credential", splitpin.Reads{Credential: CredentialKey(second)}, splitpin.Records{Credential: second, User: u}},
+		{"credential in another project", splitpin.Reads{Credential: CredentialKey(sameKey)}, splitpin.Records{Credential: sameKey, User: stranger}},
+		{"credential of another kind", splitpin.Reads{Credential: CredentialKey(otherKind), Credentials: true}, splitpin.Records{
+			Credential: otherKind, User: other, Credentials: allOfOther}},
+		{"credential and what its user has", splitpin.Reads{Credential: CredentialKey(second), Credentials: true, Sessions: true}, splitpin.Records{
+			Credential: second, User: u, Credentials: all, Sessions: live}},
+		{"credentials by user", splitpin.Reads{User: u.Number, Credentials: true}, splitpin.Records{User: u, Credentials: all}},
+		{"credentials by id", splitpin.Reads{UserID: splitpin.UserKey{Project: p.Number, ID: u.ID}, Credentials: true}, splitpin.Records{User: u, Credentials: all}},
+		{"credentials by client id", splitpin.Reads{UserID: splitpin.UserKey{Project: p.Number, ClientUserID: u.ClientUserID}, Credentials: true}, splitpin.Records{User: u, Credentials: all}},
+		{"credentials by name", splitpin.Reads{Name: splitpin.Name{Project: p.Number, Identifier: u.Identifier}, Credentials: true}, splitpin.Records{User: u, Guesses: guesses, Credentials: all}},
+		{"credentials by attempt", splitpin.Reads{Attempt: a.ID.Number, Credentials: true}, splitpin.Records{Attempt: a, User: u, Guesses: guesses, Credentials: all}},
+		{"credentials by grant", splitpin.Reads{Grant: g.Number, Credentials: true}, splitpin.Records{Grant: g, Attempt: a, User: other, Credentials: allOfOther}},
+		{"credentials by session", splitpin.Reads{Session: older.Number, Credentials: true}, splitpin.Records{Session: older, User: u, Credentials: all}},
+		{"attempt without a name", splitpin.Reads{Attempt: nameless.ID.Number, Credentials: true}, splitpin.Records{Attempt: nameless}},
+		{"attempt without a name, and credential", splitpin.Reads{Attempt: nameless.ID.Number, Credential: CredentialKey(second), Credentials: true, Sessions: true}, splitpin.Records{
+			Attempt: nameless, Credential: second, User: u, Credentials: all, Sessions: live}},
+		{"attempt of one and credential of another", splitpin.Reads{Attempt: a.ID.Number, Credential: CredentialKey(others)}, splitpin.Records{
+			Attempt: a, Credential: others, User: other, Guesses: guesses}},
+		{"attempt and a credential that nobody has", splitpin.Reads{Attempt: a.ID.Number, Credential: splitpin.CredentialKey{Project: p.Number, Kind: second.Kind, Key: others.Key}, Credentials: true},
+			splitpin.Records{Attempt: a, Guesses: guesses}},
+		{"attempt and user", splitpin.Reads{Attempt: a.ID.Number, User: other.Number, Sessions: true}, splitpin.Records{
+			Attempt: a, User: other, Guesses: guesses, Sessions: []*splitpin.Session{foreign}}},
+		{"attempt and a user who is gone", splitpin.Reads{Attempt: a.ID.Number, User: 1 << 60}, splitpin.Records{Attempt: a, Guesses: guesses}},
+		{"attempt without a name, and user", splitpin.Reads{Attempt: nameless.ID.Number, User: u.Number}, splitpin.Records{Attempt: nameless, User: u}},
+		{"attempt and name", splitpin.Reads{Attempt: a.ID.Number, Name: splitpin.Name{Project: p.Number, Identifier: other.Identifier}}, splitpin.Records{
+			Attempt: a, User: other, Guesses: ofOther}},
+		{"attempt and a name that nobody has", splitpin.Reads{Attempt: a.ID.Number, Name: splitpin.Name{Project: p.Number, Identifier: "nobody@example.com"}}, splitpin.Records{Attempt: a}},
+		{"attempt that is gone, and name", splitpin.Reads{Attempt: 1 << 60, Name: splitpin.Name{Project: p.Number, Identifier: u.Identifier}}, splitpin.Records{User: u, Guesses: guesses}},
+		{"attempt that is gone, and credential", splitpin.Reads{Attempt: 1 << 60, Credential: CredentialKey(second)}, splitpin.Records{Credential: second, User: u}},
 		{"settings", splitpin.Reads{Settings: true}, splitpin.Records{
 			Projects:    []*splitpin.Project{p, p2},
 			DataKeys:    []*splitpin.DataKey{k3, k1, k2},
@@ -429,18 +485,25 @@ func readsThatFindNothing(b *bench) {
 	u := b.user()
 	u2 := User(b.number(), u.Project)
 	u2.ClientUserID = ""
-	b.create(u2)
+	noKind, noKey := Credential(b.number(), u), Credential(b.number(), u)
+	noKind.Kind, noKind.Key = "", [32]byte{1}
+	noKey.Kind, noKey.Key = splitpin.PasskeyCredential, [32]byte{}
+	b.create(u2, noKind, noKey)
 	const missing = 1 << 60
 	for name, reads := range map[string]splitpin.Reads{
-		"project":  {Project: "nobody"},
-		"attempt":  {Attempt: missing, Sessions: true},
-		"grant":    {Grant: missing, Sessions: true},
-		"session":  {Session: missing, Sessions: true},
-		"messages": {Messages: []int64{missing, missing + 1}},
-		"user":     {User: missing, Sessions: true},
-		"name":     {Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}, Sessions: true},
-		"settings": {Settings: true},
-		"user id":  {UserID: splitpin.UserKey{Project: u.Project, ID: splitpin.NewUUID()}},
+		"project":    {Project: "nobody"},
+		"attempt":    {Attempt: missing, Sessions: true},
+		"grant":      {Grant: missing, Sessions: true},
+		"session":    {Session: missing, Sessions: true},
+		"messages":   {Messages: []int64{missing, missing + 1}},
+		"user":       {User: missing, Sessions: true},
+		"name":       {Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}, Sessions: true},
+		"settings":   {Settings: true},
+		"user id":    {UserID: splitpin.UserKey{Project: u.Project, ID: splitpin.NewUUID()}},
+		"credential": {Credential: splitpin.CredentialKey{Project: u.Project, Kind: splitpin.PasskeyCredential, Key: [32]byte{1}}, Sessions: true, Credentials: true},
+		// Nothing is found by what is empty.
+		"empty kind": {Credential: splitpin.CredentialKey{Project: u.Project, Key: [32]byte{1}}},
+		"empty key":  {Credential: splitpin.CredentialKey{Project: u.Project, Kind: splitpin.PasskeyCredential}},
 		// Nobody has the empty client id or the empty name.
 		"empty client id": {UserID: splitpin.UserKey{Project: u.Project}},
 		"empty name":      {Name: splitpin.Name{Project: u.Project}},
@@ -453,7 +516,9 @@ func readsThatFindNothing(b *bench) {
 	a := Attempt(b.number(), nobody)
 	s := Session(b.number(), nobody)
 	g := Grant(b.number(), Attempt(b.number(), nobody), nobody)
-	b.create(a, s, g)
+	c := Credential(b.number(), nobody)
+	b.create(a, s, g, c)
+	want(b, "credential", b.load(splitpin.Reads{Credential: CredentialKey(c), Credentials: true}), &splitpin.Records{Credential: c})
 	want(b, "attempt", b.load(splitpin.Reads{Attempt: a.ID.Number}), &splitpin.Records{Attempt: a})
 	want(b, "session", b.load(splitpin.Reads{Session: s.Number, Sessions: true}), &splitpin.Records{Session: s})
 	want(b, "grant", b.load(splitpin.Reads{Grant: g.Number}), &splitpin.Records{Grant: g})
@@ -523,7 +588,10 @@ func createExisting(b *bench) {
 	a := b.attempt(u)
 	g, guesses, s := Grant(b.number(), a, u), Guesses(u), LiveSession(b.number(), u)
 	m, e := Message(b.number(), a), AuditEvent(b.number(), u)
-	b.create(p, DataKey("codes", 1), key, g, guesses, s, m)
+	c := Credential(b.number(), u)
+	b.create(p, DataKey("codes", 1), key, g, guesses, s, m, c)
+	sameKey := Credential(b.number(), u)
+	sameKey.Kind, sameKey.Key = c.Kind, c.Key
 	fresh := func(change func(*splitpin.User)) *splitpin.User {
 		c := User(b.number(), u.Project)
 		change(c)
@@ -549,6 +617,8 @@ func createExisting(b *bench) {
 		{"guesses", []splitpin.Record{Guesses(u)}},
 		{"session", []splitpin.Record{LiveSession(s.Number, u)}},
 		{"message", []splitpin.Record{Message(m.Number, a)}},
+		{"credential", []splitpin.Record{Credential(c.Number, u)}},
+		{"project, kind and key", []splitpin.Record{sameKey}},
 		{"event", []splitpin.Record{e, e}},
 		{"twice in one step", []splitpin.Record{twice, twice}},
 	} {
@@ -572,6 +642,10 @@ func createExisting(b *bench) {
 	for range 2 {
 		b.create(fresh(func(c *splitpin.User) { c.ClientUserID = "" }))
 	}
+	// A key is another one in another project, and of another kind.
+	elsewhere, otherKind := Credential(b.number(), User(b.number(), b.number())), Credential(b.number(), u)
+	elsewhere.Kind, elsewhere.Key, otherKind.Key = c.Kind, c.Key, c.Key
+	b.create(elsewhere, otherKind)
 }
 
 func conflictSettled(b *bench) {

@@ -89,6 +89,7 @@ func noText(b *bench) {
 			func() splitpin.Record { return Attempt(b.number(), u) },
 			func() splitpin.Record { return Grant(b.number(), a, u) },
 			func() splitpin.Record { return Session(b.number(), u) },
+			func() splitpin.Record { return Credential(b.number(), u) },
 			func() splitpin.Record { return Message(b.number(), a) },
 			func() splitpin.Record { return AuditEvent(b.number(), u) },
 		} {
@@ -126,6 +127,7 @@ func noText(b *bench) {
 			{Project: bad},
 			{Name: splitpin.Name{Project: u.Project, Identifier: bad}, Sessions: true},
 			{UserID: splitpin.UserKey{Project: u.Project, ClientUserID: bad}, Sessions: true},
+			{Credential: splitpin.CredentialKey{Project: u.Project, Kind: splitpin.CredentialKind(bad), Key: [32]byte{1}}, Credentials: true},
 		} {
 			want(b, "reading by "+bad, b.load(reads), &splitpin.Records{})
 			err := b.Change(b.Context(), reads, func(r *splitpin.Records) (splitpin.Writes, error) {
@@ -135,6 +137,12 @@ func noText(b *bench) {
 			if err != nil {
 				b.Errorf("a step by %q: %v", bad, err)
 			}
+		}
+		for _, reads := range []splitpin.Reads{
+			{Attempt: a.ID.Number, Name: splitpin.Name{Project: u.Project, Identifier: bad}},
+			{Attempt: a.ID.Number, Credential: splitpin.CredentialKey{Project: u.Project, Kind: splitpin.CredentialKind(bad), Key: [32]byte{1}}},
+		} {
+			want(b, "an attempt joined by "+bad, b.load(reads), &splitpin.Records{Attempt: a})
 		}
 		want(b, "an id that is right", b.load(splitpin.Reads{UserID: splitpin.UserKey{Project: u.Project, ID: u.ID, ClientUserID: bad}}).User, u)
 		want(b, "messages", must[[]*splitpin.Message](b)(b.Messages(b.Context(), splitpin.MessageFilter{To: bad}, 9)), nil)
@@ -150,8 +158,8 @@ func noText(b *bench) {
 func unloadedPuts(b *bench) {
 	u, other := b.user(), b.user()
 	a := b.attempt(u)
-	s := LiveSession(b.number(), u)
-	b.create(s)
+	s, c := LiveSession(b.number(), u), Credential(b.number(), u)
+	b.create(s, c)
 	for _, test := range []struct {
 		name   string
 		reads  splitpin.Reads
@@ -160,6 +168,7 @@ func unloadedPuts(b *bench) {
 		{"nothing was loaded", splitpin.Reads{}, u},
 		{"another user was loaded", splitpin.Reads{User: other.Number}, u},
 		{"the user was loaded, not the session", splitpin.Reads{User: u.Number}, s},
+		{"the user was loaded, not the credential", splitpin.Reads{User: u.Number}, c},
 		{"a name that nobody has", splitpin.Reads{Name: splitpin.Name{Project: u.Project, Identifier: "nobody@example.com"}}, User(b.number(), u.Project)},
 		{"an attempt that is not there", splitpin.Reads{Attempt: 1 << 60}, a},
 		{"an event", splitpin.Reads{User: u.Number}, AuditEvent(b.number(), u)},
