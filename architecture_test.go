@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 	"store/storetest":       {"."},
 	"store/postgrestest":    {},
 	"store/enginetest":      {"store", "store/postgrestest"},
-	"delivery":              {"."},
+	"outgoing":              {}, // any server of ours may ask others
+	"delivery":              {".", "outgoing"},
 	"delivery/deliverytest": {".", "delivery"},
 
 	"telemetry": {".", "delivery", "server", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
