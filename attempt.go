@@ -38,6 +38,10 @@ type Attempt struct {
 	ClientState string
 	ClientData  []byte
 
+	// Pending is what will be added once an attempt that Completes this one is proved,
+	// as package signin wrote it. Empty: this attempt needs no other.
+	Pending []byte
+
 	// Data is the method's own, as it wrote it when the attempt began. It never
 	// holds what would let a reader of the database sign in.
 	Data []byte

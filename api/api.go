@@ -17,15 +17,28 @@ const AttemptSecretHeader = "Attempt-Secret"
 
 // StartRequest is the body of POST /v1/attempts.
 type StartRequest struct {
-	Method        string `json:"method"`                 // "email_code"
-	Identifier    string `json:"identifier"`             // as the person typed it
-	Purpose       string `json:"purpose,omitempty"`      // empty: sign_in
-	CodeChallenge string `json:"code_challenge"`         // PKCE S256: 43 characters of base64url
-	RedirectURL   string `json:"redirect_url,omitempty"` // where the code goes; must be listed
-	Origin        string `json:"origin,omitempty"`       // the page that frames the form; must be listed
-	FormID        string `json:"form_id,omitempty"`      // allow-list to hold the identifier against
-	Locale        string `json:"locale,omitempty"`       // BCP 47; empty: the project's
-	Puzzle        string `json:"puzzle,omitempty"`       // answer to the challenge of a challenge_required problem
+	Method        string `json:"method"`                   // "email_code"
+	Identifier    string `json:"identifier,omitempty"`     // as the person typed it; empty: the method finds out who it is
+	Purpose       string `json:"purpose,omitempty"`        // sign_in, enrol, confirm or complete; empty: sign_in
+	CodeChallenge string `json:"code_challenge,omitempty"` // PKCE S256: 43 characters of base64url; for sign_in
+	RedirectURL   string `json:"redirect_url,omitempty"`   // where the code goes; must be listed
+	Origin        string `json:"origin,omitempty"`         // the page that frames the form; must be listed
+	FormID        string `json:"form_id,omitempty"`        // allow-list to hold the identifier against
+	Locale        string `json:"locale,omitempty"`         // BCP 47; empty: the project's
+	Puzzle        string `json:"puzzle,omitempty"`         // answer to the challenge of a challenge_required problem
+	Channel       string `json:"channel,omitempty"`        // to be reached by: sms or whatsapp; empty: the method's choice
+	Provider      string `json:"provider,omitempty"`       // to be asked, for social accounts: "GOOGLE"
+
+	State      string          `json:"state,omitempty"`       // comes back with a result that comes out elsewhere
+	ClientData json.RawMessage `json:"client_data,omitempty"` // the same: an object of at most 1 KiB, flat
+
+	Parent *AttemptRef `json:"parent,omitempty"` // complete: the attempt that needs an address
+}
+
+// AttemptRef is what the starter of an attempt holds.
+type AttemptRef struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
 }
 
 // StartResponse is the answer to POST /v1/attempts. The secret is shown once.
@@ -43,9 +56,19 @@ type Attempt struct {
 	Identifier string    `json:"identifier"` // in canonical form
 	State      string    `json:"state"`      // open, proved, denied, expired or collected
 	Code       *CodeForm `json:"code,omitempty"`
+	Location   string    `json:"location,omitempty"` // where the browser must go, at a provider
+	Needs      *Needs    `json:"needs,omitempty"`    // an address must be proved besides
 	TriesLeft  int       `json:"tries_left"`
 	ExpiresIn  int       `json:"expires_in"`
 	ResendIn   int       `json:"resend_in"` // zero: at once; -1: no more messages for this attempt
+}
+
+// Needs is what will be added to a user once an address is proved by an attempt whose
+// purpose is complete.
+type Needs struct {
+	Kind    string `json:"kind"`              // of the credential: social
+	Label   string `json:"label,omitempty"`   // its name for people
+	Address string `json:"address,omitempty"` // that must be proved; empty: any
 }
 
 // CodeForm tells how the code looks that was sent.
@@ -59,11 +82,39 @@ type AnswerRequest struct {
 	Code string `json:"code"` // spaces and hyphens are ignored
 }
 
-// Granted is the answer to a right answer: what the app trades for tokens.
+// Granted is the answer to a right answer: what the app trades for tokens. Where the
+// purpose was another than signing in, there is no code.
 type Granted struct {
-	AuthorizationCode string `json:"authorization_code"`
-	ChallengeID       int32  `json:"challenge_id"`
+	AuthorizationCode string `json:"authorization_code,omitempty"`
+	ChallengeID       int32  `json:"challenge_id,omitempty"`
 	ExpiresIn         int    `json:"expires_in"`
+	CredentialID      string `json:"credential_id,omitempty"` // that was shown or added
+
+	RedirectURL string          `json:"redirect_url,omitempty"` // where the code goes, as the attempt was started with
+	State       string          `json:"state,omitempty"`        // as the attempt was started with
+	ClientData  json.RawMessage `json:"client_data,omitempty"`  // the same
+}
+
+// Credential is something a user can sign in with besides the address or number.
+type Credential struct {
+	ID        string     `json:"id"`
+	Kind      string     `json:"kind"`             // passkey, social or browser
+	Label     string     `json:"label"`            // for the person who has it
+	Device    string     `json:"device,omitempty"` // that made it
+	Site      string     `json:"site,omitempty"`   // where it is good
+	CreatedAt time.Time  `json:"created_at"`
+	UsedAt    *time.Time `json:"used_at,omitempty"`    // absent: never since
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // absent: does not
+}
+
+// Credentials are all of one user, newest first.
+type Credentials struct {
+	Credentials []Credential `json:"credentials"`
+}
+
+// LabelRequest is the body of PATCH /v1/credentials/{id}.
+type LabelRequest struct {
+	Label string `json:"label"` // at most 64 characters
 }
 
 // TokenRequest is the body of POST /v1/token.

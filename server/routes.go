@@ -73,6 +73,9 @@ func (s *Server) v1() []route {
 		{"GET /v1/sessions", s.call(s.mySessions), inTurn},
 		{"DELETE /v1/sessions", s.call(s.endMySessions), inTurn},
 		{"DELETE /v1/sessions/{id}", s.call(s.endMySession), inTurn},
+		{"GET /v1/credentials", s.call(s.myCredentials), inTurn},
+		{"PATCH /v1/credentials/{id}", s.call(s.renameMyCredential), inTurn},
+		{"DELETE /v1/credentials/{id}", s.call(s.removeMyCredential), inTurn},
 
 		// For backends, with a server secret as bearer.
 		{"GET /v1/users", s.call(s.listUsers), inTurn},

@@ -248,7 +248,7 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 // nothing for an address that answers no method.
 func (s *Server) methodsAt(r *http.Request) string {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := s.mux.Handler(other); pattern == r.Pattern {

@@ -94,7 +94,7 @@ func newHouse(t testing.TB) *house {
 	h.outbox = &delivery.Outbox{Store: db, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: h.inbox},
 		Fill: func(_ context.Context, _ *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
 			c, err := h.engine.Secret(a)
-			return delivery.Values{Code: c, Project: "Shop"}, err
+			return delivery.Values{Code: c.Code, Project: "Shop"}, err
 		}}
 	if h.description, err = apitest.Load(); err != nil {
 		t.Fatal(err)

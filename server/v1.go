@@ -22,11 +22,24 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	if err := edge.ReadJSON(w, r, &req); err != nil {
 		return nil, err
 	}
-	started, err := s.Engine.Start(r.Context(), signin.StartRequest{
+	start := signin.StartRequest{
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
 		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, By: s.Caller(r),
-	})
+		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, ClientState: req.State, ClientData: req.ClientData,
+	}
+	var err error
+	switch start.Purpose {
+	case splitpin.Enrol, splitpin.Confirm:
+		if start.Session, start.User, err = s.Engine.Authenticate(r.Context(), p, edge.Bearer(r)); err != nil {
+			return nil, err
+		}
+	case splitpin.Complete:
+		if start.Parent, err = s.parent(r, p, req.Parent); err != nil {
+			return nil, err
+		}
+	}
+	started, err := s.Engine.Start(r.Context(), start)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +88,21 @@ func (s *Server) answerAttempt(w http.ResponseWriter, r *http.Request, p *splitp
 	if err != nil {
 		return nil, err
 	}
-	s.rememberBrowser(w, r, p, granted.Identifier)
-	return ok(api.Granted{
-		AuthorizationCode: granted.Code.Reveal(), ChallengeID: granted.ChallengeID,
-		ExpiresIn: edge.Seconds(granted.ExpiresIn),
-	})
+	if a := granted.Attempt; a.Purpose == splitpin.SignIn && a.Identifier != "" {
+		s.rememberBrowser(w, r, p, a.Identifier)
+	}
+	return ok(grantedOf(granted))
+}
+
+func grantedOf(g *signin.Granted) api.Granted {
+	out := api.Granted{
+		AuthorizationCode: g.Code.Reveal(), ChallengeID: g.ChallengeID, ExpiresIn: edge.Seconds(g.ExpiresIn),
+		RedirectURL: g.Destination, State: g.Attempt.ClientState, ClientData: g.Attempt.ClientData,
+	}
+	if g.Attempt.Credential != 0 {
+		out.CredentialID = strconv.FormatInt(g.Attempt.Credential, 10)
+	}
+	return out
 }
 
 // rememberBrowser gives a page of ours the cookie that spares its person the
@@ -95,6 +118,18 @@ func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *spli
 	}
 	http.SetCookie(w, &http.Cookie{Name: edge.KnownCookie, Value: known, Path: "/", MaxAge: edge.Seconds(signin.KnownFor),
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteNoneMode, Partitioned: true})
+}
+
+// parent is the handle of the attempt that another is to complete.
+func (s *Server) parent(r *http.Request, p *splitpin.Project, ref *api.AttemptRef) (*signin.Handle, error) {
+	if ref == nil {
+		return nil, signin.ErrPurpose
+	}
+	id, err := splitpin.ParseAttemptID(ref.ID)
+	if err != nil {
+		return nil, signin.ErrUnknown
+	}
+	return &signin.Handle{Project: p, ID: id, Secret: splitpin.Secret(ref.Secret), By: s.Caller(r)}, nil
 }
 
 // handle reads what a starter shows. An id that is none is like one that is
@@ -116,6 +151,10 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 	}
 	if s.Form.CodeLength > 0 {
 		out.Code = &api.CodeForm{Length: s.Form.CodeLength, Alphabet: s.Form.CodeAlphabet}
+	}
+	out.Location = s.Form.Location
+	if c, address, ok := signin.Needs(a); ok {
+		out.Needs = &api.Needs{Kind: string(c.Kind), Label: c.Label, Address: address}
 	}
 	if wait := signin.ResendIn(now, a); wait >= 0 {
 		out.ResendIn = edge.Seconds(wait)
@@ -306,6 +345,67 @@ func session(s *splitpin.Session, current int64) api.Session {
 		CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.IdleUntil, // never after s.ExpiresAt
 		Claims: json.RawMessage(s.Claims),
 	}
+}
+
+func (s *Server) myCredentials(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	_, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Engine.Credentials(r.Context(), u)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Credentials{Credentials: make([]api.Credential, 0, len(list))}
+	for _, c := range list {
+		out.Credentials = append(out.Credentials, api.Credential{
+			ID: strconv.FormatInt(c.Number, 10), Kind: string(c.Kind), Label: c.Label, Device: c.Device, Site: c.Site,
+			CreatedAt: c.CreatedAt, UsedAt: moment(c.UsedAt), ExpiresAt: moment(c.ExpiresAt),
+		})
+	}
+	return ok(out)
+}
+
+// moment is t where there is one.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func (s *Server) renameMyCredential(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	_, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	var req api.LabelRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return nil, signin.ErrNoCredential
+	}
+	if err := s.Engine.Rename(r.Context(), u, number, req.Label); err != nil {
+		return nil, err
+	}
+	return s.myCredentials(w, r, p)
+}
+
+func (s *Server) removeMyCredential(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	session, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return nil, signin.ErrNoCredential
+	}
+	if err := s.Engine.Remove(r.Context(), session, u, number, s.Caller(r)); err != nil {
+		return nil, err
+	}
+	return s.myCredentials(w, r, p)
 }
 
 // For backends.

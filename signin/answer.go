@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,20 +21,24 @@ var ErrWrong = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "wrong_code
 // grantLifetime is how long an authorization code may be collected (contract 5.2).
 const grantLifetime = 5 * time.Minute
 
-// Granted is a proof that may be collected.
+// Granted is a proof and, where it opens a session, the right to collect that.
 type Granted struct {
-	Code        splitpin.Secret // the authorization code
+	Code        splitpin.Secret // the authorization code; empty: the proof was for something else
 	ChallengeID int32
 	Destination string
 	ExpiresIn   time.Duration
-	Identifier  string
+	Attempt     *splitpin.Attempt // that was proved, with User and Credential
 }
 
-// Answer answers an attempt. The try is charged before the answer is looked at,
-// in the same commit.
+// Answer answers an attempt. The try is charged before the answer is looked at: in the
+// same commit or, where a [Fetcher] must look at the answer first, in a commit before.
 //
 // The right answer shown again by the starter, while the grant lives, gives the
 // same authorization code again: a lost response costs nobody a sign-in.
+//
+// Granted holds a code where the purpose is SignIn, or where the attempt completed one
+// whose purpose is SignIn: then it is that one's. Besides those of an answer that is not
+// right its errors are ErrMore and ErrTaken.
 func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (_ *Granted, err error) {
 	ctx, done := e.observe(ctx, "answer")
 	defer func() { done(err) }()
@@ -43,81 +48,240 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			return nil, err
 		}
 	}
-	numbers, err := e.numbers(ctx, 2)
-	if err != nil {
+	step := answerStep{handle: h, answer: answer, reads: splitpin.Reads{Attempt: h.ID.Number}}
+	if err := e.answerOnce(ctx, now, &step); err != nil {
 		return nil, err
+	}
+	if step.verdict == answerFetch {
+		if err := e.fetch(ctx, now, &step); err != nil {
+			return nil, err
+		}
+	}
+	if step.verdict == answerUnknown {
+		e.suspects.garbage(now, h.By)
+	} else {
+		e.suspects.genuine(now, h.By) // whoever answers started it
+	}
+	if step.guessed {
+		e.countWrong(ctx, now, h.By)
+	}
+	if a := step.attempt; a != nil && a.Purpose == splitpin.Complete && (step.verdict == answerRight || step.verdict == answerRepeated) {
+		return e.complete(ctx, now, h, a)
+	}
+	if a := step.attempt; a != nil && a.Purpose == splitpin.Confirm && (step.verdict == answerRight || step.verdict == answerRepeated) {
+		if err := e.confirm(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return e.answered(now, step.verdict, step.attempt)
+}
+
+// An answerStep is one answer on its way through one commit or, for a Fetcher, two.
+type answerStep struct {
+	handle Handle
+	answer json.RawMessage
+	reads  splitpin.Reads
+
+	paid    bool // the try was charged in a commit before this one
+	fetched Fetched
+	wrong   bool // as Fetch found
+
+	verdict answerVerdict
+	attempt *splitpin.Attempt
+	guessed bool // wrong, and it was a guess at something short
+}
+
+// fetch has the method look at an answer whose try was charged, and decides over it.
+func (e *Engine) fetch(ctx context.Context, now time.Time, step *answerStep) error {
+	a := step.attempt
+	method, _ := e.methods[a.Method].(Fetcher)
+	var err error
+	step.paid = true
+	step.fetched, step.wrong, err = method.Fetch(ctx, FetchRequest{Project: step.handle.Project, Attempt: a, Answer: step.answer, Derive: e.derive(a)})
+	if err != nil {
+		return fmt.Errorf("looking at an answer: %w", err)
+	}
+	// Between looking for the way and taking it, somebody may sign in by the same new
+	// credential: its creation is then refused, and the way leads elsewhere.
+	for again := 0; ; again++ {
+		if err := e.way(ctx, step); err != nil {
+			return err
+		}
+		err := e.answerOnce(ctx, now, step)
+		if !errors.Is(err, splitpin.ErrConflict) || again == 2 {
+			return err
+		}
+	}
+}
+
+// way finds out by which way the step that decides over a fetched answer loads the user.
+func (e *Engine) way(ctx context.Context, step *answerStep) error {
+	a, f := step.attempt, step.fetched
+	step.reads = splitpin.Reads{Attempt: a.ID.Number}
+	key := splitpin.CredentialKey{Project: a.Project, Kind: f.Kind, Key: f.Key}
+	var has *splitpin.Credential
+	if f.Key != ([32]byte{}) {
+		r, err := e.store.Load(ctx, splitpin.Reads{Credential: key})
+		if err != nil {
+			return fmt.Errorf("loading a credential: %w", err)
+		}
+		has = r.Credential
+	}
+	switch {
+	case a.For != 0:
+		if has != nil && has.User != a.For {
+			return ErrTaken
+		}
+		step.reads.User, step.reads.Credentials = a.For, true
+	case has != nil:
+		step.reads.Credential = key
+	case f.Identifier != "" && a.Identifier == "":
+		step.reads.Name = splitpin.Name{Project: a.Project, Identifier: f.Identifier}
+	}
+	return nil
+}
+
+// answerOnce runs the commit that decides over an answer. It runs again with more
+// loaded where the person who is proved has more than this to look at.
+func (e *Engine) answerOnce(ctx context.Context, now time.Time, step *answerStep) error {
+	numbers, err := e.numbers(ctx, 4)
+	if err != nil {
+		return err
 	}
 	var id [16]byte
 	if err := e.fill(id[:]); err != nil {
-		return nil, err
+		return err
 	}
-	var (
-		verdict answerVerdict
-		a       *splitpin.Attempt
-	)
-	err = e.store.Change(ctx, splitpin.Reads{Attempt: h.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
-		verdict, a = answerUnknown, r.Attempt
-		if !h.holds(a) {
-			return splitpin.Writes{}, nil
-		}
-		method := e.methods[a.Method]
-		if method == nil {
-			return splitpin.Writes{}, ErrMethod
-		}
-		// Without its key no answer could be right, and nobody pays for that.
-		code, err := e.grantCode(a)
+	fresh := fresh{user: numbers[0], event: numbers[1], credential: numbers[2], message: numbers[3], id: splitpin.UUIDFrom(id)}
+	for {
+		whole := false
+		err = e.store.Change(ctx, step.reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+			step.guessed, whole = false, false
+			step.verdict, step.attempt = answerUnknown, r.Attempt
+			a := r.Attempt
+			if !step.handle.holds(a) {
+				return splitpin.Writes{}, nil
+			}
+			if account.LooksAtAll(now, r.User) && !step.reads.Sessions {
+				whole = true // everything the user has; nothing was decided yet
+				return splitpin.Writes{}, nil
+			}
+			return e.decide(now, step, r, fresh)
+		})
 		if err != nil {
-			return splitpin.Writes{}, err
+			return fmt.Errorf("answering an attempt: %w", err)
 		}
-		check := func() bool {
-			return method.Check(Check{Attempt: a, Answer: answer, Derive: e.derive(a)})
+		if !whole {
+			return nil
 		}
-		verdict = decideAnswer(now, a, check)
-		switch verdict {
-		case answerWrong, answerLast:
+		step.reads.Sessions, step.reads.Credentials = true, true
+	}
+}
+
+// fresh is what a step may use up: drawn before it, as it may run again.
+type fresh struct {
+	user, event, credential, message int64
+	id                               splitpin.UUID
+}
+
+// decide decides over one answer by the starter.
+func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fresh fresh) (splitpin.Writes, error) {
+	a := r.Attempt
+	method := e.methods[a.Method]
+	if method == nil {
+		return splitpin.Writes{}, ErrMethod
+	}
+	// Without its key no answer could be right, and nobody pays for that.
+	code, err := e.grantCode(a)
+	if err != nil {
+		return splitpin.Writes{}, err
+	}
+	_, fetches := method.(Fetcher)
+	var proof Proof
+	var proved account.Proved
+	var refused error
+	step.verdict = decideAnswer(now, a, step.paid, func() checked {
+		if fetches && !step.paid {
+			return checkedFetch
+		}
+		right := false
+		if !step.wrong {
+			proof, right = method.Check(Check{Attempt: a, Answer: step.answer, Derive: e.derive(a), Now: now,
+				Fetched: step.fetched, Credential: shown(r, step.fetched), Credentials: r.Credentials})
+		}
+		if !right {
+			return checkedWrong
+		}
+		if !a.ProvedAt.IsZero() {
+			return checkedRight // nothing is to be changed any more
+		}
+		proved, refused = account.Decide(now, account.Claim{Attempt: a, Records: r, Shown: proof.Credential,
+			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
+			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
+				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}, Credential: fresh.credential})
+		if proved.User == nil && refused == nil {
+			return checkedMore
+		}
+		return checkedRight
+	})
+	if refused != nil {
+		return splitpin.Writes{}, refused
+	}
+	switch step.verdict {
+	case answerWrong, answerLast:
+		w := splitpin.Writes{Put: []splitpin.Record{a}}
+		if _, short := method.(Messenger); short && a.Identifier != "" {
+			step.guessed = true
 			g, created := countGuess(now, r.Guesses, splitpin.GuessesKey(a.Project, a.Identifier))
-			w := splitpin.Writes{Put: []splitpin.Record{a}}
 			if created {
 				w.Create = append(w.Create, g)
 			} else {
 				w.Put = append(w.Put, g)
 			}
-			return e.audited(w, numbers[1], now, a, h.By, verdict.audit())
-		case answerRight:
-			u, created, changed := account.Prove(now, r.User, account.Person{
-				Number: numbers[0], ID: splitpin.UUIDFrom(id), Project: a.Project,
-				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale,
-			})
-			a.User = u.Number
-			w := splitpin.Writes{
-				Put:    []splitpin.Record{a},
-				Create: []splitpin.Record{grant(now, a, code)},
-			}
-			if created {
-				w.Create = append(w.Create, u)
-			} else if changed {
-				w.Put = append(w.Put, u)
-			}
-			return e.audited(w, numbers[1], now, a, h.By, verdict.audit())
 		}
-		if verdict.charged() {
-			return splitpin.Writes{Put: []splitpin.Record{a}}, nil
+		return e.audited(w, fresh.event, now, a, r.User, step.handle.By, step.verdict.audit())
+	case answerMore:
+		if proof.Credential == nil {
+			return splitpin.Writes{}, nil // it waited for more before
 		}
-		return splitpin.Writes{}, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("answering an attempt: %w", err)
+		if a.Pending, err = pack(proof.Credential, step.fetched.Identifier); err != nil {
+			return splitpin.Writes{}, err
+		}
+		return e.audited(splitpin.Writes{Put: []splitpin.Record{a}}, fresh.event, now, a, nil, step.handle.By, step.verdict.audit())
+	case answerRight:
+		w := proved.Writes
+		a.User = proved.User.Number
+		if proved.Credential != nil {
+			a.Credential = proved.Credential.Number
+		}
+		w.Put = append(w.Put, a)
+		if a.Purpose == splitpin.SignIn {
+			w.Create = append(w.Create, grant(now, a, code))
+		}
+		if proved.Added {
+			w.Create = append(w.Create, announcements(fresh.message, now, a, proved.User, proved.Credential)...)
+		}
+		return e.audited(w, fresh.event, now, a, proved.User, step.handle.By, step.verdict.audit())
+	case answerFetch, answerRepeated, answerMissed:
+		if step.paid && step.verdict != answerFetch {
+			return splitpin.Writes{}, nil // the try was charged before
+		}
+		return splitpin.Writes{Put: []splitpin.Record{a}}, nil
 	}
-	if verdict == answerUnknown {
-		e.suspects.garbage(now, h.By)
-	} else {
-		e.suspects.genuine(now, h.By) // whoever answers started it
+	return splitpin.Writes{}, nil
+}
+
+// shown is the credential that an answer named, among what was loaded.
+func shown(r *splitpin.Records, f Fetched) *splitpin.Credential {
+	if r.Credential != nil {
+		return r.Credential
 	}
-	switch verdict {
-	case answerWrong, answerLast:
-		e.countWrong(ctx, now, h.By)
+	for _, c := range r.Credentials {
+		if c.Kind == f.Kind && c.Key == f.Key {
+			return c
+		}
 	}
-	return e.answered(now, verdict, a)
+	return nil
 }
 
 // answered turns the verdict into what the starter is told, after the commit.
@@ -127,6 +291,8 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		return nil, ErrUnknown
 	case answerOver, answerMissed:
 		return nil, ErrOver
+	case answerMore:
+		return nil, ErrMore
 	case answerTooMany:
 		return nil, ErrTries
 	case answerWrong, answerLast:
@@ -137,7 +303,12 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		wrong.TriesLeft = a.MaxTries - a.Tries
 		return nil, &wrong
 	case answerRight:
-		e.balance.Add(-1)
+		if a.Identifier != "" {
+			e.balance.Add(-1)
+		}
+	}
+	if a.Purpose != splitpin.SignIn {
+		return &Granted{Attempt: a}, nil
 	}
 	code, err := e.grantCode(a)
 	if err != nil {
@@ -148,7 +319,7 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		return nil, err
 	}
 	return &Granted{Code: splitpin.Secret(code), ChallengeID: id, Destination: a.Destination,
-		ExpiresIn: a.ProvedAt.Add(grantLifetime).Sub(now), Identifier: a.Identifier}, nil
+		ExpiresIn: a.ProvedAt.Add(grantLifetime).Sub(now), Attempt: a}, nil
 }
 
 // grantCode is the authorization code of a proved attempt: its number and 256
@@ -164,8 +335,10 @@ func (e *Engine) grantCode(a *splitpin.Attempt) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-func (e *Engine) audited(w splitpin.Writes, number int64, now time.Time, a *splitpin.Attempt, by Caller, kind string) (splitpin.Writes, error) {
-	event, err := e.audit(number, now, a, kind)
+// audited adds a line about an attempt to what is saved. u is whom it is about, where
+// that is known.
+func (e *Engine) audited(w splitpin.Writes, number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, by Caller, kind string) (splitpin.Writes, error) {
+	event, err := e.audit(number, now, a, u, kind)
 	if err != nil {
 		return splitpin.Writes{}, err
 	}
@@ -183,51 +356,76 @@ const (
 	answerOver                         // expired, or proved and not repeatable
 	answerTooMany                      // no try was left
 	answerWrong
-	answerLast // wrong, and that was the last try
+	answerLast  // wrong, and that was the last try
+	answerFetch // charged, and to be looked at before it is decided
+	answerMore  // right, and an address must be proved besides
 	answerRight
 	answerRepeated // right again, while the grant lives
 	answerMissed   // wrong, after the attempt was proved
 )
 
-// charged reports whether a try was charged that nothing else saves.
-func (v answerVerdict) charged() bool { return v == answerRepeated || v == answerMissed }
-
 func (v answerVerdict) audit() string {
 	switch v {
 	case answerRight:
 		return "attempt_proved"
+	case answerMore:
+		return "attempt_needs_address"
 	case answerLast:
 		return "attempt_denied"
 	}
 	return "answer_wrong"
 }
 
+// checked is what looking at an answer gave.
+type checked int
+
+const (
+	checkedWrong checked = iota
+	checkedRight
+	checkedMore  // right, and not enough
+	checkedFetch // it must be looked at elsewhere
+)
+
 // decideAnswer decides about one answer by the starter. It is pure: it sees what
 // was loaded and alters what is to be saved. A wrong answer is saved too: the try
 // is charged under the same lock that would have spent the attempt, so parallel
-// guesses gain nothing.
-func decideAnswer(now time.Time, a *splitpin.Attempt, check func() bool) answerVerdict {
+// guesses gain nothing. One that was charged before is paid.
+func decideAnswer(now time.Time, a *splitpin.Attempt, paid bool, check func() checked) answerVerdict {
 	switch {
 	case !a.DeniedAt.IsZero():
 		return answerTooMany
 	case !a.ProvedAt.IsZero():
-		if !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) || a.Tries >= 2*a.MaxTries {
+		if !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) || !paid && a.Tries >= 2*a.MaxTries {
 			return answerOver
 		}
-		a.Tries++ // as many again as before the proof
-		if check() {
+		if !paid {
+			a.Tries++ // as many again as before the proof
+		}
+		switch check() {
+		case checkedRight:
 			return answerRepeated
+		case checkedFetch:
+			return answerFetch
 		}
 		return answerMissed
 	case !now.Before(a.ExpiresAt):
 		return answerOver
-	case a.Tries >= a.MaxTries:
+	case len(a.Pending) > 0:
+		return answerMore
+	case !paid && a.Tries >= a.MaxTries:
 		return answerTooMany
 	}
-	a.Tries++
-	if check() {
+	if !paid {
+		a.Tries++
+	}
+	switch check() {
+	case checkedRight:
 		a.ProvedAt = now
 		return answerRight
+	case checkedMore:
+		return answerMore
+	case checkedFetch:
+		return answerFetch
 	}
 	if a.Tries >= a.MaxTries {
 		a.DeniedAt = now

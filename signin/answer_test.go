@@ -314,17 +314,17 @@ func TestMessageOfAProjectNotHereYet(t *testing.T) {
 	v.project = h.newProject(splitpin.Settings{Name: "Second shop", Origins: []string{shopOrigin}})
 	o := v.start(ada)
 	m := &splitpin.Message{Project: v.project.Number}
-	_, _, err := late.Told(m, o.Attempt)
+	_, _, err := late.Told(t.Context(), m, o.Attempt)
 	refused(t, "a message at a node that lacks the project", err, splitpin.ErrUnavailable)
 	equal(t, "the kind of that", splitpin.ErrorOf(err).Kind, splitpin.Unavailable)
 	if _, err := late.Step(t.Context(), h.clock.now()); err != nil {
 		t.Fatal(err)
 	}
-	secret, p, err := late.Told(m, o.Attempt)
+	told, p, err := late.Told(t.Context(), m, o.Attempt)
 	if err != nil {
 		t.Fatalf("a message once it has noticed: %v", err)
 	}
-	equal(t, "its code", secret.Reveal(), o.right())
+	equal(t, "its code", told.Code.Reveal(), o.right())
 	equal(t, "its project", p.ID, v.project.ID)
 }
 

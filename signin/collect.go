@@ -6,11 +6,13 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -37,6 +39,8 @@ type CollectRequest struct {
 	Origin      string // the request's Origin header; empty: none
 	Static      bool   // the client cannot rotate its refresh token
 	By          Caller
+
+	sameCall bool // the caller has just answered the attempt: see Finish
 }
 
 // Collected is a session just opened, or opened less than 30 seconds ago by the
@@ -46,6 +50,24 @@ type Collected struct {
 	User    *splitpin.User
 	Attempt *splitpin.Attempt
 	Tokens  token.Set
+}
+
+// Finish answers an attempt and collects its session in the same call, for those that
+// began with SameCall: nobody but the one who answers gets to the code. Origin and Static
+// of req count; its other fields are filled in. The errors are those of Answer and Collect.
+func (e *Engine) Finish(ctx context.Context, h Handle, answer json.RawMessage, req CollectRequest) (_ *Collected, err error) {
+	ctx, done := e.observe(ctx, "finish")
+	defer func() { done(err) }()
+	granted, err := e.Answer(ctx, h, answer)
+	if err != nil {
+		return nil, err
+	}
+	if granted.Code == "" {
+		return nil, ErrPurpose
+	}
+	req.Project, req.By, req.sameCall = h.Project, h.By, true
+	req.Code, req.Destination, req.ChallengeID = granted.Code.Reveal(), granted.Destination, nil
+	return e.Collect(ctx, req)
 }
 
 // Collect spends an authorization code. A code that exists but is shown with
@@ -62,7 +84,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 	if !ok {
 		return nil, ErrGrant
 	}
-	if !isVerifier(req.Verifier) {
+	if !isVerifier(req.Verifier) && !req.sameCall {
 		return nil, ErrVerifier
 	}
 	if e.suspects.lookFirst(now, req.By) {
@@ -106,9 +128,9 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		verdict = decideCollect(now, g, a, u, req, id)
 		switch verdict {
 		case collectMismatch:
-			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_mismatch")
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, u, req.By, "grant_mismatch")
 		case collectNotAdmitted:
-			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, req.By, "grant_not_admitted")
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, u, req.By, "grant_not_admitted")
 		case collectRepeat:
 			opened = g.Session
 			out = &Collected{Attempt: a, User: u}
@@ -119,11 +141,14 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 			}
 			s := e.tokens.NewSession(req.Project, u, numbers[0], salt, method.AuthMethod(), req.Static, now)
 			s.AuthAt = a.ProvedAt
-			s.Device, s.Network, s.Origin = req.By.Device, req.By.Network(), req.Origin
+			s.Device, s.Network, s.Origin, s.Credential = req.By.Device, req.By.Network(), req.Origin, a.Credential
 			g.Session = s.Number
 			out = &Collected{Session: s, User: u, Attempt: a}
 			w := splitpin.Writes{Put: []splitpin.Record{g, a}, Create: []splitpin.Record{s}}
-			event, err := e.audit(numbers[1], now, a, "session_opened")
+			if account.Seen(now, u) {
+				w.Put = append(w.Put, u)
+			}
+			event, err := e.audit(numbers[1], now, a, u, "session_opened")
 			if err != nil {
 				return splitpin.Writes{}, err
 			}
@@ -183,7 +208,11 @@ const (
 
 func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *splitpin.User, req CollectRequest, id int32) collectVerdict {
 	sum := sha256.Sum256([]byte(req.Verifier))
-	matches := subtle.ConstantTimeCompare(sum[:], g.Challenge[:]) == 1 &&
+	holds := subtle.ConstantTimeCompare(sum[:], g.Challenge[:]) == 1
+	if g.Challenge == ([32]byte{}) {
+		holds = req.sameCall // nobody was promised that a verifier would do
+	}
+	matches := holds &&
 		g.Project == req.Project.Number &&
 		(req.ChallengeID == nil || *req.ChallengeID == id) &&
 		leadsTo(g, req.Destination)
@@ -198,7 +227,7 @@ func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *spl
 	case !matches:
 		g.SpentAt = now
 		return collectMismatch
-	case !admits(req.Project, a.FormID, a.Identifier):
+	case !admits(req.Project, a.FormID, u.Identifier):
 		g.SpentAt = now
 		return collectNotAdmitted
 	}

@@ -23,9 +23,12 @@ func TestAnyOrderOfAnswers(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(-60, 300).Draw(t, "seconds")) * time.Second)
 			right, tries := rapid.Bool().Draw(t, "right"), a.Tries
 			provedAt := a.ProvedAt
-			verdict := decideAnswer(now, a, func() bool {
+			verdict := decideAnswer(now, a, false, func() checked {
 				looked++
-				return right
+				if right {
+					return checkedRight
+				}
+				return checkedWrong
 			})
 			switch verdict {
 			case answerRight:

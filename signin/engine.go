@@ -27,7 +27,9 @@ type Engine struct {
 	now     func() time.Time
 	random  io.Reader
 	outbox  Outbox
-	observe func(context.Context, string) (context.Context, func(error))
+	// publicURL is where the pages of this server stand, for links that they take.
+	publicURL string
+	observe   func(context.Context, string) (context.Context, func(error))
 
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of
@@ -48,6 +50,9 @@ type Options struct {
 	Clock  func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 	Outbox Outbox           // of this node; nil: messages are left to whoever claims them
+
+	// PublicURL is where the pages of this server stand; links in messages begin with it.
+	PublicURL string
 
 	// Observe, where it is set, is called when a step for somebody begins, with its
 	// name; the step goes on under the context it returns. done hears what the step
@@ -79,7 +84,7 @@ func (elsewhere) Reserve(*splitpin.Message) func(*splitpin.Attempt) {
 func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		store: o.Store, ring: o.Ring, tokens: o.Tokens, methods: map[string]Method{},
-		now: o.Clock, random: o.Random, outbox: o.Outbox, observe: o.Observe,
+		now: o.Clock, random: o.Random, outbox: o.Outbox, observe: o.Observe, publicURL: o.PublicURL,
 	}
 	if e.now == nil {
 		e.now = time.Now
@@ -207,31 +212,35 @@ func (e *Engine) derive(a *splitpin.Attempt) Derive {
 	}
 }
 
-// Secret returns the code or link of an attempt, for the outbox, at the moment
-// when it is sent.
-func (e *Engine) Secret(a *splitpin.Attempt) (splitpin.Secret, error) {
-	m := e.methods[a.Method]
-	if m == nil {
-		return "", fmt.Errorf("no method %q in this program", a.Method)
+// Secret returns the code and the link of an attempt's message, for the outbox, at the
+// moment when it is sent.
+func (e *Engine) Secret(a *splitpin.Attempt) (Told, error) {
+	m, ok := e.methods[a.Method].(Messenger)
+	if !ok {
+		return Told{}, fmt.Errorf("no method %q in this program, or it sends no messages", a.Method)
 	}
 	return m.Secret(a, e.derive(a))
 }
 
 // Told returns what a message tells, for the outbox, at the moment when it is sent: the
-// code or link of its attempt, and its project. The error is ErrOver when nobody could
-// answer the attempt any more. It wraps splitpin.ErrUnavailable while this node does not
-// know the data key or the project, which another node made a moment ago: then the
-// message must wait, as the next Step brings them.
-func (e *Engine) Told(m *splitpin.Message, a *splitpin.Attempt) (splitpin.Secret, *splitpin.Project, error) {
-	secret, err := e.Secret(a)
-	if err != nil {
-		return "", nil, err
+// code and link of its attempt, or the link to undo what it announces; and its project.
+// The error is ErrOver when nobody could use that any more. It wraps
+// splitpin.ErrUnavailable while this node does not know the data key or the project,
+// which another node made a moment ago: then the message must wait, as the next Step
+// brings them.
+func (e *Engine) Told(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (told Told, p *splitpin.Project, err error) {
+	if isAnnouncement(m) {
+		told.Link, err = e.undoLink(ctx, a)
+	} else {
+		told, err = e.Secret(a)
 	}
-	p, err := e.ProjectByNumber(m.Project)
 	if err != nil {
-		return "", nil, splitpin.ErrUnavailable.Because(err)
+		return Told{}, nil, err
 	}
-	return secret, p, nil
+	if p, err = e.ProjectByNumber(m.Project); err != nil {
+		return Told{}, nil, splitpin.ErrUnavailable.Because(err)
+	}
+	return told, p, nil
 }
 
 // ChallengeID returns the number that old clients compare: the low 31 bits of an

@@ -219,11 +219,11 @@ func (o *opened) right() string {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	return text.Reveal()
+	return text.Code.Reveal()
 }
 
 // Secret of an opened attempt is the engine's, not the starter's.
-func (o *opened) Secret(a *splitpin.Attempt) (splitpin.Secret, error) { return o.Engine.Secret(a) }
+func (o *opened) Secret(a *splitpin.Attempt) (signin.Told, error) { return o.Engine.Secret(a) }
 
 // wrong is an answer that is as long as the right one.
 func (o *opened) wrong() string {

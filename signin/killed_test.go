@@ -130,7 +130,7 @@ func person(ctx context.Context, p *plant, challenge, address string, say func(a
 		return err
 	}
 	h := signin.Handle{Project: p.shop, ID: s.Attempt.ID, Secret: s.Secret, By: by}
-	g, err := twice(func() (*signin.Granted, error) { return p.Answer(ctx, h, said(right.Reveal())) })
+	g, err := twice(func() (*signin.Granted, error) { return p.Answer(ctx, h, said(right.Code.Reveal())) })
 	if err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}

@@ -66,8 +66,8 @@ func or(n, standard int) int {
 	return n
 }
 
-// chargeStart takes what one start costs. Nothing is charged when it refuses.
-func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, identifier, puzzle string, by Caller) error {
+// chargeStart takes what one start costs, with the lane of its message. Nothing is charged when it refuses.
+func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, lane []splitpin.Charge, puzzle string, by Caller) error {
 	own := p.Settings.Limits
 	free := or(own.StartsPerNetwork, DefaultStartsPerNetwork)
 	soft := splitpin.Charge{Key: splitpin.LimitKey("start/soft", p.ID+"\x00"+by.Network()),
@@ -78,7 +78,6 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 	charges := append(networks("start/hard", p, by, refuse), splitpin.Charge{
 		Key: splitpin.LimitKey("start/day", p.ID+"\x00"+by.Network()), Burst: refuse * dayOfRefuse, Period: day, Cost: 1})
 	ofNetworks := len(charges)
-	lane := e.lane(now, p, identifier, by)
 	ofAddress := len(lane)
 	charges = append(charges, lane...)
 

@@ -11,6 +11,8 @@ import (
 // A Method is one way to prove something: it knows how to ask and how to check.
 // The engine owns everything that must hold for every attempt, so a method has
 // no route, no limit, no database and no token code.
+//
+// Besides, a method may be a [Messenger], a [Fetcher] or a [Knower].
 type Method interface {
 	// Name is what attempts and requests call the method: "email_code".
 	Name() string
@@ -22,27 +24,69 @@ type Method interface {
 	// What it cannot accept it refuses with a splitpin.Error.
 	Begin(ctx context.Context, req BeginRequest) (Begun, error)
 
-	// Check reports whether the answer is right. It is pure: it may run again for
-	// the same answer, and the try was charged already.
-	Check(c Check) bool
+	// Check reports whether the answer is right, and what it proves. It is pure: it may
+	// run again for the same answer, and the try was charged already.
+	Check(c Check) (proof Proof, right bool)
 
 	// Describe tells the starter what to ask the person for.
 	Describe(a *splitpin.Attempt) Form
+}
+
+// A Messenger is a method that reaches the person by a message.
+type Messenger interface {
+	Method
 
 	// Message names the message that an attempt sends, the first time and when it
 	// is asked for again. It is pure; without a channel there is no message.
 	Message(a *splitpin.Attempt) Message
 
-	// Secret returns what the message of an attempt carries: the code or the link.
-	// It is called when the message is sent, and by Check; nobody stores it.
-	Secret(a *splitpin.Attempt, derive Derive) (splitpin.Secret, error)
+	// Secret returns what the message of an attempt carries. It is called when the
+	// message is sent, and by Check; nobody stores it.
+	Secret(a *splitpin.Attempt, derive Derive) (Told, error)
+}
+
+// A Fetcher is a method whose answers must be looked at before the transaction that
+// decides: somebody else has to be asked, or the answer tells who the person is.
+//
+// The try is charged in a commit before Fetch is called, so a crash or a slow stranger
+// in between costs a try and proves nothing.
+type Fetcher interface {
+	Method
+
+	// Fetch may do I/O. An answer that is wrong may be found so here, with wrong set,
+	// or by Check; an error is for what may pass, and says so by its kind.
+	Fetch(ctx context.Context, req FetchRequest) (found Fetched, wrong bool, err error)
+}
+
+// A Knower is a method that must know which credentials of its kind the person has
+// before it can ask.
+type Knower interface {
+	Method
+
+	// Knows is the kind. Begin gets those credentials, and none for a person who has
+	// none or is nobody; what it asks must not tell these two apart.
+	Knows() splitpin.CredentialKind
 }
 
 // A BeginRequest is what a method may know when an attempt begins.
 type BeginRequest struct {
 	Project    *splitpin.Project
+	Purpose    splitpin.Purpose
 	Identifier string // canonical; empty where the method finds the person itself
 	Kind       splitpin.IdentifierKind
+	Origin     string // of the page that asked, listed by the project; empty: a top-level page of ours
+
+	User        *splitpin.User         // for whom it is; nil where the purpose is SignIn
+	Credentials []*splitpin.Credential // for a Knower
+
+	// Channel and Provider are the starter's wish, for methods that give a choice. Empty:
+	// the method's own choice.
+	Channel  splitpin.Channel
+	Provider string // "GITHUB"
+
+	// Derive gives the same for the same label, project and identifier, today and later:
+	// what a method shows for somebody who is nobody can be stable without being stored.
+	Derive Derive
 }
 
 // Begun is what a method wants of the attempt.
@@ -59,7 +103,39 @@ type Begun struct {
 // A Message is a template and the way it goes.
 type Message struct {
 	Channel  splitpin.Channel
-	Template string // name within the channel
+	Fallback splitpin.Channel // used instead where Channel cannot reach the person; empty: nothing
+	Template string           // name within the channel
+}
+
+// Told is what a message tells: a code to type, a link to open, or both.
+type Told struct {
+	Code, Link splitpin.Secret
+}
+
+// A FetchRequest is one answer to one attempt.
+type FetchRequest struct {
+	Project *splitpin.Project
+	Attempt *splitpin.Attempt
+	Answer  json.RawMessage // as the starter sent it: untrusted
+	Derive  Derive
+}
+
+// Fetched is what an answer turned out to name.
+type Fetched struct {
+	// Key is the credential that was shown. Where nobody has it yet, and the method
+	// wants it kept, Check returns it as new. Zero: none.
+	Key [32]byte
+	// Kind is that of Key.
+	Kind splitpin.CredentialKind
+
+	// Identifier is an address that belongs to the person as a provider says; Vouched
+	// tells that this provider decides over such addresses, so that its word is a proof
+	// (security 2). Empty: none.
+	Identifier string
+	Vouched    bool
+
+	// Value is handed to Check as it is.
+	Value any
 }
 
 // A Check is one answer to one attempt.
@@ -67,14 +143,35 @@ type Check struct {
 	Attempt *splitpin.Attempt
 	Answer  json.RawMessage // as the starter sent it: untrusted
 	Derive  Derive
+	Now     time.Time
+
+	Fetched    Fetched              // of a Fetcher
+	Credential *splitpin.Credential // that has Fetched.Key; nil: nobody's
+	// Credentials are all of the user for whom something is to be added.
+	Credentials []*splitpin.Credential
+}
+
+// A Proof is what a right answer proved. Its zero value stands for the identifier of
+// the attempt.
+type Proof struct {
+	// Credential is what was shown. It is Check.Credential, which the method may have
+	// altered (a counter), or a new one without Number, Project and User, which the
+	// engine gives it. Nil: none.
+	Credential *splitpin.Credential
 }
 
 // Derive returns 32 bytes that only this attempt and this label give. It is how
 // codes and links come to be without being stored.
 type Derive func(label string) ([32]byte, error)
 
-// A Form tells what the person is asked for.
+// A Form tells what the person is asked for. Of its fields those are set that the
+// method has.
 type Form struct {
 	CodeLength   int
 	CodeAlphabet string
+
+	// Passkey are the options for navigator.credentials, as JSON without the challenge.
+	Passkey string
+	// Location is where the person's browser must go, at a provider.
+	Location string
 }

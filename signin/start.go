@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -58,14 +60,30 @@ type StartRequest struct {
 	Project     *splitpin.Project
 	Method      string
 	Purpose     splitpin.Purpose // empty: SignIn
-	Identifier  string           // as the person typed it
-	Challenge   string           // PKCE S256
+	Identifier  string           // as the person typed it; empty: the method finds out who it is
+	Challenge   string           // PKCE S256; for SignIn, unless SameCall
 	Destination string           // redirect URL; must be listed
 	Origin      string           // of the page that frames the form; must be listed
 	FormID      string
 	Locale      string
 	Puzzle      string
+	Channel     splitpin.Channel // to be reached by; empty: the method's choice
+	Provider    string           // of a social account
 	By          Caller
+
+	// ClientState and ClientData come back with the result; see splitpin.Attempt.
+	ClientState string
+	ClientData  []byte
+
+	// SameCall says that whoever answers collects with Finish, and no code is given out.
+	SameCall bool
+
+	// User and Session are who is signed in, for Enrol and Confirm. Enrol needs a session
+	// whose proof is a few minutes old at most.
+	User    *splitpin.User
+	Session *splitpin.Session
+	// Parent is the attempt to be completed, for Complete.
+	Parent *Handle
 }
 
 // Started is a new attempt and the secret of the one who started it, which is
@@ -100,12 +118,15 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if method == nil {
 		return nil, ErrMethod
 	}
-	if req.Purpose != "" && req.Purpose != splitpin.SignIn {
-		return nil, ErrPurpose
+	if req.Purpose == "" {
+		req.Purpose = splitpin.SignIn
 	}
-	challenge, err := parseChallenge(req.Challenge)
-	if err != nil {
-		return nil, err
+	var challenge [32]byte
+	var err error
+	if req.Purpose == splitpin.SignIn && !req.SameCall {
+		if challenge, err = parseChallenge(req.Challenge); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkDestinations(req); err != nil {
 		return nil, err
@@ -113,11 +134,24 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if len(req.FormID) > maxForm || !splitpin.IsText(req.FormID) {
 		return nil, ErrForm
 	}
-	identifier, kind, err := account.ParseIdentifier(req.Identifier)
+	if err := checkClient(req); err != nil {
+		return nil, err
+	}
+	parent, err := e.mayStart(ctx, now, req)
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Project.Settings.Forms) > 0 {
+	var identifier string
+	var kind splitpin.IdentifierKind
+	if req.Identifier != "" || !findsOut(method) {
+		if identifier, kind, err = account.ParseIdentifier(req.Identifier); err != nil {
+			return nil, err
+		}
+	}
+	if err := suits(req, parent, identifier); err != nil {
+		return nil, err
+	}
+	if len(req.Project.Settings.Forms) > 0 && identifier != "" && req.Purpose != splitpin.Confirm {
 		// Who is on a list is worth asking about, so asking is limited, and costs the
 		// same whatever the answer is.
 		if err := e.chargeLookup(ctx, req.Project, req.By); err != nil {
@@ -127,11 +161,21 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			return nil, ErrNotAdmitted
 		}
 	}
-	begun, err := method.Begin(ctx, BeginRequest{Project: req.Project, Identifier: identifier, Kind: kind})
+	begin := BeginRequest{Project: req.Project, Purpose: req.Purpose, Identifier: identifier, Kind: kind, Origin: req.Origin,
+		User: req.User, Channel: req.Channel, Provider: req.Provider, Derive: e.deriveFor(req.Project, identifier)}
+	if begin.Credentials, err = e.known(ctx, now, method, begin); err != nil {
+		return nil, err
+	}
+	begun, err := method.Begin(ctx, begin)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.chargeStart(ctx, now, req.Project, identifier, req.Puzzle, req.By); err != nil {
+	messenger, reaches := method.(Messenger)
+	var lane []splitpin.Charge
+	if reaches {
+		lane = e.lane(now, req.Project, identifier, req.By)
+	}
+	if err := e.chargeStart(ctx, now, req.Project, lane, req.Puzzle, req.By); err != nil {
 		return nil, err
 	}
 
@@ -146,26 +190,38 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	secret := base64.RawURLEncoding.EncodeToString(random[8:])
 	attempt := &splitpin.Attempt{
 		ID:      splitpin.AttemptID{Number: numbers[0], Nonce: [8]byte(random[:8])},
-		Project: req.Project.Number, Purpose: splitpin.SignIn, Method: req.Method,
+		Project: req.Project.Number, Purpose: req.Purpose, Method: req.Method,
 		Identifier: identifier, Kind: kind,
 		Starter: starterHash(secret), Challenge: challenge,
 		Destination: req.Destination, Origin: req.Origin, FormID: req.FormID,
 		Data: begun.Data, KeyGeneration: e.ring.Current(keyring.Codes), MaxTries: begun.Tries,
 		Device: req.By.Device, Network: req.By.Network(), Locale: req.Locale,
+		ClientState: req.ClientState, ClientData: req.ClientData,
 		CreatedAt: now, ExpiresAt: now.Add(begun.Lifetime),
 	}
-	audit, err := e.audit(numbers[2], now, attempt, "attempt_started")
+	if req.User != nil {
+		attempt.For = req.User.Number
+	}
+	if req.Session != nil {
+		attempt.Session = req.Session.Number
+	}
+	if parent != nil {
+		attempt.Parent = parent.ID.Number
+	}
+	audit, err := e.audit(numbers[2], now, attempt, req.User, "attempt_started")
 	if err != nil {
 		return nil, err
 	}
 	hardened := e.guarded.Load()
 	var mail *splitpin.Message
 	created := func(*splitpin.Attempt) {}
-	if what := method.Message(attempt); what.Channel != "" {
-		attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
-		mail = message(numbers[1], now, attempt, what)
-		created = e.outbox.Reserve(mail)
-		defer created(nil) // where it did not come to the other call
+	if reaches {
+		if what := messenger.Message(attempt); what.Channel != "" {
+			attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
+			mail = message(numbers[1], now, attempt, what)
+			created = e.outbox.Reserve(mail)
+			defer created(nil) // where it did not come to the other call
+		}
 	}
 	err = e.store.Change(ctx, splitpin.Reads{Name: splitpin.Name{Project: attempt.Project, Identifier: identifier}, Unlocked: true},
 		func(r *splitpin.Records) (splitpin.Writes, error) {
@@ -197,8 +253,8 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err != nil {
 		return nil, err
 	}
-	method := e.methods[a.Method]
-	if method == nil {
+	method, ok := e.methods[a.Method].(Messenger)
+	if !ok {
 		return nil, ErrMethod
 	}
 	if err := mayResend(now, a); err != nil {
@@ -216,7 +272,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err != nil {
 		return nil, err
 	}
-	audit, err := e.audit(numbers[1], now, a, "message_repeated")
+	audit, err := e.audit(numbers[1], now, a, nil, "message_repeated")
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +390,7 @@ func mayResend(now time.Time, a *splitpin.Attempt) error {
 func message(number int64, now time.Time, a *splitpin.Attempt, m Message) *splitpin.Message {
 	return &splitpin.Message{
 		Number: number, Project: a.Project, Attempt: a.ID.Number, Sequence: a.Sends,
-		Channel: m.Channel, To: a.Identifier, Template: m.Template,
+		Channel: m.Channel, Fallback: m.Fallback, To: a.Identifier, Template: m.Template,
 		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
 	}
 }
@@ -376,10 +432,123 @@ func checkDestinations(req StartRequest) error {
 	if req.Destination != "" && (!splitpin.IsText(req.Destination) || !req.Project.Lists(req.Destination)) {
 		return ErrRedirect
 	}
-	if req.Destination == "" && req.Origin == "" {
+	if req.Destination == "" && req.Origin == "" && req.Purpose == splitpin.SignIn {
 		return ErrRedirect
 	}
 	return nil
+}
+
+// findsOut reports whether a method can begin without an identifier.
+func findsOut(m Method) bool {
+	_, ok := m.(Fetcher)
+	return ok
+}
+
+// mayStart decides whether the caller may ask for a proof of that purpose. It returns the
+// attempt that is to be completed.
+func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) (parent *splitpin.Attempt, err error) {
+	_, fetches := e.methods[req.Method].(Fetcher)
+	signedIn := req.User != nil && req.Session != nil && req.Session.User == req.User.Number && e.tokens.Live(req.Session, now)
+	switch req.Purpose {
+	case splitpin.SignIn:
+		if req.User == nil && req.Session == nil && req.Parent == nil {
+			return nil, nil
+		}
+	case splitpin.Confirm:
+		if signedIn {
+			return nil, nil
+		}
+	case splitpin.Enrol:
+		if signedIn && !provedLately(now, req.Session) {
+			return nil, ErrStale
+		}
+		if signedIn && fetches {
+			return nil, nil
+		}
+	case splitpin.Complete:
+		if req.Parent == nil || fetches {
+			break
+		}
+		if parent, err = e.held(ctx, *req.Parent); err != nil {
+			return nil, err
+		}
+		if !parent.Open(now) || len(parent.Pending) == 0 {
+			return nil, ErrOver
+		}
+		return parent, nil
+	}
+	return nil, ErrPurpose
+}
+
+// suits holds an identifier against whom a proof is for.
+func suits(req StartRequest, parent *splitpin.Attempt, identifier string) error {
+	switch {
+	case req.Purpose == splitpin.Confirm && identifier != "" && identifier != req.User.Identifier:
+		return account.ErrIdentifier
+	case parent != nil:
+		if _, address, ok := Needs(parent); ok && address != "" && identifier != address {
+			return account.ErrIdentifier
+		}
+	}
+	return nil
+}
+
+// maxClient bounds what a client may have kept with an attempt, in bytes.
+const maxClient = 1024
+
+// ErrClientData refuses what a client would have kept.
+var ErrClientData = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "client_data",
+	Message: "client_data must be a JSON object of at most 1024 bytes whose values are texts, numbers, true, false or null."}
+
+// checkClient holds what comes back with the result to its bounds: flat scalars (security 29).
+func checkClient(req StartRequest) error {
+	if len(req.ClientState) > maxClient || !splitpin.IsText(req.ClientState) {
+		return ErrClientData.In("state")
+	}
+	if len(req.ClientData) == 0 {
+		return nil
+	}
+	var flat map[string]any
+	if len(req.ClientData) > maxClient || json.Unmarshal(req.ClientData, &flat) != nil || flat == nil {
+		return ErrClientData
+	}
+	for _, value := range flat {
+		switch value.(type) {
+		case map[string]any, []any:
+			return ErrClientData
+		}
+	}
+	return nil
+}
+
+// known returns the credentials that a Knower asks for: of the user whom the attempt is
+// for, or who has the identifier. It looks whether there is such a user or not.
+func (e *Engine) known(ctx context.Context, now time.Time, method Method, req BeginRequest) ([]*splitpin.Credential, error) {
+	k, ok := method.(Knower)
+	if !ok || req.User == nil && req.Identifier == "" {
+		return nil, nil
+	}
+	reads := splitpin.Reads{Name: splitpin.Name{Project: req.Project.Number, Identifier: req.Identifier}, Credentials: true}
+	if req.User != nil {
+		reads = splitpin.Reads{User: req.User.Number, Credentials: true}
+	}
+	r, err := e.store.Load(ctx, reads)
+	if err != nil {
+		return nil, fmt.Errorf("loading credentials: %w", err)
+	}
+	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return c.Kind != k.Knows() || !c.Live(now) }), nil
+}
+
+// deriveFor is the Derive of BeginRequest. It gives the same until the data key
+// of browsers is replaced.
+func (e *Engine) deriveFor(p *splitpin.Project, identifier string) Derive {
+	return func(label string) ([32]byte, error) {
+		mac, err := e.ring.MAC(keyring.Browser, e.ring.Current(keyring.Browser), []byte("method"), []byte(label), []byte(p.ID), []byte(identifier))
+		if err != nil {
+			return mac, splitpin.ErrUnavailable.Because(fmt.Errorf("deriving for a method: %w", err))
+		}
+		return mac, nil
+	}
 }
 
 // admits holds an identifier against the allow-lists. A form has its own list or
@@ -410,10 +579,19 @@ func (e *Engine) Admits(p *splitpin.Project, form, identifier string) bool {
 	return err == nil && admits(p, form, canonical)
 }
 
-func (e *Engine) audit(number int64, now time.Time, a *splitpin.Attempt, kind string) (*splitpin.AuditEvent, error) {
-	subject, err := e.Subject(a.Project, a.Identifier)
-	if err != nil {
-		return nil, err
+// audit is one line about an attempt. u is whom it is about, where that is known; an
+// attempt that begins without an identifier is about nobody until then.
+func (e *Engine) audit(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, kind string) (*splitpin.AuditEvent, error) {
+	who := a.Identifier
+	if who == "" && u != nil {
+		who = u.Identifier
+	}
+	var subject [12]byte
+	if who != "" {
+		var err error
+		if subject, err = e.Subject(a.Project, who); err != nil {
+			return nil, err
+		}
 	}
 	return &splitpin.AuditEvent{
 		Number: number, Project: a.Project, At: now, Kind: kind, Subject: subject,

@@ -623,7 +623,7 @@ func parseRefresh(text string) (t refreshToken, ok bool) {
 // method is the method of the product, watched: every look at an answer counts.
 type method struct{ world *world }
 
-var _ signin.Method = method{}
+var _ signin.Messenger = method{}
 
 func (method) Name() string                               { return code.Email{}.Name() }
 func (method) AuthMethod() string                         { return code.Email{}.AuthMethod() }
@@ -632,19 +632,19 @@ func (method) Message(a *splitpin.Attempt) signin.Message { return code.Email{}.
 func (method) Begin(ctx context.Context, r signin.BeginRequest) (signin.Begun, error) {
 	return code.Email{}.Begin(ctx, r)
 }
-func (method) Secret(a *splitpin.Attempt, d signin.Derive) (splitpin.Secret, error) {
+func (method) Secret(a *splitpin.Attempt, d signin.Derive) (signin.Told, error) {
 	return code.Email{}.Secret(a, d)
 }
 
-func (m method) Check(c signin.Check) bool {
-	right := code.Email{}.Check(c)
+func (m method) Check(c signin.Check) (signin.Proof, bool) {
+	proof, right := code.Email{}.Check(c)
 	l := look{c.Attempt.ID.Number, right}
 	if x := &m.world.running.scratch; x.deciding {
 		x.looked = append(x.looked, l)
 	} else {
 		m.world.model.looked(l) // it looks without a step that could charge a try
 	}
-	return right
+	return proof, right
 }
 
 // What somebody was told is in the database: nobody is told before it is saved.

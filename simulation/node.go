@@ -99,7 +99,7 @@ func (p *process) boot() error {
 	p.post()
 	p.engine, err = signin.New(ctx, signin.Options{
 		Store: p.store, Ring: p.ring, Tokens: p.tokens, Methods: []signin.Method{method{w}},
-		Clock: p.clock, Random: random{w}, Outbox: p,
+		Clock: p.clock, Random: random{w}, Outbox: p, PublicURL: publicURL,
 	})
 	if err != nil {
 		return err
@@ -122,12 +122,12 @@ func (p *process) post() {
 	p.outbox = &delivery.Outbox{
 		Store: p.store, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: sender{p}},
 		Clock: p.clock, Templates: templates(), Workers: outboxWorkers, Poll: time.Second,
-		Fill: func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-			code, shop, err := p.engine.Told(m, a)
+		Fill: func(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+			told, shop, err := p.engine.Told(ctx, m, a)
 			if err != nil {
 				return delivery.Values{}, err
 			}
-			return delivery.Values{Code: code, Project: shop.Name()}, nil
+			return delivery.Values{Code: told.Code, Link: told.Link, Project: shop.Name()}, nil
 		},
 		Subject: func(project int64, identifier string) [12]byte {
 			subject, _ := p.engine.Subject(project, identifier)

@@ -83,6 +83,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, watch *tel
 	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}
 	in.engine, err = signin.New(ctx, signin.Options{
 		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(), Clock: now, Outbox: in.outbox, Observe: watch.Steps(),
+		PublicURL: publicURL,
 	})
 	if err != nil {
 		return nil, err
@@ -103,12 +104,12 @@ func (in *installation) Close() error { return in.store.Close() }
 func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
 	o := in.outbox
 	o.Senders, o.Log = senders, log
-	o.Fill = func(_ context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-		code, p, err := in.engine.Told(m, a)
+	o.Fill = func(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+		told, p, err := in.engine.Told(ctx, m, a)
 		if err != nil {
 			return delivery.Values{}, err
 		}
-		return delivery.Values{Code: code, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
+		return delivery.Values{Code: told.Code, Link: told.Link, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
 	}
 	o.Subject = func(project int64, identifier string) [12]byte {
 		subject, err := in.engine.Subject(project, identifier)

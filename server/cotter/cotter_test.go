@@ -155,7 +155,7 @@ func (s *site) prove(p *splitpin.Project, address, destination, origin string) p
 		s.t.Fatal(err)
 	}
 	granted, err := s.engine.Answer(ctx, signin.Handle{Project: p, ID: started.Attempt.ID, Secret: started.Secret, By: by},
-		json.RawMessage(fmt.Sprintf(`{"code":%q}`, typed.Reveal())))
+		json.RawMessage(fmt.Sprintf(`{"code":%q}`, typed.Code.Reveal())))
 	if err != nil {
 		s.t.Fatal(err)
 	}

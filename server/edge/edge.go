@@ -201,7 +201,7 @@ func (e *Edge) CORS(w http.ResponseWriter, r *http.Request, p *splitpin.Project)
 		}
 	}
 	if preflight {
-		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
 		w.Header().Set("Access-Control-Allow-Headers", "API_KEY_ID, API_SECRET_KEY, Content-Type, Authorization, Attempt-Secret")
 		w.Header().Set("Access-Control-Max-Age", "600")
 		w.WriteHeader(http.StatusNoContent)

@@ -35,7 +35,7 @@ const (
 // Email is the method "email_code".
 type Email struct{}
 
-var _ signin.Method = Email{}
+var _ signin.Messenger = Email{}
 
 func (Email) Name() string       { return "email_code" }
 func (Email) AuthMethod() string { return "OTP" }
@@ -128,7 +128,12 @@ func (Email) Describe(a *splitpin.Attempt) signin.Form {
 
 // Secret returns the code of an attempt. It is the same however often it is
 // sent: a resend repeats it (security 9).
-func (Email) Secret(a *splitpin.Attempt, derive signin.Derive) (splitpin.Secret, error) {
+func (Email) Secret(a *splitpin.Attempt, derive signin.Derive) (signin.Told, error) {
+	code, err := secret(a, derive)
+	return signin.Told{Code: code}, err
+}
+
+func secret(a *splitpin.Attempt, derive signin.Derive) (splitpin.Secret, error) {
 	var d data
 	if err := json.Unmarshal(a.Data, &d); err != nil {
 		return "", fmt.Errorf("reading the shape of a code: %w", err)
@@ -157,20 +162,20 @@ func spell(key [32]byte, length int, alphabet string) string {
 
 // Check compares in constant time. Spaces and hyphens are not part of an answer,
 // and where the alphabet has no lower-case letters its case does not matter.
-func (m Email) Check(c signin.Check) bool {
+func (m Email) Check(c signin.Check) (signin.Proof, bool) {
 	var answer struct {
 		Code string `json:"code"`
 	}
 	if json.Unmarshal(c.Answer, &answer) != nil {
-		return false
+		return signin.Proof{}, false
 	}
-	right, err := m.Secret(c.Attempt, c.Derive)
+	right, err := secret(c.Attempt, c.Derive)
 	if err != nil {
-		return false
+		return signin.Proof{}, false
 	}
 	given := strings.NewReplacer(" ", "", "-", "", "\u00a0", "", "\t", "", "\n", "").Replace(answer.Code)
 	if alphabet := m.Describe(c.Attempt).CodeAlphabet; strings.ToUpper(alphabet) == alphabet {
 		given = strings.ToUpper(given)
 	}
-	return subtle.ConstantTimeCompare([]byte(given), []byte(right.Reveal())) == 1
+	return signin.Proof{}, subtle.ConstantTimeCompare([]byte(given), []byte(right.Reveal())) == 1
 }

@@ -23,7 +23,7 @@ func TestMethod(t *testing.T) {
 			Wrong:   []json.RawMessage{json.RawMessage(`{"code":0}`), json.RawMessage(`{"code":["0"]}`), json.RawMessage(`{"Kode":"000000"}`)},
 			Refused: []splitpin.IdentifierKind{splitpin.Phone, splitpin.OtherName}}
 	}
-	signintest.Run(t, func() signin.Method { return code.Email{} },
+	signintest.Run(t, func() signin.Messenger { return code.Email{} },
 		mk("defaults", splitpin.Settings{}),
 		mk("eight digits", splitpin.Settings{CodeLength: 8}),
 		mk("letters", splitpin.Settings{CodeLength: 6, CodeAlphabet: "BCDFGHJKLMNPQRSTVWXZ"}),
@@ -82,7 +82,7 @@ func TestLenience(t *testing.T) {
 		{"an alphabet with both cases, in capitals", both, strings.ToUpper(spelled(both, derive)), false},
 	}
 	for _, test := range tests {
-		got := code.Email{}.Check(signin.Check{Attempt: test.attempt, Answer: answer(test.given), Derive: derive})
+		_, got := code.Email{}.Check(signin.Check{Attempt: test.attempt, Answer: answer(test.given), Derive: derive})
 		if got != test.passes {
 			t.Errorf("%s (%q): passes is %v, want %v", test.name, test.given, got, test.passes)
 		}
@@ -91,7 +91,7 @@ func TestLenience(t *testing.T) {
 
 func spelled(a *splitpin.Attempt, derive signin.Derive) string {
 	s, _ := code.Email{}.Secret(a, derive)
-	return s.Reveal()
+	return s.Code.Reveal()
 }
 
 // Each digit is about as frequent as the others, at each place.
@@ -130,9 +130,9 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, given, data []byte) {
 		a := &splitpin.Attempt{Data: data}
 		derive := func(string) ([32]byte, error) { return [32]byte{31: 137}, nil }
-		passes := code.Email{}.Check(signin.Check{Attempt: a, Answer: given, Derive: derive})
+		_, passes := code.Email{}.Check(signin.Check{Attempt: a, Answer: given, Derive: derive})
 		secret, err := code.Email{}.Secret(a, derive)
-		if passes && (err != nil || secret.Reveal() == "") {
+		if passes && (err != nil || secret.Code.Reveal() == "") {
 			t.Fatalf("%q passes where there is no code (data %q)", given, data)
 		}
 	})

@@ -2,7 +2,7 @@
 // tests call [Run] and add what is peculiar to it:
 //
 //	func TestMethod(t *testing.T) {
-//		signintest.Run(t, func() signin.Method { return code.Email{} }, signintest.Case{
+//		signintest.Run(t, func() signin.Messenger { return code.Email{} }, signintest.Case{
 //			Name: "six digits", Identifier: "ada@example.org", Kind: splitpin.Email,
 //			Answer: func(secret string) json.RawMessage { … },
 //		})
@@ -11,6 +11,7 @@ package signintest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
@@ -56,8 +57,8 @@ const (
 	MaxTyped = 16
 )
 
-// Run holds a method against what the engine relies on.
-func Run(t *testing.T, method func() signin.Method, cases ...Case) {
+// Run holds a method that sends a code or a link against what the engine relies on.
+func Run(t *testing.T, method func() signin.Messenger, cases ...Case) {
 	t.Run("names", func(t *testing.T) {
 		m := method()
 		if m.Name() == "" || m.Name() != strings.ToLower(m.Name()) || strings.ContainsAny(m.Name(), " -/") {
@@ -92,7 +93,7 @@ func Run(t *testing.T, method func() signin.Method, cases ...Case) {
 
 type suite struct {
 	t *testing.T
-	m signin.Method
+	m signin.Messenger
 	c Case
 }
 
@@ -135,11 +136,12 @@ func (s *suite) secret(a *splitpin.Attempt) string {
 	if err != nil {
 		s.t.Fatalf("the secret: %v", err)
 	}
-	return secret.Reveal()
+	return cmp.Or(secret.Code, secret.Link).Reveal()
 }
 
 func (s *suite) passes(a *splitpin.Attempt, answer json.RawMessage) bool {
-	return s.m.Check(signin.Check{Attempt: a, Answer: answer, Derive: derive(a)})
+	_, right := s.m.Check(signin.Check{Attempt: a, Answer: answer, Derive: derive(a), Now: a.CreatedAt})
+	return right
 }
 
 func (s *suite) bounds(begun signin.Begun) {
@@ -214,7 +216,7 @@ func (s *suite) checks(data []byte) {
 	}
 	noKey := func(string) ([32]byte, error) { return [32]byte{}, splitpin.ErrUnavailable }
 	for what, answer := range map[string]json.RawMessage{"right": right, "empty": s.c.Answer("")} {
-		if s.m.Check(signin.Check{Attempt: a, Answer: answer, Derive: noKey}) {
+		if _, passes := s.m.Check(signin.Check{Attempt: a, Answer: answer, Derive: noKey}); passes {
 			s.t.Errorf("the %s answer passes without a data key", what)
 		}
 	}

@@ -1,0 +1,49 @@
+package account
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/splitpin/splitpin"
+)
+
+// MaxLabel is how many characters the name of a credential may have.
+const MaxLabel = 64
+
+// Label returns what a person calls a credential as it is kept: NFC, no white space at
+// its ends, and nothing that cannot be seen. An empty one is fine.
+func Label(s string) (string, bool) {
+	if len(s) > 8*MaxLabel || !utf8.ValidString(s) {
+		return "", false
+	}
+	s = strings.TrimSpace(norm.NFC.String(s))
+	for _, r := range s {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError {
+			return "", false
+		}
+	}
+	return s, utf8.RuneCountInString(s) <= MaxLabel
+}
+
+// CanDoWithout reports whether a user would still get in without a credential: by the
+// proved address or number, or by another credential that opens an account alone. A
+// recognised browser does not, as it ends with its session.
+func CanDoWithout(now time.Time, u *splitpin.User, all []*splitpin.Credential, without *splitpin.Credential) bool {
+	opens := func(c *splitpin.Credential) bool {
+		return c.Number != without.Number && c.Live(now) && c.Kind != splitpin.BrowserCredential
+	}
+	proved := !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName && !u.PasskeyRequired
+	if proved || without.Kind == splitpin.BrowserCredential {
+		return true
+	}
+	for _, c := range all {
+		if opens(c) && (!u.PasskeyRequired || c.Kind == splitpin.PasskeyCredential) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package signin
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/keyring"
+)
+
+// ErrUndo refuses what is no link to take a credential back.
+var ErrUndo = &splitpin.Error{Kind: splitpin.NotFound, Code: "undo_unknown",
+	Message: "This link is not valid, or what it was for is gone already. Please look at your account."}
+
+// UndoPath is where the pages of this server take back a credential: UndoPath + token.
+const UndoPath = "/undo/"
+
+// templates of the messages that tell of a new credential.
+var announced = map[splitpin.CredentialKind]string{
+	splitpin.PasskeyCredential: "passkey_added",
+	splitpin.SocialCredential:  "account_linked",
+	splitpin.BrowserCredential: "browser_added",
+}
+
+// announcements tells a user of a new credential, where the proof was not itself a
+// message to the address that would hear of it. It returns one message or none.
+func announcements(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, c *splitpin.Credential) []splitpin.Record {
+	template := announced[c.Kind]
+	newHere := u.CreatedAt.Equal(now) // there is nobody yet who could have been somebody else
+	if template == "" || newHere || u.Kind != splitpin.Email || u.ProvedAt.IsZero() {
+		return nil
+	}
+	return []splitpin.Record{&splitpin.Message{
+		Number: number, Project: u.Project, Attempt: a.ID.Number, Sequence: 1,
+		Channel: splitpin.EmailChannel, To: u.Identifier, Template: template, Locale: locale(a, u),
+		// An attempt is kept for an hour after its end.
+		CreatedAt: now, DueAt: now, ExpiresAt: now.Add(time.Hour),
+	}}
+}
+
+func isAnnouncement(m *splitpin.Message) bool {
+	for _, template := range announced {
+		if m.Template == template {
+			return true
+		}
+	}
+	return false
+}
+
+// undoLink returns the address at which a credential can be taken back by whoever got
+// the message about it, for as long as it lives.
+func (e *Engine) undoLink(ctx context.Context, a *splitpin.Attempt) (splitpin.Secret, error) {
+	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Credentials: true})
+	if err != nil {
+		return "", fmt.Errorf("loading a credential: %w", err)
+	}
+	c := byNumber(r.Credentials, a.Credential)
+	if c == nil {
+		return "", ErrOver // taken back already
+	}
+	token, err := e.undoToken(c)
+	if err != nil {
+		return "", err
+	}
+	return splitpin.Secret(strings.TrimSuffix(e.publicURL, "/") + UndoPath + token), nil
+}
+
+// An undo token is the key of the credential, its kind and number, the data key's
+// generation, and a MAC over them.
+const undoBytes = 32 + 1 + 8 + 4 + 16
+
+var undoKinds = []splitpin.CredentialKind{splitpin.PasskeyCredential, splitpin.SocialCredential, splitpin.BrowserCredential}
+
+func (e *Engine) undoToken(c *splitpin.Credential) (string, error) {
+	b := make([]byte, 0, undoBytes)
+	b = append(b, c.Key[:]...)
+	for i, kind := range undoKinds {
+		if kind == c.Kind {
+			b = append(b, byte(i))
+		}
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Number))
+	b = binary.BigEndian.AppendUint32(b, uint32(e.ring.Current(keyring.Codes)))
+	mac, err := e.undoMAC(c.Project, b)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(append(b, mac[:16]...)), nil
+}
+
+func (e *Engine) undoMAC(project int64, b []byte) ([32]byte, error) {
+	mac, err := e.ring.MAC(keyring.Codes, int(binary.BigEndian.Uint32(b[41:45])), []byte("undo"), binary.BigEndian.AppendUint64(nil, uint64(project)), b[:45])
+	if err != nil {
+		return mac, fmt.Errorf("deriving a link to undo: %w", err)
+	}
+	return mac, nil
+}
+
+// An Undoable is a credential that somebody may take back.
+type Undoable struct {
+	Credential *splitpin.Credential
+	User       *splitpin.User
+}
+
+// LookUndo returns what a token of a link would take back. It changes nothing. Its error
+// is ErrUndo.
+func (e *Engine) LookUndo(ctx context.Context, p *splitpin.Project, token string) (_ *Undoable, err error) {
+	ctx, done := e.observe(ctx, "look_undo")
+	defer func() { done(err) }()
+	key, number, err := e.parseUndo(p, token)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.store.Load(ctx, splitpin.Reads{Credential: key})
+	if err != nil {
+		return nil, fmt.Errorf("loading a credential: %w", err)
+	}
+	if r.Credential == nil || r.User == nil || r.Credential.Number != number {
+		return nil, ErrUndo
+	}
+	return &Undoable{r.Credential, r.User}, nil
+}
+
+// Undo takes back a credential by the token of the link that told of it, and ends every
+// session it opened. It may take the last: what the person never added is no way in for
+// that person. Its error is ErrUndo.
+func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "undo")
+	defer func() { done(err) }()
+	now := e.moment()
+	key, number, err := e.parseUndo(p, token)
+	if err != nil {
+		return err
+	}
+	event, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for a number: %w", err)
+	}
+	err = e.store.Change(ctx, splitpin.Reads{Credential: key, Credentials: true, Sessions: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		if r.Credential == nil || r.User == nil || r.Credential.Number != number {
+			return splitpin.Writes{}, ErrUndo
+		}
+		return e.without(event, now, r, r.Credential, 0, by, "credential_undone")
+	})
+	if err != nil {
+		return fmt.Errorf("taking a credential back: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) parseUndo(p *splitpin.Project, token string) (key splitpin.CredentialKey, number int64, err error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) != undoBytes || int(b[32]) >= len(undoKinds) {
+		return key, 0, ErrUndo
+	}
+	mac, err := e.undoMAC(p.Number, b)
+	if err != nil || subtle.ConstantTimeCompare(mac[:16], b[45:]) != 1 {
+		return key, 0, ErrUndo
+	}
+	return splitpin.CredentialKey{Project: p.Number, Kind: undoKinds[b[32]], Key: [32]byte(b[:32])},
+		int64(binary.BigEndian.Uint64(b[33:41])), nil
+}

@@ -1,0 +1,125 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+)
+
+var (
+	ErrNoCredential = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
+		Message: "There is no such credential."}
+	// ErrLast refuses to remove what a user could not sign in without.
+	ErrLast = &splitpin.Error{Kind: splitpin.Conflict, Code: "last_credential",
+		Message: "This is the only way left to sign in to your account. Please add another one first."}
+	// ErrLabel refuses a name for a credential.
+	ErrLabel = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "label",
+		Message: "A name may have at most 64 characters, and none that cannot be seen."}
+	// ErrStale asks somebody who is signed in to prove it once more.
+	ErrStale = &splitpin.Error{Kind: splitpin.Forbidden, Code: "proof_too_old",
+		Message: "Please confirm that it is you first: this needs a sign-in of the last few minutes."}
+)
+
+// recently is how old a proof may be for what changes how somebody signs in (security 30).
+const recently = 5 * time.Minute
+
+// Credentials returns what a user can sign in with besides the identifier, newest first.
+func (e *Engine) Credentials(ctx context.Context, u *splitpin.User) (_ []*splitpin.Credential, err error) {
+	ctx, done := e.observe(ctx, "credentials")
+	defer func() { done(err) }()
+	r, err := e.store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true})
+	if err != nil {
+		return nil, fmt.Errorf("listing credentials: %w", err)
+	}
+	now := e.moment()
+	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) }), nil
+}
+
+// Rename gives a credential another name. Its errors are ErrNoCredential and ErrLabel.
+func (e *Engine) Rename(ctx context.Context, u *splitpin.User, number int64, label string) (err error) {
+	ctx, done := e.observe(ctx, "rename_credential")
+	defer func() { done(err) }()
+	label, ok := account.Label(label)
+	if !ok {
+		return ErrLabel
+	}
+	return e.changeCredential(ctx, u.Number, func(r *splitpin.Records) (splitpin.Writes, error) {
+		c := byNumber(r.Credentials, number)
+		if c == nil {
+			return splitpin.Writes{}, ErrNoCredential
+		}
+		c.Label = label
+		return splitpin.Writes{Put: []splitpin.Record{c}}, nil
+	})
+}
+
+// Remove takes a credential from its user, and ends the sessions that it opened. s is
+// the session in which the user asks: it must be fresh, and is not ended itself. Its
+// errors are ErrNoCredential, ErrLast and ErrStale.
+func (e *Engine) Remove(ctx context.Context, s *splitpin.Session, u *splitpin.User, number int64, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "remove_credential")
+	defer func() { done(err) }()
+	now := e.moment()
+	if !provedLately(now, s) {
+		return ErrStale
+	}
+	event, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for a number: %w", err)
+	}
+	return e.changeCredential(ctx, u.Number, func(r *splitpin.Records) (splitpin.Writes, error) {
+		c := byNumber(r.Credentials, number)
+		if c == nil || r.User == nil {
+			return splitpin.Writes{}, ErrNoCredential
+		}
+		if !account.CanDoWithout(now, r.User, r.Credentials, c) {
+			return splitpin.Writes{}, ErrLast
+		}
+		return e.without(event, now, r, c, s.Number, by, "credential_removed")
+	})
+}
+
+// without removes a credential and ends the sessions that it opened, but not that with
+// the number spared.
+func (e *Engine) without(event int64, now time.Time, r *splitpin.Records, c *splitpin.Credential, spared int64, by Caller, kind string) (splitpin.Writes, error) {
+	w := splitpin.Writes{Delete: []splitpin.Record{c}}
+	for _, s := range r.Sessions {
+		if s.Credential == c.Number && s.Number != spared {
+			s.RevokedAt = now
+			w.Put = append(w.Put, s)
+		}
+	}
+	line, err := e.sessionEvent(event, now, r.User, 0, by, kind)
+	if err != nil {
+		return splitpin.Writes{}, err
+	}
+	line.Detail = string(c.Kind)
+	w.Create = append(w.Create, line)
+	return w, nil
+}
+
+func (e *Engine) changeCredential(ctx context.Context, user int64, decide func(*splitpin.Records) (splitpin.Writes, error)) error {
+	err := e.store.Change(ctx, splitpin.Reads{User: user, Credentials: true, Sessions: true}, decide)
+	if err != nil {
+		return fmt.Errorf("changing a credential: %w", err)
+	}
+	return nil
+}
+
+func byNumber(credentials []*splitpin.Credential, number int64) *splitpin.Credential {
+	for _, c := range credentials {
+		if c.Number == number {
+			return c
+		}
+	}
+	return nil
+}
+
+// provedLately reports whether the person behind a session proved something lately.
+func provedLately(now time.Time, s *splitpin.Session) bool {
+	return !s.AuthAt.IsZero() && now.Sub(s.AuthAt) <= recently
+}

@@ -1,0 +1,144 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+var (
+	// ErrMore says that an answer was right and is not enough: an address must be proved
+	// besides, by an attempt whose purpose is Complete. Needs tells which.
+	ErrMore = &splitpin.Error{Kind: splitpin.Forbidden, Code: "address_proof_needed",
+		Message: "One more step: please confirm your address with a code."}
+	// ErrTaken refuses a credential that another user of the project has.
+	ErrTaken = &splitpin.Error{Kind: splitpin.Conflict, Code: "credential_taken",
+		Message: "This is connected to another account here already. Please remove it there first, or use another."}
+)
+
+// A pending is what waits in an attempt until an address is proved besides.
+type pending struct {
+	Credential *splitpin.Credential
+	Address    string // that should be proved, as a provider says; empty: any
+}
+
+func pack(c *splitpin.Credential, address string) ([]byte, error) {
+	b, err := json.Marshal(pending{c, address})
+	if err != nil {
+		return nil, fmt.Errorf("keeping a credential until an address is proved: %w", err)
+	}
+	return b, nil
+}
+
+func unpack(a *splitpin.Attempt) (pending, error) {
+	var p pending
+	if err := json.Unmarshal(a.Pending, &p); err != nil || p.Credential == nil {
+		return p, fmt.Errorf("reading what attempt %d waits with: %w", a.ID.Number, err)
+	}
+	return p, nil
+}
+
+// Needs tells what an attempt waits for: the credential that will be added once an
+// address is proved, and that address, or nothing where any will do. ok is false where
+// it waits for nothing.
+func Needs(a *splitpin.Attempt) (c *splitpin.Credential, address string, ok bool) {
+	if len(a.Pending) == 0 || !a.ProvedAt.IsZero() {
+		return nil, "", false
+	}
+	p, err := unpack(a)
+	return p.Credential, p.Address, err == nil
+}
+
+// complete adds what the parent of a proved attempt waits with to the user who was
+// proved, and grants what the parent asked for. It is a commit of its own: where it does
+// not happen, the right answer shown again makes it happen.
+func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *splitpin.Attempt) (*Granted, error) {
+	numbers, err := e.numbers(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	var parent *splitpin.Attempt
+	reads := splitpin.Reads{Attempt: child.Parent, User: child.User, Credentials: true}
+	err = e.store.Change(ctx, reads, func(r *splitpin.Records) (splitpin.Writes, error) {
+		parent = r.Attempt
+		if parent == nil || parent.Project != child.Project || r.User == nil {
+			return splitpin.Writes{}, ErrOver
+		}
+		again, err := decideComplete(now, parent, r.User)
+		if again || err != nil {
+			return splitpin.Writes{}, err
+		}
+		waits, err := unpack(parent)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		code, err := e.grantCode(parent)
+		if err != nil {
+			return splitpin.Writes{}, err
+		}
+		c := waits.Credential
+		w := splitpin.Writes{}
+		if has := shown(r, Fetched{Kind: c.Kind, Key: c.Key}); has != nil {
+			c = has // a second tab was quicker
+		} else {
+			c.Number, c.Project, c.User = numbers[0], parent.Project, r.User.Number
+			c.CreatedAt, c.Device = now, parent.Device
+			w.Create = append(w.Create, c)
+			w.Create = append(w.Create, announcements(numbers[2], now, parent, r.User, c)...)
+		}
+		parent.User, parent.Credential = r.User.Number, c.Number
+		w.Put = append(w.Put, parent)
+		if parent.Purpose == splitpin.SignIn {
+			w.Create = append(w.Create, grant(now, parent, code))
+		}
+		return e.audited(w, numbers[1], now, parent, r.User, h.By, "attempt_completed")
+	})
+	if splitpin.ErrorOf(err) == splitpin.ErrConflict {
+		return nil, ErrTaken.Because(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("completing an attempt: %w", err)
+	}
+	return e.answered(now, answerRepeated, parent)
+}
+
+// confirm tells the session of a confirmed user that the person is there. Where it does
+// not happen, the right answer shown again makes it happen.
+func (e *Engine) confirm(ctx context.Context, a *splitpin.Attempt) error {
+	err := e.store.Change(ctx, splitpin.Reads{Session: a.Session}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		s := r.Session
+		if s == nil || s.User != a.For || !s.RevokedAt.IsZero() {
+			return splitpin.Writes{}, ErrToken
+		}
+		if !a.ProvedAt.After(s.AuthAt) {
+			return splitpin.Writes{}, nil
+		}
+		s.AuthAt = a.ProvedAt
+		return splitpin.Writes{Put: []splitpin.Record{s}}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("confirming a session: %w", err)
+	}
+	return nil
+}
+
+// decideComplete decides whether a user who was just proved completes an attempt. again
+// is set where the same user did so before.
+func decideComplete(now time.Time, a *splitpin.Attempt, u *splitpin.User) (again bool, err error) {
+	switch {
+	case !a.ProvedAt.IsZero():
+		if a.User != u.Number || !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) {
+			return false, ErrOver
+		}
+		return true, nil
+	case !a.Open(now) || len(a.Pending) == 0:
+		return false, ErrOver
+	case a.For != 0 && a.For != u.Number:
+		return false, ErrTaken
+	}
+	a.ProvedAt = now
+	return false, nil
+}
