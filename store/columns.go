@@ -119,6 +119,7 @@ func attemptColumns(a *splitpin.Attempt, c columns) {
 	c.Int64(&a.Parent)
 	c.Text(&a.ClientState)
 	c.Bytes(&a.ClientData)
+	c.Bytes(&a.Pending)
 	c.Int(&a.LinkTries)
 	c.Int(&a.LinkOpens)
 	c.Int64(&a.Credential)

@@ -112,7 +112,7 @@ func copied[R any](r *R) *R {
 	case *splitpin.SigningKey:
 		c.Public, c.Wrapped = slices.Clone(c.Public), slices.Clone(c.Wrapped)
 	case *splitpin.Attempt:
-		c.Data, c.ClientData = slices.Clone(c.Data), slices.Clone(c.ClientData)
+		c.Data, c.ClientData, c.Pending = slices.Clone(c.Data), slices.Clone(c.ClientData), slices.Clone(c.Pending)
 	case *splitpin.Credential:
 		c.Data, c.Sealed = slices.Clone(c.Data), slices.Clone(c.Sealed)
 	}
