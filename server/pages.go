@@ -4,21 +4,23 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/web"
 )
 
 // signin is our own sign-in page. Its parameters are project, redirect_url,
-// code_challenge, state, and where they help login_hint and form_id.
+// code_challenge, state, and where they help login_hint, form_id, and type, which is
+// that of /app.
 func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f := web.Form{
 		Mode: web.SignIn, Challenge: q.Get("code_challenge"), State: q.Get("state"), RedirectURL: q.Get("redirect_url"),
-		Type: "EMAIL", Input: q.Get("login_hint"), FormID: q.Get("form_id"),
+		Input: q.Get("login_hint"), FormID: q.Get("form_id"),
 	}
 	if p, err := s.Engine.Project(q.Get("project")); err == nil {
 		f.Issuer = s.tokens.Issuer(p)
 	}
-	s.pages.TopLevel(w, r, q.Get("project"), f)
+	s.pages.TopLevel(w, r, q.Get("project"), f, page.Want{Type: q.Get("type")})
 }
 
 // home is the page at the root. In development it leads on; elsewhere it says

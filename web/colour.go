@@ -104,6 +104,6 @@ func colours(colour string) template.CSS {
 		return fmt.Sprintf("--link:%s;--accent-edge:%s", toward(c, end, surface, textContrast), edge)
 	}
 	return template.CSS(fmt.Sprintf(
-		":root{--accent:%s;--on-accent:%s;%s}@media(prefers-color-scheme:dark){:root{%s}}",
+		":root{--accent:%s;--on-accent:%s;%s}@media(prefers-color-scheme:dark){:root:not(.light){%s}}",
 		c, readableOn(c), scheme(lightSurface, black), scheme(darkSurface, white)))
 }

@@ -20,6 +20,7 @@ package web
 //go:generate go run ./internal/bundle/cmd
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -55,6 +56,14 @@ type Look struct {
 	LogoURL string // path on this server, or a data: URL; empty: the name's first letter
 }
 
+// A Kind is what the form asks for.
+type Kind string
+
+const (
+	Email Kind = "email"
+	Phone Kind = "phone"
+)
+
 // Form is everything the sign-in form needs to know. The server has checked
 // Domain and RedirectURL against the project's origins; the form trusts them.
 type Form struct {
@@ -64,16 +73,20 @@ type Form struct {
 	Locale string // BCP 47; the nearest that exists is taken, at last English
 	Nonce  string // of the style-src in the policy that is sent with the page
 
-	Domain      string // Frame: origin of the framing page; target of messages and the only accepted sender
-	MessageID   string // Frame: prefix of every callbackName
-	Challenge   string // PKCE code challenge, S256
-	State       string // echoed with the result
-	RedirectURL string // App and SignIn: where the result goes; Frame: "" where the SDK said "undefined"
-	Type        string // EMAIL or empty: what the form asks for; the server refuses other types with NoSuchMethod
-	FormID      string // allow-list to sign in through; empty: the site's own
-	Input       string // address to begin with
-	DirectLogin bool   // App: start with Input without waiting for a click
-	Issuer      string // SignIn: returned as iss; empty: left out
+	Domain      string   // Frame: origin of the framing page; target of messages and the only accepted sender
+	MessageID   string   // Frame: prefix of every callbackName
+	Challenge   string   // PKCE code challenge, S256
+	State       string   // echoed with the result
+	RedirectURL string   // App and SignIn: where the result goes; Frame: "" where the SDK said "undefined"
+	Kind        Kind     // what the form asks for; empty: Email
+	Method      string   // of /v1, which starts with it; empty: email_code
+	Channels    []string // Phone: what messages may go over, "sms" and "whatsapp"; the first where the person does not choose
+	LinkReturns bool     // a link in the message leads to RedirectURL, not to a page of ours
+	CaptchaURL  string   // page of the captcha, see [RenderCaptcha]; empty: none is configured
+	FormID      string   // allow-list to sign in through; empty: the site's own
+	Input       string   // address to begin with
+	DirectLogin bool     // App: start with Input without waiting for a click; not where a link would be sent
+	Issuer      string   // SignIn: returned as iss; empty: left out
 }
 
 // config is what the script reads, as JSON in the page.
@@ -90,6 +103,11 @@ type config struct {
 	Input       string            `json:"input"`
 	DirectLogin bool              `json:"directLogin"`
 	Issuer      string            `json:"issuer"`
+	Kind        Kind              `json:"kind"`
+	Method      string            `json:"method"`
+	Channels    []string          `json:"channels"`
+	LinkReturns bool              `json:"linkReturns"`
+	Captcha     bool              `json:"captcha"`
 	Text        map[string]string `json:"text"`
 }
 
@@ -102,13 +120,27 @@ func RenderForm(w io.Writer, f Form) error {
 	}
 	p := newPage(text, f.Look, f.Nonce, string(f.Mode))
 	p.Script = assetURL("form.js")
-	p.Input = f.Input
+	p.Kind, p.CaptchaURL = cmp.Or(f.Kind, Email), f.CaptchaURL
+	method := cmp.Or(f.Method, "email_code")
+	link := strings.HasSuffix(method, "_link")
+	p.Lead, p.Change, p.None = "address.code", "code.change.label", "code.resend.none"
+	if link {
+		p.Lead = "address.link"
+	}
+	if p.Kind == Phone {
+		p.Script = assetURL("phoneform.js")
+		p.Lead, p.Change, p.None = "phone.code", "phone.change.label", "phone.resend.none"
+		if link {
+			p.Lead = "phone.link"
+		}
+	}
 	p.Config = config{
 		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
 		RedirectURL: f.RedirectURL, FormID: f.FormID, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
-		Text: text.only("address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
+		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
+		Text: text.only("phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }
@@ -291,7 +323,9 @@ type page struct {
 	Sheet, Icon, Script string
 	Config              any
 
-	Input                        string
+	Kind                         Kind
+	Lead, Change, None           string // keys of texts that depend on what is asked for
+	CaptchaURL                   string
 	Title, Text, Next, RequestID string
 	Link                         string
 	Command                      string // for the site's owner, after Next

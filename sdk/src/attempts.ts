@@ -19,9 +19,14 @@ export class Attempts {
     return this.about(id, secret, "POST", "/answer", body);
   }
 
-  /** Sends the same code once more. */
-  resend(id: string, secret: string): Promise<Attempt> {
-    return this.about(id, secret, "POST", "/resend", {});
+  /** Sends the same code once more; over another channel where one is named. */
+  resend(id: string, secret: string, channel?: string): Promise<Attempt> {
+    return this.about(id, secret, "POST", "/resend", channel ? { channel } : {});
+  }
+
+  /** Asks for the result of an attempt that was proved elsewhere, by its link. */
+  grant(id: string, secret: string): Promise<Granted> {
+    return this.about(id, secret, "POST", "/grant", {});
   }
 
   private about<T>(id: string, secret: string, method: string, path: string, body?: object): Promise<T> {

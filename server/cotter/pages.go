@@ -5,21 +5,38 @@ import (
 	"net/url"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/web"
 )
 
-// signup is the form in a frame of the customer's page (contract 12.2). It is
-// shown only for a listed parent, and the browser holds the page to it; anybody
-// else gets an explanation that does nothing (security 15).
+// signup is the form that sends a code, in a frame of the customer's page
+// (contract 12.2).
 func (f *Face) signup(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f.framed(w, r, "challenge", web.Form{RedirectURL: q.Get("redirect_url")}, page.Want{Type: q.Get("type")})
+}
+
+// login is the form that sends a link. Its redirect_url is the whole address of the
+// customer's page, percent-encoded twice (contract 12.2).
+func (f *Face) login(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f.framed(w, r, "code_challenge", web.Form{
+		RedirectURL: unescaped(q.Get("redirect_url")), LinkReturns: q.Get("redirect_link") == "true",
+	}, page.Want{Type: q.Get("type"), Link: q.Get("auth_method") != "OTP"})
+}
+
+// framed sends a form in a frame. It is shown only for a listed parent, and the
+// browser holds the page to it; anybody else gets an explanation that does
+// nothing (security 15). challenge names the parameter of the code challenge.
+func (f *Face) framed(w http.ResponseWriter, r *http.Request, challenge string, form web.Form, want page.Want) {
 	q := r.URL.Query()
 	p, err := f.engine.Project(q.Get("api_key"))
 	if err != nil {
 		f.pages.Refuse(w, r, web.Frame, nil, web.Refusal{Reason: web.UnknownProject}, []string{"*"})
 		return
 	}
-	domain, redirect := q.Get("domain"), given(q.Get("redirect_url"))
+	domain, redirect := q.Get("domain"), given(form.RedirectURL)
 	if !splitpin.IsWeb(domain) || !p.ListsOrigin(domain) || redirect != "" && !p.Lists(redirect) {
 		if _, ok := splitpin.ParseOrigin(redirect); redirect != "" && !ok && p.ListsOrigin(domain) {
 			domain = "" // the page must not blame the half that is right
@@ -31,26 +48,30 @@ func (f *Face) signup(w http.ResponseWriter, r *http.Request) {
 		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotFramed}, nil)
 		return
 	}
-	switch challenge := q.Get("challenge"); {
-	case challenge == "":
-		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, Missing: "challenge"}, []string{"*"})
+	switch value := q.Get(challenge); {
+	case value == "":
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, Missing: challenge}, []string{"*"})
 		return
-	case signin.CheckChallenge(challenge) != nil:
-		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, BadChallenge: "challenge"}, []string{"*"})
+	case signin.CheckChallenge(value) != nil:
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.Incomplete, BadChallenge: challenge}, []string{"*"})
 		return
 	}
-	f.pages.Form(w, r, p, web.Form{
-		Mode: web.Frame, Domain: domain, MessageID: q.Get("id"), Challenge: q.Get("challenge"),
-		State: q.Get("state"), RedirectURL: redirect, Type: q.Get("type"), FormID: unescaped(q.Get("form_id")),
-	}, p.Settings.Origins)
+	form.Mode, form.Domain, form.MessageID, form.Challenge = web.Frame, domain, q.Get("id"), q.Get(challenge)
+	form.State, form.RedirectURL, form.FormID = q.Get("state"), redirect, unescaped(q.Get("form_id"))
+	f.pages.Form(w, r, p, form, want, p.Settings.Origins)
 }
 
 // app is the page that mobile apps and command-line clients open (contract 12.6).
+// identifier_field is the app's own business. Flutter's use_channel is "null" for
+// email, which is no channel and changes nothing.
 func (f *Face) app(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f.pages.TopLevel(w, r, q.Get("api_key"), web.Form{
 		Mode: web.App, Challenge: q.Get("code_challenge"), State: q.Get("state"), RedirectURL: q.Get("redirect_url"),
-		Type: q.Get("type"), Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true",
+		Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true",
+	}, page.Want{
+		Type: q.Get("type"), Link: q.Get("auth_method") == "MAGIC_LINK",
+		Channels: append([]string{q.Get("use_channel")}, q["phone_channels[]"]...),
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/splitpin/splitpin"
@@ -24,9 +25,16 @@ type Pages struct {
 	Edge *edge.Edge
 }
 
+// A Want is what a form was asked to ask for.
+type Want struct {
+	Type     string   // EMAIL or PHONE; empty, or the "undefined" of a script: whichever the project offers, email first
+	Link     bool     // send a link where the project sends any; a code elsewhere: the message of a link carries one too
+	Channels []string // of a phone, in the order they are offered; none that the project has: all it has
+}
+
 // TopLevel sends a form that stands alone. A code goes only to a destination
 // that the project lists itself (security 5).
-func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string, f web.Form) {
+func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string, f web.Form, want Want) {
 	p, err := s.Edge.Engine.Project(project)
 	if err != nil {
 		s.Refuse(w, r, f.Mode, nil, web.Refusal{Reason: web.UnknownProject}, nil)
@@ -51,15 +59,19 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NotAllowed, Redirect: f.RedirectURL}, nil)
 		return
 	}
-	s.Form(w, r, p, f, nil)
+	s.Form(w, r, p, f, want, nil)
 }
 
 // Form sends the sign-in form. ancestors are the sites that may frame it, as a
 // project lists them; none for a page that is never framed.
-func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, ancestors []string) {
-	if f.Type != "" && f.Type != "EMAIL" {
+func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, want Want, ancestors []string) {
+	var offered bool
+	if f.Kind, f.Method, offered = way(s.Edge.Engine.Methods(), want); !offered {
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
 		return
+	}
+	if f.Kind == web.Phone {
+		f.Channels = channels([]string{"sms"}, want.Channels)
 	}
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
 	var page bytes.Buffer
@@ -68,6 +80,49 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 		return
 	}
 	Write(w, http.StatusOK, web.CSP(f.Nonce, frameable(ancestors)), page.Bytes())
+}
+
+// way chooses what a form asks for and the method it starts with, among those
+// there are. It reports false where there is none for what is wanted.
+func way(methods []string, want Want) (web.Kind, string, bool) {
+	kinds := []web.Kind{web.Email, web.Phone}
+	switch want.Type {
+	case "EMAIL":
+		kinds = kinds[:1]
+	case "PHONE":
+		kinds = kinds[1:]
+	case "", "undefined", "null":
+	default:
+		return "", "", false
+	}
+	for _, kind := range kinds {
+		prefix := "email"
+		if kind == web.Phone {
+			prefix = "sms"
+		}
+		if method := prefix + "_link"; want.Link && slices.Contains(methods, method) {
+			return kind, method, true
+		}
+		if method := prefix + "_code"; slices.Contains(methods, method) {
+			return kind, method, true
+		}
+	}
+	return "", "", false
+}
+
+// channels are those of a project that a client asked for, in the client's order; all of them
+// where it asked for none that there is.
+func channels(all, asked []string) []string {
+	var some []string
+	for _, a := range asked {
+		if a = strings.ToLower(a); slices.Contains(all, a) && !slices.Contains(some, a) {
+			some = append(some, a)
+		}
+	}
+	if len(some) == 0 {
+		return all
+	}
+	return some
 }
 
 // Refuse says why a page is not shown; p is nil where there is no project. An explanation may stand in any frame:

@@ -4,7 +4,7 @@
 type RGB = [number, number, number];
 
 /** Reads any opaque CSS colour, as the browser understands it. */
-export function parseColour(value: string): RGB | undefined {
+function parseColour(value: string): RGB | undefined {
   const probe = document.createElement("span");
   probe.style.color = value;
   // Not a colour, or one that depends on where it stands.
@@ -25,7 +25,7 @@ function luminance(c: RGB): number {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-export function contrast(a: RGB, b: RGB): number {
+function contrast(a: RGB, b: RGB): number {
   const [x, y] = [luminance(a), luminance(b)];
   return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
 }
@@ -35,16 +35,51 @@ const black: RGB = [0, 0, 0];
 
 const css = (c: RGB): string => `rgb(${c.join(",")})`;
 
-/** Dresses the main button. An unreadable colour of its text is replaced, an edge that vanishes is kept. */
-export function dressButton(background?: string, textColour?: string, border?: string): void {
-  const style = document.documentElement.style;
+/** The colours that a site may ask for. */
+interface Colours {
+  buttonBackgroundColor?: string;
+  buttonTextColor?: string;
+  buttonBorderColor?: string;
+  errorColor?: string;
+  buttonWABackgroundColor?: string;
+  buttonWATextColor?: string;
+  buttonWABorderColor?: string;
+  buttonWALogoColor?: string;
+}
+
+/** Dresses the form, and again when the person's system turns light or dark. */
+export function dressForm(c: Colours): void {
+  const root = document.documentElement;
+  const whatsApp = document.getElementById("whatsapp-submit");
+  const dress = (): void => {
+    dressButton(root, c.buttonBackgroundColor, c.buttonTextColor, c.buttonBorderColor);
+    const bad = c.errorColor ? parseColour(c.errorColor) : undefined;
+    if (bad && contrast(bad, surface()) >= 4.5) root.style.setProperty("--bad", css(bad));
+    if (!whatsApp) return;
+    dressButton(whatsApp, c.buttonWABackgroundColor, c.buttonWATextColor, c.buttonWABorderColor);
+    const logo = c.buttonWALogoColor ? parseColour(c.buttonWALogoColor) : undefined;
+    const behind = custom(whatsApp, "--accent");
+    if (logo && behind && contrast(logo, behind) >= 3) whatsApp.style.setProperty("--logo", css(logo));
+  };
+  dress();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const element of [root, whatsApp]) {
+      for (const name of ["--accent", "--on-accent", "--accent-edge", "--bad", "--logo"]) element?.style.removeProperty(name);
+    }
+    dress();
+  });
+}
+
+/** An unreadable colour of a button's text is replaced, an edge that vanishes is kept. */
+function dressButton(element: HTMLElement, background?: string, textColour?: string, border?: string): void {
+  const style = element.style;
   const back = background ? parseColour(background) : undefined;
   if (back) {
     style.setProperty("--accent", css(back));
     style.setProperty("--on-accent", css(contrast(white, back) >= 4.5 ? white : black));
     if (contrast(back, surface()) >= 3) style.setProperty("--accent-edge", css(back));
   }
-  const current = back ?? custom("--accent");
+  const current = back ?? custom(element, "--accent");
   const front = textColour ? parseColour(textColour) : undefined;
   if (front && current && contrast(front, current) >= 4.5) style.setProperty("--on-accent", css(front));
   const edge = border ? parseColour(border) : undefined;
@@ -53,16 +88,10 @@ export function dressButton(background?: string, textColour?: string, border?: s
   }
 }
 
-/** Takes the colour of error texts if it can be read on the form. */
-export function dressErrors(value: string): void {
-  const c = parseColour(value);
-  if (c && contrast(c, surface()) >= 4.5) document.documentElement.style.setProperty("--bad", css(c));
-}
-
-function custom(name: string): RGB | undefined {
-  return parseColour(getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+function custom(element: Element, name: string): RGB | undefined {
+  return parseColour(getComputedStyle(element).getPropertyValue(name).trim());
 }
 
 function surface(): RGB {
-  return custom("--surface") ?? white;
+  return custom(document.documentElement, "--surface") ?? white;
 }

@@ -2,35 +2,19 @@
 // framing page tell each other. The SDK is not ours and not changed, so the
 // names and shapes here are not ours either (contract 12.1, 12.2 and 12.8).
 
-/** What the SDK may tell about the look and the field; anything else is ignored. */
-export interface SDKConfig {
-  buttonText?: string;
-  buttonBackgroundColor?: string;
-  buttonTextColor?: string;
-  buttonBorderColor?: string;
-  errorColor?: string;
-  identifierFieldInitialValue?: string;
-  identifierFieldDisabled?: boolean;
-}
+import { type OpenedLink, readLink } from "./link";
+import { readConfig, record, type SDKConfig, text } from "./sdkconfig";
 
 export type FromSDK =
   | { action: "CONFIG"; config: SDKConfig }
   | { action: "CONTINUE_SUBMIT"; identifier: string | undefined }
   | { action: "ON_ERROR"; message: string }
   | { action: "DONE_SUCCESS" }
-  | { action: "DONE_ERROR"; message: string };
+  | { action: "DONE_ERROR"; message: string }
+  | { action: "HANDLE_MAGIC_LINK_REDIRECT"; link: OpenedLink | undefined };
 
 /** Longer texts from the other side are cut. */
 const longest = 300;
-
-function text(value: unknown, max = longest): string | undefined {
-  if (typeof value !== "string" || value.trim() === "") return undefined;
-  return value.length > max ? value.slice(0, max - 1) + "…" : value;
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-}
 
 /** Reads one message, or returns undefined for what is none of the protocol. */
 export function parse(data: unknown): FromSDK | undefined {
@@ -43,28 +27,21 @@ export function parse(data: unknown): FromSDK | undefined {
   }
   const payload = record(message.payload);
   switch (message.action) {
-    case "CONFIG": {
-      const config: SDKConfig = {};
-      for (const key of ["buttonText", "buttonBackgroundColor", "buttonTextColor", "buttonBorderColor", "errorColor"] as const) {
-        const value = text(payload[key], 60);
-        if (value) config[key] = value;
-      }
-      const initial = text(payload.identifierFieldInitialValue, 255);
-      if (initial && initial.length < 255) config.identifierFieldInitialValue = initial;
-      config.identifierFieldDisabled = payload.identifierFieldDisabled === true;
-      return { action: "CONFIG", config };
-    }
+    case "CONFIG":
+      return { action: "CONFIG", config: readConfig(payload) };
     case "CONTINUE_SUBMIT":
       return { action: "CONTINUE_SUBMIT", identifier: typeof payload.identifier === "string" ? payload.identifier : undefined };
     case "ON_ERROR":
-      return { action: "ON_ERROR", message: text(message.errorMsg) ?? "" };
+      return { action: "ON_ERROR", message: text(message.errorMsg, longest) ?? "" };
     case "DONE_SUCCESS":
       return { action: "DONE_SUCCESS" };
     case "DONE_ERROR": {
       // A response comes as {data: {msg}}, a text as itself, an exception as {}.
-      const said = text(message.payload) ?? text(record(payload.data).msg) ?? text(payload.msg) ?? "";
+      const said = text(message.payload, longest) ?? text(record(payload.data).msg, longest) ?? text(payload.msg, longest) ?? "";
       return { action: "DONE_ERROR", message: said };
     }
+    case "HANDLE_MAGIC_LINK_REDIRECT":
+      return { action: "HANDLE_MAGIC_LINK_REDIRECT", link: readLink(payload) };
   }
   return undefined;
 }

@@ -15,10 +15,6 @@ export function t(key: string, values: Values = {}): string {
   return fill(table[key] ?? key, values);
 }
 
-export function has(key: string): boolean {
-  return key in table;
-}
-
 /** The text of key in the plural form that n asks for. */
 export function plural(key: string, n: number): string {
   const form = `${key}.${new Intl.PluralRules(locale).select(n)}`;

@@ -1,0 +1,587 @@
+// The sign-in form. Its screens stand in the page: the address, the code or
+// link that was sent, and a status that ends or interrupts a sign-in. What may
+// happen next is told by the phase, and by nothing else:
+//
+//   address ─▶ asking ─▶ starting ─▶ code ─▶ checking ─▶ finishing ─▶ done
+//      ▲         │ frame: the site's OnBegin                  │ frame: DONE_SUCCESS
+//      └─────────┴──────── every failure has a way back ──────┘
+//
+// asking and finishing are for the frame only: elsewhere nobody is asked, and
+// the result is a navigation. leaving is a sign-in with an account elsewhere.
+//
+// This file is the way from phase to phase. What a screen is made of stands in
+// the files it imports, each with one job.
+
+import { Attempts } from "../../sdk/src/attempts";
+import { SplitpinError as Problem } from "../../sdk/src/errors";
+import { solve } from "../../sdk/src/puzzle";
+import type { Granted, StartRequest } from "../../sdk/src/shapes";
+import { type Attempt, countFor, drawAgain, isOver, mayResend, notice, resendRuns } from "./again";
+import { askCaptcha } from "./captcha";
+import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
+import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
+import { dressForm } from "./colour";
+import { host, leavesBrowser, withParams } from "./destination";
+import { addFields, type ClientData, readFields } from "./fields";
+import { type IdentifierField, identifierInput } from "./identifier";
+import { showLegal } from "./legal";
+import type { OpenedLink } from "./link";
+import { forget, recall, remember } from "./memory";
+import { $, config, framed } from "./page";
+import { type FromSDK, Parent } from "./parent";
+import { showProviders } from "./providers";
+import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
+import type { RequestText, SDKConfig } from "./sdkconfig";
+import { dress } from "./styles";
+import { duration, plural, t, tInto } from "./text";
+import { showLink, watch } from "./waiting";
+
+type Phase = "address" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving";
+
+const attempts = new Attempts({ base: config.base });
+
+/** What the form asks for; given by begin. */
+let identifier: IdentifierField;
+
+let phase: Phase = "address";
+let round = 0; // grows with every start over; what belongs to an older round is dropped
+let address = ""; // as submitted
+let clientData: ClientData = {}; // as submitted
+let attempt: Attempt | undefined;
+let secret = "";
+let triedCode = ""; // the last code that was refused
+let triedFault = ""; // what was said about it
+let waiting = 0; // timer that gives the person a way out of waiting for the site
+let captchaFirst = false; // the site wants a captcha before anything is sent
+let requestText: RequestText = {};
+
+/** How long the site may think before the form says so, in milliseconds. */
+const siteSlow = 8_000;
+const siteGone = 30_000;
+
+// ---------------------------------------------------------------- address
+
+/** The button that was pressed, and is busy while its sign-in starts. */
+let pressed = $("address-submit");
+
+function toAddress(error = "", focus = true): void {
+  phase = "address";
+  round++;
+  clearTimeout(waiting);
+  attempt = undefined;
+  forget();
+  $("address-waiting").hidden = true;
+  busy(pressed, "");
+  show("address");
+  fault(identifierInput, error, false);
+  if (focus) {
+    identifierInput.focus();
+    if (!identifierInput.readOnly) identifierInput.select();
+  }
+}
+
+$("address-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  let by = event.submitter ?? $("address-submit");
+  if (by.hidden) by = $("whatsapp-submit"); // Enter means the first button, seen or not
+  if (phase === "address") chooseChannel(by.dataset.channel);
+  submitAddress(by);
+});
+
+function submitAddress(by: HTMLElement = $("address-submit")): void {
+  if (phase !== "address") return;
+  const entered = identifier.read();
+  if (entered === undefined) return;
+  const data = readFields();
+  if (data === undefined) return;
+  fault(identifierInput, "");
+  pressed = by;
+  address = entered;
+  clientData = data;
+  if (!framed) return void start();
+
+  phase = "asking";
+  busy(pressed, t("address.asking"));
+  parent?.send("ON_BEGIN", {
+    identifier: address,
+    identifier_type: config.kind.toUpperCase(),
+    device_type: "BROWSER",
+    device_name: navigator.userAgent,
+    auth_required: true,
+    client_json: clientData,
+  });
+  // The SDK stays silent when the site's own function throws.
+  waiting = setTimeout(() => {
+    const text = t("address.slow", { site: host(config.domain) });
+    ($("address-waiting").firstElementChild as HTMLElement).textContent = text;
+    $("address-waiting").hidden = false;
+    say(text);
+  }, siteSlow);
+}
+
+$("address-cancel").addEventListener("click", () => {
+  if (phase === "asking" || phase === "leaving") toAddress(t("address.stopped"));
+});
+
+/** Asks for an attempt and with it for the message. */
+async function start(): Promise<void> {
+  phase = "starting";
+  clearTimeout(waiting);
+  $("address-waiting").hidden = true;
+  const mine = ++round;
+  const button = $("status-screen").hidden ? pressed : $("status-action");
+  busy(button, t("address.busy"));
+  const body: StartRequest & { channel?: string; captcha?: string } = {
+    method: config.method,
+    identifier: address,
+    code_challenge: config.challenge,
+    locale: config.locale,
+  };
+  const channel = channelNow();
+  if (channel) body.channel = channel;
+  if (framed) body.origin = config.domain;
+  if (config.redirectUrl) body.redirect_url = config.redirectUrl;
+  if (config.formId) body.form_id = config.formId;
+  try {
+    if (captchaFirst) body.captcha = await askCaptcha();
+    for (let checks = 0; ; checks++) {
+      if (mine !== round) return;
+      show($("status-screen").hidden ? "address" : "status");
+      busy(button, t("address.busy"));
+      try {
+        const started = await attempts.start(body);
+        if (mine !== round) return;
+        secret = started.secret;
+        remember(started.attempt.id, secret);
+        return toCode(started.attempt);
+      } catch (error) {
+        if (!(error instanceof Problem) || checks === 3 || mine !== round) throw error;
+        delete body.captcha; // good once
+        if (error.code === "challenge_required" && error.challenge) {
+          busy(button, t("address.puzzle"));
+          body.puzzle = await solve(error.challenge, () => mine === round);
+        } else if (error.code === "captcha_required" && config.captcha) {
+          body.captcha = await askCaptcha();
+        } else throw error;
+      }
+    }
+  } catch (error) {
+    if (mine !== round) return;
+    refusedStart(error);
+  }
+}
+
+function refusedStart(error: unknown): void {
+  const p = error instanceof Problem ? error : undefined;
+  switch (p?.code) {
+    case "origin_not_allowed":
+    case "redirect_not_allowed":
+    case "unknown_project":
+      return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.refused") });
+  }
+  toAddress(explain(p ?? new Problem("puzzle")));
+}
+
+/** What a problem means for the person, and what to do. */
+function explain(p: Problem): string {
+  const time = duration(p.retryAfter || 60);
+  const texts: Record<string, string> = {
+    offline: "fault.offline",
+    unavailable: "fault.unavailable",
+    puzzle: "fault.puzzle",
+    challenge_required: "fault.puzzle",
+    captcha_required: "fault.puzzle",
+    captcha_failed: "fault.puzzle",
+    captcha_stopped: "address.stopped",
+    invalid_identifier: config.kind === "phone" ? "phone.invalid" : "address.invalid",
+    not_admitted: "fault.admitted",
+    too_many_starts: "fault.starts",
+    too_many_messages: "fault.messages",
+    resend_too_soon: "fault.resend",
+  };
+  const key = texts[p.code] ?? (p.status === 429 ? "fault.limited" : "fault.internal");
+  const reference = p.requestId && (p.status >= 500 || key === "fault.internal") ? ` ${t("fault.reference", { id: p.requestId })}` : "";
+  return t(key, { time }) + reference;
+}
+
+// ---------------------------------------------------------------- what was sent
+
+/** A result that leaves the browser is given out by a tap only (security 5). */
+const needsTap = !framed && leavesBrowser(config.redirectUrl);
+
+function toCode(a: Attempt): void {
+  phase = "code";
+  triedCode = "";
+  attempt = a;
+  countFor(a);
+  const digits = expectCode(a);
+  const titles = { email: "code.title.email", sms: "code.title.sms", whatsapp: "code.title.whatsapp" };
+  $("code-title").textContent = t(titles[channelNow() ?? "email"]);
+  if (a.link) showLink(a.link.digits, a.identifier, requestText);
+  else {
+    tInto($("code-sent"), digits ? "code.sent.digits" : "code.sent", { address: a.identifier }, { n: a.code?.length ?? 6 });
+  }
+  $("link-part").hidden = !a.link;
+  $("code-form").hidden = !!a.link;
+  $("code-hint").textContent = t(needsTap ? "code.hint.tap" : "code.hint");
+  const destination = $("code-destination");
+  destination.hidden = !needsTap;
+  if (needsTap) tInto(destination, "code.continue", { destination: host(config.redirectUrl) });
+  drawOther();
+  busy(pressed, "");
+  busy($("code-submit"), "");
+  show("code");
+  tick();
+  say($("code-sent").textContent ?? "");
+  (a.link ? $("code-title") : codeInput).focus();
+  // The browser's Back leads from the code to the address. In a frame it is
+  // the site's own and stays so.
+  if (!framed && history.state !== "code") history.pushState("code", "");
+  if (a.link) {
+    const mine = round;
+    watch(() => attempts.look(a.id, secret), () => mine === round && phase === "code", elsewhere);
+  }
+}
+
+/** The attempt that a link belongs to came to its end where the link was opened. */
+async function elsewhere(a: Attempt): Promise<void> {
+  const mine = round;
+  switch (a.state) {
+    case "proved":
+      try {
+        const granted = await attempts.grant(a.id, secret);
+        if (mine !== round || phase !== "code") return;
+        forget();
+        return finish(granted);
+      } catch (error) {
+        if (mine !== round || phase !== "code") return;
+        if (error instanceof Problem && (error.code === "offline" || error.status >= 500 || error.status === 429)) throw error;
+      }
+      break;
+    case "denied":
+      return stop({ kind: "bad", title: requestText.titleError ?? t("denied.title"), text: requestText.subtitleError ?? t("denied.text"), ...again() });
+    case "expired":
+      return expired();
+  }
+  stop({ kind: "good", title: t("elsewhere.title"), text: t("elsewhere.text"), ...again() });
+}
+
+$("link-switch").addEventListener("click", () => {
+  $("code-form").hidden = false;
+  $("link-part").hidden = true;
+  codeInput.focus();
+});
+
+codeInput.addEventListener("input", () => {
+  findCode();
+  if (typedCode() !== triedCode) fault(codeInput, "");
+  if (!needsTap && codeIsWhole()) void submitCode();
+});
+
+$("code-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void submitCode(true);
+});
+
+async function submitCode(asked = false): Promise<void> {
+  if (phase !== "code" || !attempt) return;
+  const code = readCode();
+  if (code === undefined) return;
+  // The same wrong code again would only cost a try.
+  if (code === triedCode) return asked ? fault(codeInput, triedFault) : undefined;
+  phase = "checking";
+  const mine = round;
+  fault(codeInput, "");
+  busy($("code-submit"), t("code.busy"));
+  try {
+    const granted = await attempts.answer(attempt.id, secret, { code });
+    if (mine !== round) return;
+    forget();
+    finish(granted);
+  } catch (error) {
+    if (mine !== round) return;
+    phase = "code";
+    busy($("code-submit"), "");
+    refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
+  }
+}
+
+function refusedCode(p: Problem, code: string): void {
+  switch (p.code) {
+    case "wrong_code":
+      triedCode = code;
+      triedFault = p.triesLeft === undefined ? t("code.wrong") : plural("code.wrong.tries", p.triesLeft);
+      return fault(codeInput, triedFault);
+    case "too_many_tries":
+      return stop({ kind: "bad", title: t("tries.title"), text: t("tries.text"), ...again() });
+    case "attempt_over":
+    case "attempt_unknown":
+      if (isOver()) return expired();
+      return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
+    case "not_admitted":
+      return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.admitted"), ...again() });
+  }
+  fault(codeInput, explain(p));
+}
+
+$("code-change").addEventListener("click", () => {
+  if (phase !== "code") return;
+  if (history.state === "code") history.back(); // popstate shows the address
+  else toAddress();
+});
+
+$("code-resend").addEventListener("click", () => void resend());
+$("code-other").addEventListener("click", () => void resend($("code-other").dataset.channel));
+
+/** Offers the message over the channel that it did not go over. */
+function drawOther(): void {
+  const [other] = channelsLeft();
+  $("code-other").hidden = !other;
+  if (!other) return;
+  $("code-other").dataset.channel = other;
+  $("code-other").textContent = t(other === "sms" ? "code.other.sms" : "code.other.whatsapp");
+}
+
+async function resend(channel?: string): Promise<void> {
+  if (phase !== "code" || !attempt || !mayResend()) return;
+  resendRuns(true);
+  const mine = round;
+  tick();
+  try {
+    const a = await attempts.resend(attempt.id, secret, channel);
+    if (mine !== round) return;
+    if (channel) chooseChannel(channel);
+    attempt = { ...attempt, ...a };
+    countFor(attempt);
+    drawOther();
+    say("");
+    requestAnimationFrame(() => say(t("code.resend.done")));
+    notice(t("code.resend.done"));
+    if (!$("code-form").hidden) codeInput.focus();
+  } catch (error) {
+    if (mine !== round) return;
+    const p = error instanceof Problem ? error : new Problem("internal");
+    resendRuns(true, p.retryAfter);
+    if (p.code === "attempt_over" || p.code === "attempt_unknown" || p.code === "too_many_tries") return refusedCode(p, "");
+    say("");
+    if ($("code-form").hidden) return notice(explain(p));
+    fault(codeInput, explain(p), false);
+    codeInput.removeAttribute("aria-invalid"); // the code is not what was wrong
+  } finally {
+    resendRuns(false);
+    tick();
+  }
+}
+
+function tick(): void {
+  if (phase !== "code" && phase !== "checking") return;
+  drawAgain();
+  if (phase === "code" && isOver()) expired();
+}
+
+setInterval(tick, 500);
+
+function expired(): void {
+  const to = attempt?.identifier ?? address;
+  const link = attempt?.link !== undefined;
+  address = to;
+  stop({
+    kind: "bad",
+    title: link ? t("expired.link.title") : t("expired.title"),
+    text: (element) => tInto(element, link ? "expired.link.text" : "expired.text", { address: to }),
+    action: { label: link ? t("expired.link.action") : t("expired.action"), run: () => phase === "stopped" && void start() },
+    ...back("expired"),
+  });
+}
+
+// ---------------------------------------------------------------- the end
+
+/** Hands the result to whoever asked for it. */
+function finish({ authorization_code: code, challenge_id: challengeId }: Granted): void {
+  if (!framed) return leave({ code, state: config.state, challenge_id: String(challengeId), ...(config.issuer && { iss: config.issuer }) });
+  phase = "finishing";
+  const mine = round;
+  status({ kind: "wait", title: t("finishing.title"), text: t("finishing.text") });
+  parent?.send("ON_SUBMIT_AUTHORIZATION_CODE", {
+    authorization_code: code,
+    challenge_id: challengeId,
+    state: config.state,
+    client_json: clientData,
+  });
+  waiting = setTimeout(() => {
+    if (mine === round && phase === "finishing") unfinished(t("unfinished.slow"));
+  }, siteGone);
+}
+
+function unfinished(text: string): void {
+  stop({ kind: "bad", title: t("unfinished.title"), text, ...again() });
+}
+
+function succeeded(): void {
+  phase = "done";
+  clearTimeout(waiting);
+  status({ kind: "good", title: t("success.title"), text: t("success.text") });
+}
+
+/** Goes to the app with the result. The page stays usable where nothing takes over. */
+function leave(result: Record<string, string>): void {
+  phase = "done";
+  const url = withParams(config.redirectUrl, result);
+  status({
+    kind: "good",
+    title: t("success.title"),
+    text: (element) => tInto(element, "success.redirect", { destination: host(config.redirectUrl) }),
+    link: { label: t("success.action"), href: url },
+  });
+  location.replace(url);
+}
+
+/** Ends in a state that only its own action leaves. */
+function stop(s: Status): void {
+  phase = "stopped";
+  round++;
+  clearTimeout(waiting);
+  forget();
+  busy($("code-submit"), "");
+  status(s);
+}
+
+function again(): Pick<Status, "action" | "link"> {
+  return { action: { label: t("action.restart"), run: () => phase === "stopped" && toAddress() }, ...back("access_denied") };
+}
+
+/** A way back to the app that asked, which learns that it gets nothing. */
+function back(error: string): Pick<Status, "link"> {
+  if (framed || !config.redirectUrl) return {};
+  return {
+    link: {
+      label: t("action.back", { destination: host(config.redirectUrl) }),
+      href: withParams(config.redirectUrl, { error, state: config.state }),
+    },
+  };
+}
+
+// ---------------------------------------------------------------- the framing page
+
+let configured = false;
+
+/** Each message is taken in the phase it belongs to, and at most once there. */
+function receive(message: FromSDK): void {
+  switch (message.action) {
+    case "CONFIG":
+      if (configured) return;
+      configured = true;
+      configure(message.config);
+      parent?.send("LOADED");
+      if (message.config.skip) skipAddress(message.config);
+      return;
+    case "HANDLE_MAGIC_LINK_REDIRECT":
+      // It comes before CONFIG, so once at most.
+      if (!configured && phase === "address") takeLink(message.link);
+      return;
+    case "CONTINUE_SUBMIT":
+      // The SDK echoes what it was told; for another address it means nothing.
+      if (phase === "asking" && (message.identifier === undefined || message.identifier === address)) void start();
+      return;
+    case "ON_ERROR":
+      if (phase === "asking") toAddress(message.message || t("fault.admitted"));
+      return;
+    case "DONE_SUCCESS":
+      // In the phase asking: the site signed in with a passkey instead.
+      if (phase === "finishing" || phase === "asking") succeeded();
+      return;
+    case "DONE_ERROR":
+      if (phase === "finishing" || phase === "asking") {
+        unfinished(message.message ? t("unfinished.said", { message: message.message }) : t("unfinished.text"));
+      }
+  }
+}
+
+function configure(c: SDKConfig): void {
+  document.documentElement.classList.add("ready");
+  if (c.buttonText) rename($("address-submit"), c.buttonText);
+  configureChannels(c);
+  identifier.configure(c);
+  addFields(c.fields);
+  captchaFirst = c.captcha && config.captcha;
+  requestText = c.requestText;
+  showLegal(c.terms, c.privacy);
+  showProviders(c.providers, (provider, button) => {
+    if (phase !== "address") return;
+    phase = "leaving";
+    pressed = button;
+    busy(button, t("address.asking"));
+    parent?.send("ON_SOCIAL_LOGIN_REQUEST", { provider });
+    waiting = setTimeout(() => toAddress(t("social.slow", { provider: label(button).dataset.idle ?? provider })), siteSlow);
+  });
+  if (phase === "address") {
+    if (c.initialValue) identifier.fill(c.initialValue);
+    identifier.fix(c.fixed);
+  }
+  dress(c.styles);
+  dressForm(c);
+}
+
+/** The site gave the address itself, so its field is skipped. A link asks for a tap all the same. */
+function skipAddress(c: SDKConfig): void {
+  identifier.fix(true);
+  if (!config.method.endsWith("_link") && c.initialValue) submitAddress();
+}
+
+/** A link was opened on the site's page, which handed it on. */
+function takeLink(link: OpenedLink | undefined): void {
+  if (!link) stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
+}
+
+const parent = framed ? new Parent(config.domain, config.messageId, receive) : undefined;
+
+// ---------------------------------------------------------------- reload and Back
+
+async function resume(): Promise<boolean> {
+  const kept = recall();
+  if (!kept) return false;
+  const mine = round;
+  try {
+    const a = await attempts.look(kept.id, kept.secret);
+    if (a.state !== "open" || mine !== round || phase !== "address") return false;
+    secret = kept.secret;
+    address = a.identifier;
+    identifier.fill(a.identifier);
+    toCode(a);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+addEventListener("popstate", () => {
+  if (phase === "code" || phase === "checking") toAddress();
+});
+
+// A page taken from the back-forward cache after it handed out its result
+// starts over.
+addEventListener("pageshow", (event) => {
+  if (event.persisted && (phase === "done" || phase === "finishing" || phase === "leaving")) toAddress();
+});
+
+async function open(): Promise<void> {
+  if (framed) {
+    // The server refuses this too where the browser tells it; old ones do not.
+    if (window.parent === window) return stop({ kind: "bad", title: t("unframed.title"), text: t("unframed.text") });
+    return parent?.send("FIRST_LOAD");
+  }
+  if (history.state === "code") history.replaceState(null, "");
+  configureChannels();
+  if (config.input && !identifierInput.value) identifier.fill(config.input);
+  if (await resume()) return;
+  // A link is sent by a tap only: nobody should find one in their mail that
+  // another page asked for while they looked away.
+  if (config.directLogin && config.input && !config.method.endsWith("_link")) return submitAddress();
+  if (phase === "address") identifierInput.focus();
+}
+
+/** Sets the form going. It is called once, when the page is there. */
+export function begin(field: IdentifierField): void {
+  identifier = field;
+  void open();
+}

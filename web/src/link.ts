@@ -1,0 +1,21 @@
+// A link that was opened on the customer's page (contract 12.5): the SDK finds
+// its parameters there and hands them to this form, which is a new one with a
+// challenge of its own.
+
+import { record } from "./sdkconfig";
+
+/** What the SDK found in the address of the customer's page. Nothing of it is proved. */
+export interface OpenedLink {
+  challengeId: string;
+  secret: string;
+  clientData: Record<string, unknown>; // of the address bar: not to be believed, only compared
+}
+
+/** Reads the payload of HANDLE_MAGIC_LINK_REDIRECT, or returns undefined for what is no link of ours. */
+export function readLink(payload: Record<string, unknown>): OpenedLink | undefined {
+  const { challenge, challenge_id: id } = payload;
+  const challengeId = typeof id === "number" ? String(id) : id;
+  if (typeof challenge !== "string" || !/^[A-Za-z0-9_.~:-]{16,256}$/.test(challenge)) return undefined;
+  if (typeof challengeId !== "string" || !/^\d{1,10}$/.test(challengeId)) return undefined;
+  return { challengeId, secret: challenge, clientData: record(payload.client_json) };
+}

@@ -1,0 +1,32 @@
+// What the server wrote into the page, and how its elements are found.
+
+import { useTexts } from "./text";
+
+export interface Config {
+  mode: "frame" | "app" | "signin";
+  base: string;
+  locale: string;
+  domain: string;
+  messageId: string;
+  challenge: string;
+  state: string;
+  redirectUrl: string;
+  formId: string;
+  kind: "email" | "phone"; // what the form asks for
+  method: string; // of /v1
+  channels: string[]; // phone: what messages may go over
+  linkReturns: boolean; // a link in the message leads to the redirect URL instead of a page of ours
+  captcha: boolean; // the operator configured one
+  input: string;
+  directLogin: boolean;
+  issuer: string;
+  text: Record<string, string>;
+}
+
+export const $ = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
+
+export const config = JSON.parse($("config").textContent ?? "") as Config;
+useTexts(config.text, config.locale);
+
+/** Whether the form stands in an iframe of the customer's page. */
+export const framed = config.mode === "frame";
