@@ -33,6 +33,7 @@ type house struct {
 	ring   *keyring.Ring
 	tokens *token.Service
 	master keyring.Master
+	cards  *cards
 
 	shop, club *splitpin.Project // the default project, and another
 }
@@ -103,7 +104,7 @@ func (w *watched) meanwhile(f func()) {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	db := enginetest.Open(t)
-	h := &house{t: t, clock: &clock{at: start}, db: &watched{Store: db}, master: keyring.NewMaster()}
+	h := &house{t: t, clock: &clock{at: start}, cards: &cards{}, db: &watched{Store: db}, master: keyring.NewMaster()}
 	h.Engine, h.ring, h.tokens = h.node()
 	h.shop = h.newProject(splitpin.Settings{Name: "Shop", Origins: []string{shopOrigin, "shop://"}})
 	h.club = h.newProject(splitpin.Settings{Name: "Club", Origins: []string{clubOrigin, shopOrigin}})
@@ -119,7 +120,7 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	}
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
-		Methods: []signin.Method{code.Email{}}, Clock: h.clock.now})
+		Methods: []signin.Method{code.Email{}, h.cards}, Clock: h.clock.now, PublicURL: "https://login.example.org"})
 	if err != nil {
 		h.t.Fatal(err)
 	}

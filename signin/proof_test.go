@@ -1,0 +1,483 @@
+package signin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/signin"
+)
+
+// cards is a method whose answer is a member's card, looked at elsewhere: what any
+// Fetcher is to the engine, without a stranger.
+type cards struct {
+	fetched atomic.Int32
+	down    atomic.Bool
+}
+
+type card struct {
+	Card    string `json:"card"`
+	Address string `json:"address"`
+	Vouched bool   `json:"vouched"`
+}
+
+func (*cards) Name() string                           { return "card" }
+func (*cards) AuthMethod() string                     { return "CARD" }
+func (*cards) Describe(*splitpin.Attempt) signin.Form { return signin.Form{} }
+func (*cards) Knows() splitpin.CredentialKind         { return splitpin.SocialCredential }
+
+func (*cards) Begin(context.Context, signin.BeginRequest) (signin.Begun, error) {
+	return signin.Begun{Lifetime: 10 * time.Minute, Tries: 3}, nil
+}
+
+func (c *cards) Fetch(_ context.Context, req signin.FetchRequest) (signin.Fetched, bool, error) {
+	c.fetched.Add(1)
+	if c.down.Load() {
+		return signin.Fetched{}, false, splitpin.ErrUnavailable
+	}
+	var given card
+	if json.Unmarshal(req.Answer, &given) != nil || given.Card == "" {
+		return signin.Fetched{}, true, nil
+	}
+	return signin.Fetched{Key: sha256.Sum256([]byte(given.Card)), Kind: splitpin.SocialCredential,
+		Identifier: given.Address, Vouched: given.Vouched, Value: given.Card}, false, nil
+}
+
+func (*cards) Check(c signin.Check) (signin.Proof, bool) {
+	if c.Credential != nil {
+		c.Credential.Data = append(c.Credential.Data, '+')
+		return signin.Proof{Credential: c.Credential}, true
+	}
+	return signin.Proof{Credential: &splitpin.Credential{Kind: splitpin.SocialCredential, Key: c.Fetched.Key,
+		Label: c.Fetched.Value.(string), Data: []byte("new")}}, true
+}
+
+func show(c card) json.RawMessage {
+	b, _ := json.Marshal(c)
+	return b
+}
+
+// withCard starts an attempt that a card will prove.
+func (v *visitor) withCard(alter func(*signin.StartRequest)) *opened {
+	v.t.Helper()
+	req := v.request("")
+	req.Method = "card"
+	if alter != nil {
+		alter(&req)
+	}
+	s, err := v.Start(v.t.Context(), req)
+	if err != nil {
+		v.t.Fatalf("starting with a card: %v", err)
+	}
+	return v.opened(s)
+}
+
+func (o *opened) shows(c card) (*signin.Granted, error) {
+	return o.Answer(o.t.Context(), o.handle, show(c))
+}
+
+// completing starts the attempt that proves an address for o.
+func (o *opened) completing(address string) (*opened, error) {
+	req := o.request(address)
+	req.Purpose, req.Parent, req.Challenge = splitpin.Complete, &o.handle, ""
+	s, err := o.Start(o.t.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	return o.opened(s), nil
+}
+
+func (o *opened) mustComplete(address string) *opened {
+	o.t.Helper()
+	child, err := o.completing(address)
+	if err != nil {
+		o.t.Fatalf("completing with %s: %v", address, err)
+	}
+	return child
+}
+
+func (h *house) credentials(user int64) []*splitpin.Credential {
+	h.t.Helper()
+	return h.load(splitpin.Reads{User: user, Credentials: true}).Credentials
+}
+
+func (h *house) userOf(identifier string) *splitpin.User {
+	h.t.Helper()
+	return h.load(splitpin.Reads{Name: splitpin.Name{Project: h.shop.Number, Identifier: identifier}}).User
+}
+
+func TestCardOfSomebodyNew(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	o := v.withCard(nil)
+	g, err := o.shows(card{"ada's", ada, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := v.Collect(t.Context(), o.collection(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the new user's address", first.User.Identifier, ada)
+	equal(t, "the session's method", first.Session.AuthMethod, "CARD")
+	all := h.credentials(first.User.Number)
+	if len(all) != 1 || all[0].Label != "ada's" || first.Session.Credential != all[0].Number {
+		t.Fatalf("the credentials are %+v, the session opened by %d", all, first.Session.Credential)
+	}
+
+	o = v.withCard(nil)
+	if g, err = o.shows(card{Card: "ada's"}); err != nil {
+		t.Fatalf("the same card again: %v", err)
+	}
+	equal(t, "whom it proves", g.Attempt.User, first.User.Number)
+	all = h.credentials(first.User.Number)
+	if len(all) != 1 || string(all[0].Data) != "new+" || all[0].UsedAt.IsZero() {
+		t.Errorf("after it was shown again: %+v", all[0])
+	}
+}
+
+// A provider's word is no proof to take an account over by, whoever the provider is.
+func TestCardNeedsAnAddressProved(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		known bool // somebody has that address here
+		card  card
+	}{
+		{"vouched for, and somebody has it", true, card{"c", ada, true}},
+		{"not vouched for, and somebody has it", true, card{"c", ada, false}},
+		{"not vouched for, and nobody has it", false, card{"c", ada, false}},
+		{"no address", false, card{Card: "c"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			v := h.visitor("203.0.113.7")
+			if test.known {
+				v.signIn(ada)
+			}
+			o := v.withCard(nil)
+			_, err := o.shows(test.card)
+			refused(t, "a card", err, signin.ErrMore)
+			if h.userOf(ada) != nil != test.known {
+				t.Error("a user was made of an address that nobody proved")
+			}
+			_, err = o.shows(card{"another", ada, true})
+			refused(t, "another card after that", err, signin.ErrMore)
+
+			if test.card.Address != "" {
+				_, err = o.completing("bob@example.org")
+				refused(t, "completing with another address", err, account.ErrIdentifier)
+			}
+			child := o.mustComplete(ada)
+			if _, err := child.answer(child.wrong()); !errors.Is(err, signin.ErrWrong) {
+				t.Errorf("a wrong code: %v", err)
+			}
+			if u := h.userOf(ada); u != nil && len(h.credentials(u.Number)) != 0 {
+				t.Error("the card was added before the address was proved")
+			}
+			g := child.mustAnswer()
+			again := child.mustAnswer()
+			equal(t, "the code when the answer is repeated", again.Code, g.Code)
+			c, err := v.Collect(t.Context(), o.collection(g))
+			if err != nil {
+				t.Fatalf("collecting: %v", err)
+			}
+			equal(t, "who is signed in", c.User.Identifier, ada)
+			all := h.credentials(c.User.Number)
+			if len(all) != 1 || all[0].Label != "c" {
+				t.Errorf("the credentials are %+v", all)
+			}
+			_, err = child.answer(child.right())
+			refused(t, "the answer after the collection", err, signin.ErrOver)
+		})
+	}
+}
+
+func TestCompleteIsForWhoStarted(t *testing.T) {
+	h := newHouse(t)
+	v, stranger := h.visitor("203.0.113.7"), h.visitor("203.0.113.8")
+	o := v.withCard(nil)
+	_, err := o.shows(card{Card: "c"})
+	refused(t, "a card", err, signin.ErrMore)
+
+	theirs := *o
+	theirs.handle.Secret = "AAAAAAAAAAAAAAAAAAAAAA"
+	_, err = theirs.completing(ada)
+	refused(t, "completing without the secret", err, signin.ErrUnknown)
+
+	other := stranger.withCard(nil) // still waits for its card
+	_, err = other.completing(ada)
+	refused(t, "completing what waits for nothing", err, signin.ErrOver)
+
+	child := o.mustComplete(ada)
+	h.clock.wait(10 * time.Minute)
+	_, err = child.answer(child.right())
+	refused(t, "completing too late", err, signin.ErrOver)
+
+	req := v.request(ada)
+	req.Purpose = splitpin.Complete
+	_, err = v.Start(t.Context(), req)
+	refused(t, "completing nothing", err, signin.ErrPurpose)
+}
+
+// Two tabs prove the address: one card, one session.
+func TestCompletedTwice(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	o := v.withCard(nil)
+	_, err := o.shows(card{Card: "c"})
+	refused(t, "a card", err, signin.ErrMore)
+	a, b := o.mustComplete(ada), o.mustComplete(ada)
+	first, second := a.mustAnswer(), b.mustAnswer()
+	equal(t, "the second code", second.Code, first.Code)
+	equal(t, "credentials", len(h.credentials(h.userOf(ada).Number)), 1)
+
+	bob := o.handle
+	late := &opened{v, o.Started, bob}
+	_, err = late.completing("bob@example.org")
+	refused(t, "completing once it is complete", err, signin.ErrOver)
+}
+
+// The try is charged before anybody is asked.
+func TestFetchIsPaidFor(t *testing.T) {
+	h := newHouse(t)
+	o := h.visitor("203.0.113.7").withCard(nil)
+	h.cards.down.Store(true)
+	for range 3 {
+		_, err := o.shows(card{Card: "c"})
+		refused(t, "a card nobody can look at", err, splitpin.ErrUnavailable)
+	}
+	equal(t, "tries", h.attempt(o.Attempt.ID).Tries, 3)
+	h.cards.down.Store(false)
+	_, err := o.shows(card{Card: "c"})
+	refused(t, "the fourth", err, signin.ErrTries)
+	equal(t, "how often the stranger was asked", h.cards.fetched.Load(), int32(3))
+
+	o = h.visitor("203.0.113.8").withCard(nil)
+	for range 2 {
+		_, err := o.shows(card{})
+		refused(t, "no card", err, signin.ErrWrong)
+	}
+	_, err = o.shows(card{})
+	refused(t, "no card a third time", err, signin.ErrTries)
+
+	o = h.visitor("203.0.113.9").withCard(nil)
+	before := h.cards.fetched.Load()
+	h.together(12, func(ctx context.Context, i int) { o.Answer(ctx, o.handle, show(card{})) })
+	if asked := h.cards.fetched.Load() - before; asked > 3 {
+		t.Errorf("twelve answers at once asked the stranger %d times, three tries were left", asked)
+	}
+}
+
+func (v *visitor) enrol(c *signin.Collected, name string) (*signin.Granted, error) {
+	v.t.Helper()
+	req := v.request("")
+	req.Method, req.Purpose, req.User, req.Session, req.Challenge = "card", splitpin.Enrol, c.User, c.Session, ""
+	s, err := v.Start(v.t.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	return v.opened(s).shows(card{Card: name})
+}
+
+func TestEnrol(t *testing.T) {
+	h := newHouse(t)
+	v, bob := h.visitor("203.0.113.7"), h.visitor("203.0.113.8")
+	c := v.signIn(ada)
+	h.clock.wait(time.Minute)
+	g, err := v.enrol(c, "hers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the code of an enrolment", g.Code, "")
+	all := h.credentials(c.User.Number)
+	if len(all) != 1 || all[0].Number != g.Attempt.Credential {
+		t.Fatalf("the credentials are %+v", all)
+	}
+	told, err := h.db.Messages(t.Context(), splitpin.MessageFilter{Attempt: g.Attempt.ID.Number}, 10)
+	if err != nil || len(told) != 1 || told[0].Template != "account_linked" || told[0].To != ada {
+		t.Errorf("she was told by %+v (%v)", told, err)
+	}
+
+	theirs := bob.signIn("bob@example.org")
+	_, err = bob.enrol(theirs, "hers")
+	refused(t, "the card of another", err, signin.ErrTaken)
+
+	_, err = v.Start(t.Context(), func() signin.StartRequest {
+		req := v.request("")
+		req.Method, req.Purpose, req.User, req.Session = "card", splitpin.Enrol, theirs.User, c.Session
+		return req
+	}())
+	refused(t, "enrolling for somebody else", err, signin.ErrPurpose)
+
+	h.clock.wait(5 * time.Minute)
+	_, err = v.enrol(c, "late")
+	refused(t, "enrolling long after the proof", err, signin.ErrStale)
+	err = h.Remove(t.Context(), c.Session, c.User, all[0].Number, v.by)
+	refused(t, "removing long after the proof", err, signin.ErrStale)
+
+	// Who confirms, may again.
+	req := v.request(ada)
+	req.Purpose, req.User, req.Session, req.Challenge = splitpin.Confirm, c.User, c.Session, ""
+	s, err := v.Start(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g = v.opened(s).mustAnswer()
+	equal(t, "the code of a confirmation", g.Code, "")
+	c.Session = h.load(splitpin.Reads{Session: c.Session.Number}).Session
+	if _, err := v.enrol(c, "late"); err != nil {
+		t.Errorf("enrolling after confirming: %v", err)
+	}
+	req.Identifier = "bob@example.org"
+	_, err = v.Start(t.Context(), req)
+	refused(t, "confirming by another's address", err, account.ErrIdentifier)
+}
+
+func TestRemoveAndUndo(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	c := v.signIn(ada)
+	h.clock.wait(time.Minute)
+	byCard := func(name string) *signin.Collected {
+		t.Helper()
+		o := v.withCard(nil)
+		g, err := o.shows(card{Card: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := v.Collect(t.Context(), o.collection(g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened
+	}
+	live := func(s *splitpin.Session) bool {
+		return h.load(splitpin.Reads{Session: s.Number}).Session.RevokedAt.IsZero()
+	}
+
+	g, err := v.enrol(c, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := byCard("one")
+	if err := h.Remove(t.Context(), c.Session, c.User, g.Attempt.Credential, v.by); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "credentials after removing", len(h.credentials(c.User.Number)), 0)
+	equal(t, "the session it opened lives", live(opened.Session), false)
+	equal(t, "the session that asked lives", live(c.Session), true)
+	refused(t, "removing it again", h.Remove(t.Context(), c.Session, c.User, g.Attempt.Credential, v.by), signin.ErrNoCredential)
+
+	if g, err = v.enrol(c, "two"); err != nil {
+		t.Fatal(err)
+	}
+	told, err := h.db.Messages(t.Context(), splitpin.MessageFilter{Attempt: g.Attempt.ID.Number}, 10)
+	if err != nil || len(told) != 1 {
+		t.Fatalf("%d messages, %v", len(told), err)
+	}
+	said, _, err := h.Told(t.Context(), told[0], g.Attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, ok := strings.CutPrefix(said.Link.Reveal(), "https://login.example.org/undo/")
+	if !ok {
+		t.Fatalf("the link is %q", said.Link.Reveal())
+	}
+	opened = byCard("two")
+	what, err := h.LookUndo(t.Context(), h.shop, token)
+	if err != nil || what.Credential.Label != "two" {
+		t.Fatalf("looking: %+v, %v", what, err)
+	}
+	refused(t, "undoing in another project", h.Undo(t.Context(), h.club, token, v.by), signin.ErrUndo)
+	for i := range len(token) {
+		if err := h.Undo(t.Context(), h.shop, other(token, i), v.by); !errors.Is(err, signin.ErrUndo) {
+			t.Fatalf("a token with another character %d: %v", i, err)
+		}
+	}
+	if err := h.Undo(t.Context(), h.shop, token, v.by); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "credentials after undoing", len(h.credentials(c.User.Number)), 0)
+	equal(t, "the session it opened lives", live(opened.Session), false)
+	refused(t, "undoing again", h.Undo(t.Context(), h.shop, token, v.by), signin.ErrUndo)
+
+	// The same card added once more is another credential.
+	if _, err := v.enrol(c, "two"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "undoing what was added later", h.Undo(t.Context(), h.shop, token, v.by), signin.ErrUndo)
+}
+
+func TestFinish(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	sameCall := func(req *signin.StartRequest) { req.SameCall, req.Challenge = true, "" }
+	o := v.withCard(sameCall)
+	c, err := v.Finish(t.Context(), o.handle, show(card{"c", ada, true}), signin.CollectRequest{Origin: shopOrigin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "who is signed in", c.User.Identifier, ada)
+
+	o = v.withCard(sameCall)
+	g, err := o.shows(card{Card: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Collect(t.Context(), o.collection(g))
+	refused(t, "a verifier for what has no challenge", err, signin.ErrGrant)
+
+	o = v.withCard(nil)
+	_, err = v.Finish(t.Context(), o.handle, show(card{Card: "c"}), signin.CollectRequest{Origin: shopOrigin})
+	refused(t, "collecting in the same call what began with a challenge", err, signin.ErrGrant)
+}
+
+// Whoever had something before the first proof may have been somebody else.
+func TestFirstProofStartsAfresh(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	people := &account.Directory{Store: h.db, Ring: h.ring, Clock: h.clock.now}
+	u, err := people.Create(t.Context(), h.shop.Number, ada, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := &splitpin.Credential{Number: 1 << 40, Project: h.shop.Number, User: u.Number, Kind: splitpin.SocialCredential, Key: [32]byte{1}, CreatedAt: start}
+	session := h.tokens.NewSession(h.shop, u, 1<<40+1, [16]byte{1}, "CARD", false, h.clock.now())
+	err = h.db.Store.Change(t.Context(), splitpin.Reads{User: u.Number}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Create: []splitpin.Record{planted, session}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := v.signIn(ada)
+	equal(t, "the user", c.User.Number, u.Number)
+	equal(t, "credentials", len(h.credentials(u.Number)), 0)
+	equal(t, "the session that was there lives", h.load(splitpin.Reads{Session: session.Number}).Session.RevokedAt.IsZero(), false)
+	equal(t, "the new one lives", h.load(splitpin.Reads{Session: c.Session.Number}).Session.RevokedAt.IsZero(), true)
+}
+
+func TestClientData(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	for text, ok := range map[string]bool{
+		``: true, `{}`: true, `{"name":"Ada","age":36,"new":true,"none":null}`: true,
+		`null`: false, `[]`: false, `"text"`: false, `{"a":{}}`: false, `{"a":[1]}`: false, `{"a":`: false,
+		`{"a":"` + strings.Repeat("x", 1024) + `"}`: false,
+	} {
+		req := v.request(ada)
+		req.ClientData = []byte(text)
+		_, err := v.Start(t.Context(), req)
+		v = h.visitor(v.by.Addr.Next().String())
+		h.clock.wait(time.Hour)
+		if ok != (err == nil) || !ok && !errors.Is(err, signin.ErrClientData) {
+			t.Errorf("%.40s: %v", text, err)
+		}
+	}
+}
