@@ -15,11 +15,12 @@ SIMULATE ?= 2h
 # What is measured: sqlite, postgres or both.
 ENGINE   ?= both
 
-.PHONY: help run build test check prove bench screenshots generate clean needs vet types unit e2e
+.PHONY: help run build sdk test check prove bench screenshots generate clean needs vet types unit e2e
 
 help:
 	@echo 'make run       build, and serve on localhost with an inbox and a demo app'
 	@echo 'make build     build $(BIN)'
+	@echo 'make sdk       build bin/splitpin-sdk.tgz, the npm package for front ends (needs Node)'
 	@echo 'make test      everything CI runs; on Debian it installs what it needs'
 	@echo 'make check     the same, and static analysis'
 	@echo 'make prove     hours: long fuzzing, simulation, kill rounds, a soak, many users'
@@ -33,6 +34,13 @@ run: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/splitpin
+
+# What npm would get; sdk/package_test.go takes the same steps and tries the result.
+sdk: e2e/node_modules/.package-lock.json
+	rm -rf sdk/dist
+	e2e/node_modules/.bin/tsc -p sdk
+	@mkdir -p bin
+	cd sdk && mv "$$(npm pack --silent)" ../bin/splitpin-sdk.tgz
 
 test: needs vet types unit e2e
 
@@ -57,7 +65,7 @@ types: e2e/node_modules/.package-lock.json
 # end-to-end tests have a target of their own. The simulation runs one actor at a
 # time: a few worlds show that it has no race, the many run without the detector.
 # What is built on stores runs on both engines.
-unit:
+unit: e2e/node_modules/.package-lock.json
 	E2E=1 CGO_ENABLED=1 SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 	$(GO) test ./simulation
 	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
@@ -94,4 +102,4 @@ generate:
 	$(GO) generate ./...
 
 clean:
-	rm -rf bin e2e/node_modules examples/express/node_modules
+	rm -rf bin sdk/dist e2e/node_modules examples/express/node_modules

@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"api/apitest": {"api"},
 	"web/...":     {"web/..."},
 	"client":      {},
+	"sdk":         {"api"}, // tests only
 
 	"keyring": {"."},
 	"token":   {".", "keyring"},

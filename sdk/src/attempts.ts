@@ -2,7 +2,12 @@
 // comfortable way; our own pages use these.
 
 import { call, type Server } from "./call.js";
+import { SplitpinError } from "./errors.js";
+import { solve } from "./puzzle.js";
 import type { Attempt, Granted, StartRequest, StartResponse } from "./shapes.js";
+
+/** What a right answer gives where the purpose is signing in. */
+export type SignInGrant = Granted & Required<Pick<Granted, "authorization_code" | "challenge_id">>;
 
 export class Attempts {
   constructor(private readonly server: Server) {}
@@ -15,7 +20,7 @@ export class Attempts {
     return this.about(id, secret, "GET", "");
   }
 
-  answer(id: string, secret: string, body: object): Promise<Granted> {
+  answer(id: string, secret: string, body: object): Promise<SignInGrant> {
     return this.about(id, secret, "POST", "/answer", body);
   }
 
@@ -25,11 +30,36 @@ export class Attempts {
   }
 
   /** Asks for the result of an attempt that was proved elsewhere, by its link. */
-  grant(id: string, secret: string): Promise<Granted> {
+  grant(id: string, secret: string): Promise<SignInGrant> {
     return this.about(id, secret, "POST", "/grant", {});
   }
 
   private about<T>(id: string, secret: string, method: string, path: string, body?: object): Promise<T> {
     return call(this.server, method, `/attempts/${encodeURIComponent(id)}${path}`, body, { "Attempt-Secret": secret });
+  }
+}
+
+/** How often in a row a puzzle is solved before the person is told. */
+const puzzles = 3;
+
+/**
+ * Starts an attempt, and solves the puzzles that a busy network is asked, as long
+ * as it is wanted.
+ */
+export async function startSolving(
+  start: (body: StartRequest) => Promise<StartResponse>,
+  body: StartRequest,
+  wanted: () => boolean,
+  onPuzzle?: () => void,
+): Promise<StartResponse> {
+  for (let n = 0; ; n++) {
+    try {
+      return await start(body);
+    } catch (error) {
+      const challenge = error instanceof SplitpinError && error.code === "challenge_required" && error.challenge;
+      if (!challenge || n === puzzles || !wanted()) throw error;
+      onPuzzle?.();
+      body = { ...body, puzzle: await solve(challenge, wanted) };
+    }
   }
 }

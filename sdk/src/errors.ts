@@ -5,23 +5,28 @@
  * that this version does not know yet.
  */
 export type ServerCode =
+  | "address_proof_needed"
   | "address_unproved"
   | "attempt_over"
   | "attempt_unknown"
   | "challenge_required"
   | "conflict"
+  | "credential_taken"
   | "forbidden"
   | "grant_invalid"
   | "internal"
   | "invalid_identifier"
   | "invalid_request"
   | "invalid_text"
+  | "last_credential"
   | "method_not_allowed"
   | "method_unknown"
   | "misdirected"
   | "not_admitted"
   | "not_found"
+  | "number_not_enough"
   | "origin_not_allowed"
+  | "proof_too_old"
   | "redirect_not_allowed"
   | "refresh_invalid"
   | "resend_too_soon"
@@ -33,13 +38,22 @@ export type ServerCode =
   | "unauthenticated"
   | "unavailable"
   | "uncertain"
+  | "undo_unknown"
   | "unknown_project"
   | "unsupported_media_type"
   | "wrong_code";
 
 /** Codes of this library, for what never reached the server or came from elsewhere. */
 export type LocalCode =
-  | "offline"; // no answer came: no network, no server, no patience left, an origin that the project does not list
+  | "access_denied" // the sign-in page sent the person back without a result: too many codes were wrong
+  | "expired" // likewise: the code's time was over
+  | "insecure_page" // the page is neither on https nor on localhost
+  | "invalid_options" // a mistake in the call; the message says which
+  | "not_ours" // what came back from the sign-in page was not begun in this tab
+  | "offline" // no answer came: no network, no server, no patience left, an origin that the project does not list
+  | "origin_not_listed" // fetch would send the token to an origin that `apis` does not list
+  | "signed_out" // nobody is signed in
+  | "wrong_issuer"; // what came back comes from another server
 
 export type ErrorCode = ServerCode | LocalCode;
 
@@ -91,5 +105,5 @@ SplitpinError.prototype.name = "SplitpinError";
  * session or the attempt: keep both.
  */
 export function isPassing(error: unknown): boolean {
-  return error instanceof SplitpinError && (error.code === "offline" || error.code === "conflict" || error.status === 429 || error.status >= 500);
+  return error instanceof SplitpinError && (/^(offline|unavailable|conflict)$/.test(error.code) || error.status === 429 || error.status >= 500);
 }

@@ -5,15 +5,32 @@
 export interface StartRequest {
   /** "email_code" */
   method: string;
-  /** As the person typed it. */
-  identifier: string;
-  purpose?: string;
-  code_challenge: string;
+  /** As the person typed it; absent where the method finds out who it is. */
+  identifier?: string;
+  /** Absent: sign_in. */
+  purpose?: "" | "sign_in" | "enrol" | "confirm" | "complete";
+  /** For sign_in. */
+  code_challenge?: string;
   redirect_url?: string;
   origin?: string;
   form_id?: string;
   locale?: string;
   puzzle?: string;
+  /** To be reached by; absent: the method's choice. */
+  channel?: string;
+  /** To be asked, for social accounts. */
+  provider?: string;
+  /** Comes back with the result. */
+  state?: string;
+  /** The same: flat, at most 1 KiB. */
+  client_data?: object;
+  parent?: AttemptRef;
+}
+
+/** The attempt that one with the purpose complete is for. */
+export interface AttemptRef {
+  id: string;
+  secret: string;
 }
 
 export interface StartResponse {
@@ -31,10 +48,21 @@ export interface Attempt {
   state: "open" | "proved" | "denied" | "expired" | "collected";
   /** How the code looks that was sent; absent where none was. */
   code?: CodeForm;
+  /** Where the browser must go, at a provider. */
+  location?: string;
+  needs?: Needs;
   tries_left: number;
   expires_in: number;
   /** 0: at once. -1: no more messages for this attempt. */
   resend_in: number;
+}
+
+/** What will be added once an address is proved by an attempt with the purpose complete. */
+export interface Needs {
+  kind: string;
+  label?: string;
+  /** That must be proved; absent: any. */
+  address?: string;
 }
 
 export interface CodeForm {
@@ -43,9 +71,15 @@ export interface CodeForm {
 }
 
 export interface Granted {
-  authorization_code: string;
-  challenge_id: number;
+  /** Absent where the purpose was another than signing in. */
+  authorization_code?: string;
+  challenge_id?: number;
   expires_in: number;
+  /** The credential that was shown or added. */
+  credential_id?: string;
+  redirect_url?: string;
+  state?: string;
+  client_data?: object;
 }
 
 export interface TokenRequest {
@@ -88,9 +122,27 @@ export interface Session {
   current: boolean;
   auth_method: string;
   device?: string;
+  /** What a backend added to its tokens. */
+  claims?: object;
   created_at: string;
   used_at: string;
   expires_at: string;
+}
+
+/** Something a user can sign in with besides the address or number. */
+export interface Credential {
+  id: string;
+  kind: "passkey" | "social" | "browser";
+  label: string;
+  /** That made it. */
+  device?: string;
+  /** Where it is good. */
+  site?: string;
+  created_at: string;
+  /** Absent: never since. */
+  used_at?: string;
+  /** Absent: it does not. */
+  expires_at?: string;
 }
 
 export interface Project {

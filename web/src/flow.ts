@@ -12,10 +12,10 @@
 // This file is the way from phase to phase. What a screen is made of stands in
 // the files it imports, each with one job.
 
-import { Attempts } from "../../sdk/src/attempts";
+import { Attempts, type SignInGrant } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { solve } from "../../sdk/src/puzzle";
-import type { Granted, StartRequest } from "../../sdk/src/shapes";
+import type { StartRequest } from "../../sdk/src/shapes";
 import { type Attempt, countFor, drawAgain, isOver, mayResend, notice, resendRuns } from "./again";
 import { askCaptcha } from "./captcha";
 import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
@@ -397,7 +397,7 @@ function expired(): void {
 // ---------------------------------------------------------------- the end
 
 /** Hands the result to whoever asked for it. */
-function finish({ authorization_code: code, challenge_id: challengeId }: Granted): void {
+function finish({ authorization_code: code, challenge_id: challengeId }: SignInGrant): void {
   if (!framed) return leave({ code, state: config.state, challenge_id: String(challengeId), ...(config.issuer && { iss: config.issuer }) });
   phase = "finishing";
   const mine = round;

@@ -1,0 +1,7 @@
+export { type Options, Splitpin } from "./splitpin.js";
+export { Attempt, type StartOptions } from "./attempt.js";
+export { type ErrorCode, isPassing, type LocalCode, type ServerCode, SplitpinError } from "./errors.js";
+export { type SignInOptions } from "./redirect.js";
+export { type SignedIn } from "./session.js";
+export type { CodeForm, Credential, Needs, Project, Session, User } from "./shapes.js";
+export { type TokenStorage } from "./storage.js";

@@ -1,0 +1,80 @@
+// Signing in on the server's own page: there and back again.
+
+import { SplitpinError } from "./errors.js";
+import { challengeOf, random } from "./pkce.js";
+import type { TokenRequest } from "./shapes.js";
+import { tab } from "./storage.js";
+
+export interface SignInOptions {
+  /**
+   * Where people come back to, on an origin that the project lists. This page
+   * without its query where nothing is said. A relative one is taken from here.
+   */
+  redirectUrl?: string;
+  /** An address to fill in. */
+  loginHint?: string;
+  /** An allow-list of the project to hold the address against. */
+  formId?: string;
+}
+
+/** What stays behind in the tab. Nobody else can redeem the code that comes back. */
+interface Kept {
+  state: string;
+  verifier: string;
+  redirectUrl: string;
+}
+
+/** The parameters that the page adds to the redirect URL. */
+const ours = ["code", "state", "challenge_id", "iss", "error"];
+
+/** Returns the address of the sign-in page, and keeps in the tab what the way back needs. */
+export async function signInUrl(server: string, project: string, key: string, options: SignInOptions): Promise<string> {
+  const redirectUrl = new URL(options.redirectUrl ?? location.pathname, location.href).href;
+  const kept: Kept = { state: random(), verifier: random(), redirectUrl };
+  const url = new URL(`${server}/signin`);
+  url.search = new URLSearchParams({
+    project,
+    redirect_url: redirectUrl,
+    state: kept.state,
+    code_challenge: await challengeOf(kept.verifier),
+    ...(options.loginHint && { login_hint: options.loginHint }),
+    ...(options.formId && { form_id: options.formId }),
+  }).toString();
+  tab.write(key, kept);
+  return url.href;
+}
+
+/**
+ * Reads what the sign-in page sent back. Null: this page is not the way back.
+ * The code leaves the address bar first of all.
+ */
+export function comeBack(issuers: string[], key: string): TokenRequest | null {
+  const url = new URL(location.href);
+  const back = url.searchParams;
+  const [code, state, error] = [back.get("code"), back.get("state"), back.get("error")];
+  if (!state || (!code && !error)) return null;
+  const iss = back.get("iss");
+  const challengeId = back.get("challenge_id");
+  for (const name of ours) back.delete(name);
+  history.replaceState(history.state, "", url);
+
+  const kept = tab.read<Kept>(key);
+  if (kept?.state !== state) {
+    // A sign-in that somebody else began would sign the person in as them.
+    throw new SplitpinError("not_ours", 0, {}, "This sign-in was not started here. Please sign in again.");
+  }
+  tab.remove(key);
+  if (error || !code) {
+    throw new SplitpinError(error ?? "access_denied", 0, {}, "You did not finish signing in. Nothing has changed; you can try again.");
+  }
+  if (!iss || !issuers.includes(iss)) {
+    throw new SplitpinError("wrong_issuer", 0, {}, "This answer comes from another server. Please sign in again.");
+  }
+  return {
+    grant_type: "authorization_code",
+    code,
+    code_verifier: kept.verifier,
+    redirect_url: kept.redirectUrl,
+    ...(challengeId && { challenge_id: Number(challengeId) }),
+  };
+}
