@@ -51,7 +51,7 @@ type Attempt struct {
 	Tries      int // answers that were looked at, right or wrong
 	MaxTries   int
 	LinkTries  int       // the same for whoever holds the link of a message; they spend none of the starter's
-	LinkOpens  int       // how often the link was opened, as far as that is recorded
+	LinkOpens  LinkOpens // how the link was opened, as far as that is recorded
 	Sends      int       // messages queued
 	NextSendAt time.Time // a message asked for earlier is refused
 
@@ -66,6 +66,54 @@ type Attempt struct {
 	CollectedAt time.Time // zero until a session came of it
 	User        int64     // whom the proof proved; zero until then
 	Credential  int64     // what the proof showed or added; zero: no credential
+
+	// Link is what somebody decided who opened the link of its message. Empty: nothing.
+	Link LinkOutcome
+}
+
+// A LinkOutcome is what became of the link of a message.
+type LinkOutcome string
+
+const (
+	// LinkHere: it signed in where it was opened. Challenge, Destination, Origin and
+	// ClientState of the attempt are those of that place from then on.
+	LinkHere LinkOutcome = "here"
+	// LinkLetIn: it let the one in who started the attempt.
+	LinkLetIn LinkOutcome = "let_in"
+	// LinkRefused: "this was not me". The link does nothing any more.
+	LinkRefused LinkOutcome = "refused"
+)
+
+// An Opening is a way in which a link is opened. None of them proves anything.
+type Opening int
+
+const (
+	OpenedByHead   Opening = iota // asked for with HEAD
+	OpenedByFetch                 // fetched by a program that is no browser: a preview, a scanner
+	OpenedAsPage                  // loaded as a browser loads a page
+	OpenedByScript                // the script of that page ran
+	openings
+)
+
+// LinkOpens counts openings by kind, up to MaxLinkOpens of each.
+type LinkOpens int
+
+// MaxLinkOpens is how many openings of each kind are recorded.
+const MaxLinkOpens = 20
+
+const bitsOfOpening = 5
+
+// Of returns how often the link was opened in that way.
+func (o LinkOpens) Of(kind Opening) int {
+	return int(o>>(bitsOfOpening*kind)) & (1<<bitsOfOpening - 1)
+}
+
+// Add counts one more opening. It returns o itself where no more are recorded.
+func (o LinkOpens) Add(kind Opening) LinkOpens {
+	if kind < 0 || kind >= openings || o.Of(kind) >= MaxLinkOpens {
+		return o
+	}
+	return o + 1<<(bitsOfOpening*kind)
 }
 
 // Open reports whether the attempt can still be answered.

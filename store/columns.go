@@ -121,8 +121,9 @@ func attemptColumns(a *splitpin.Attempt, c columns) {
 	c.Bytes(&a.ClientData)
 	c.Bytes(&a.Pending)
 	c.Int(&a.LinkTries)
-	c.Int(&a.LinkOpens)
+	c.Int((*int)(&a.LinkOpens))
 	c.Int64(&a.Credential)
+	c.Text((*string)(&a.Link))
 }
 
 func grantColumns(g *splitpin.Grant, c columns) {

@@ -35,7 +35,8 @@ ALTER TABLE attempts
 	ADD COLUMN link_opens   integer NOT NULL DEFAULT 0,
 	ADD COLUMN client_state text    NOT NULL DEFAULT '',
 	ADD COLUMN client_data  bytea   NOT NULL DEFAULT '',
-	ADD COLUMN pending      bytea   NOT NULL DEFAULT '';
+	ADD COLUMN pending      bytea   NOT NULL DEFAULT '',
+	ADD COLUMN link         text    NOT NULL DEFAULT '';
 
 ALTER TABLE sessions
 	ADD COLUMN credential bigint NOT NULL DEFAULT 0,
