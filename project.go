@@ -48,6 +48,8 @@ type Settings struct {
 	// every form that has none. Without any list everybody may sign in; where there
 	// are lists but none for a form, who is on any of them.
 	Forms map[string]AllowList `json:"forms,omitempty"`
+
+	Site Site `json:"site,omitzero"`
 }
 
 // Limits are a project's own settings of the limits that are on by default.

@@ -267,7 +267,7 @@ func Check(s splitpin.Settings) error {
 			}
 		}
 	}
-	problems = append(problems, checkCode(s))
+	problems = append(problems, checkSite(s.Site), checkCode(s))
 	return errors.Join(problems...)
 }
 

@@ -234,6 +234,75 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckSite(t *testing.T) {
+	form := func(f splitpin.Form) splitpin.Site {
+		return splitpin.Site{Forms: map[string]splitpin.Form{"members": f}}
+	}
+	named := func(id string) splitpin.Site { return splitpin.Site{Forms: map[string]splitpin.Form{id: {}}} }
+	page := func(path string) splitpin.Site {
+		return splitpin.Site{Protected: []splitpin.ProtectedPage{{Path: path, Below: true}}}
+	}
+	field := func(name, label, kind string) splitpin.Site {
+		return form(splitpin.Form{Fields: []splitpin.FormField{{Name: name, Label: label, Type: kind}}})
+	}
+	good := splitpin.Form{Kind: splitpin.Phone, Link: true, Channels: []splitpin.Channel{splitpin.SMSChannel}, Social: []string{"google"},
+		Fields: []splitpin.FormField{{Name: "company", Label: "Firma & Söhne"}, {Name: "born", Label: "Born", Type: "date"}},
+		Title:  "Für Mitglieder", TitleColour: "#123456", Background: "#ABCDEF", AfterLogin: "https://shop.example/in?x=1", AfterLogout: "/"}
+	tests := []struct {
+		name  string
+		site  splitpin.Site
+		wrong string // how the one problem begins; empty: none
+	}{
+		{name: "everything", site: splitpin.Site{Forms: map[string]splitpin.Form{"members": good, splitpin.DefaultForm: {}}, DeniedURL: "/denied",
+			Protected: []splitpin.ProtectedPage{{Path: "/"}, {Path: "/mein-konto/a.html"}}, Completion: splitpin.Completion{URL: "https://shop.example/hook?x=1"}}},
+		{name: "a hook on this machine", site: splitpin.Site{Completion: splitpin.Completion{URL: "http://127.0.0.1:9000/hook"}}},
+
+		{name: "an id with a slash", site: named("a/b"), wrong: "form: "},
+		{name: "no id", site: named(""), wrong: "form: "},
+		{name: "the id of the site", site: named("siteCustomization"), wrong: "form: "},
+		{name: "an id that every object has", site: named("constructor"), wrong: "form: "},
+		{name: "a script as destination", site: form(splitpin.Form{AfterLogin: "javascript:alert(1)"}), wrong: "form members: after-login"},
+		{name: "another host as a path", site: form(splitpin.Form{AfterLogin: "//evil.example"}), wrong: "form members: after-login"},
+		{name: "another host, as browsers read it", site: form(splitpin.Form{AfterLogin: `/\evil.example`}), wrong: "form members: after-login"},
+		{name: "without https", site: form(splitpin.Form{AfterLogin: "http://shop.example/"}), wrong: "form members: after-login"},
+		{name: "another site after logging out", site: form(splitpin.Form{AfterLogout: "https://shop.example/"}), wrong: "form members: after-logout"},
+		{name: "a host after logging out", site: form(splitpin.Form{AfterLogout: ".evil.example"}), wrong: "form members: after-logout"},
+		{name: "a title of two lines", site: form(splitpin.Form{Title: "Wel\ncome"}), wrong: "form members: title"},
+		{name: "markup in a colour", site: form(splitpin.Form{Background: `red" onclick="x`}), wrong: "form members: background"},
+		{name: "a colour by name", site: form(splitpin.Form{TitleColour: "red"}), wrong: "form members: title-colour"},
+		{name: "mail as a channel of phones", site: form(splitpin.Form{Channels: []splitpin.Channel{splitpin.EmailChannel}}), wrong: "form members: channel"},
+		{name: "a provider in capitals", site: form(splitpin.Form{Social: []string{"GOOGLE"}}), wrong: "form members: social"},
+		{name: "an unknown kind", site: form(splitpin.Form{Kind: 7}), wrong: "form members: type"},
+		{name: "a field that a sign-in has already", site: field("oauth_token", "x", ""), wrong: "form members: field"},
+		{name: "a field without a label", site: field("company", "", ""), wrong: "form members: field"},
+		{name: "a field for a password", site: field("company", "x", "password"), wrong: "form members: field"},
+		{name: "a field with a dot", site: field("a.b", "x", ""), wrong: "form members: field"},
+		{name: "a field twice", site: form(splitpin.Form{Fields: []splitpin.FormField{{Name: "a", Label: "A"}, {Name: "a", Label: "B"}}}), wrong: "form members: field"},
+		{name: "many fields", site: form(splitpin.Form{Fields: func() (f []splitpin.FormField) {
+			for i := range 11 {
+				f = append(f, splitpin.FormField{Name: fmt.Sprint("f", i), Label: "x"})
+			}
+			return f
+		}()}), wrong: "form members: field"},
+		{name: "an expression as a path", site: page("/(a+)+$"), wrong: "protect: "},
+		{name: "a path without a slash", site: page("members"), wrong: "protect: "},
+		{name: "a script where one is denied", site: splitpin.Site{DeniedURL: "javascript:alert(1)"}, wrong: "denied-url: "},
+		{name: "a hook without https", site: splitpin.Site{Completion: splitpin.Completion{URL: "http://shop.example/hook"}}, wrong: "completion-url: "},
+		{name: "a hook with a password in it", site: splitpin.Site{Completion: splitpin.Completion{URL: "https://a:b@shop.example/hook"}}, wrong: "completion-url: "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := project.Check(splitpin.Settings{Site: test.site})
+			switch {
+			case test.wrong == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case test.wrong != "" && (err == nil || !strings.HasPrefix(err.Error(), test.wrong) || strings.Contains(err.Error(), "\n")):
+				t.Errorf("got %v, want one problem that begins with %q", err, test.wrong)
+			}
+		})
+	}
+}
+
 // Every refusal for the chance of a guesser gives advice, and each piece of it
 // suffices by itself.
 func TestAdviceHelps(t *testing.T) {

@@ -581,6 +581,20 @@ func (e *Engine) Admits(p *splitpin.Project, form, identifier string) bool {
 
 // audit is one line about an attempt. u is whom it is about, where that is known; an
 // attempt that begins without an identifier is about nobody until then.
+// AdmitsSomewhere tells whether somebody may sign in through any form of the project,
+// one that has no list of its own included.
+func (e *Engine) AdmitsSomewhere(p *splitpin.Project, identifier string) bool {
+	if e.Admits(p, "", identifier) {
+		return true
+	}
+	for form := range p.Settings.Forms {
+		if e.Admits(p, form, identifier) {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *Engine) audit(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, kind string) (*splitpin.AuditEvent, error) {
 	who := a.Identifier
 	if who == "" && u != nil {

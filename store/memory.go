@@ -107,6 +107,7 @@ func copied[R any](r *R) *R {
 			list.Identifiers, list.Domains = slices.Clone(list.Identifiers), slices.Clone(list.Domains)
 			c.Settings.Forms[id] = list
 		}
+		c.Settings.Site = c.Settings.Site.Clone()
 	case *splitpin.DataKey:
 		c.Wrapped = slices.Clone(c.Wrapped)
 	case *splitpin.SigningKey:

@@ -22,6 +22,7 @@ type projectCommand struct {
 	List   projectList   `cmd:"" help:"List the projects."`
 	Show   projectShow   `cmd:"" help:"Show the settings of a project."`
 	Set    projectSet    `cmd:"" help:"Change the settings of a project. The running server notices within a second."`
+	Form   projectForm   `cmd:"" help:"Change how one sign-in form of a site looks and what it asks, for pages that name it by its id."`
 	Rotate projectRotate `cmd:"" name:"rotate-secret" help:"Give a project a new server secret; the old one stays good for a day."`
 }
 
@@ -241,6 +242,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		}
 		rows = append(rows, [2]string{"Admits", otherwise(strings.Join(who, "  "), "nobody") + " (" + otherwise(form, "every form without a list") + ")"})
 	}
+	rows = append(rows, siteRows(s.Site)...)
 	for _, k := range p.Secrets {
 		text := string(k.Kind) + " since " + k.CreatedAt.Format(time.RFC3339)
 		if !k.RetiresAt.IsZero() {
@@ -303,6 +305,9 @@ type projectSet struct {
 	look
 	AddOrigin    []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
 	RemoveOrigin []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
+	Protect      []string `help:"Put a page of the site, or with * all that begin so, on the list of those for people who are signed in." placeholder:"PATH" sep:"none"`
+	Unprotect    []string `help:"Take a page off that list." placeholder:"PATH" sep:"none"`
+	DeniedURL    *string  `help:"Where the site's pages lead who may not see them. Empty: the root of the site." placeholder:"URL"`
 	Form         string   `help:"Form that --admit and --admit-all are about. Empty: the project's own list, for every form that has none." placeholder:"ID"`
 	Admit        []string `help:"Put an address, or everybody at @domain, on the list of who may sign in." placeholder:"ADDRESS" sep:"none"`
 	AdmitAll     bool     `help:"Take the list away. A project without lists admits everybody."`
@@ -328,6 +333,7 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		p.Settings.Origins = origins(append(slices.Clone(p.Settings.Origins), c.AddOrigin...))
 		gone := origins(c.RemoveOrigin)
 		p.Settings.Origins = slices.DeleteFunc(p.Settings.Origins, func(o string) bool { return slices.Contains(gone, o) })
+		c.protect(&p.Settings.Site)
 		if c.AdmitAll {
 			delete(p.Settings.Forms, c.Form)
 		}

@@ -19,7 +19,7 @@
 //   - session.go: refresh, logout and the cookie; claims.go: claims of a backend's own
 //   - identity.go: get_identity, which trades a code for a session
 //   - people.go: finding, listing and creating users
-//   - public.go: key sets, project information, worker paths
+//   - public.go: key sets and checks of tokens; site.go: what the loader asks for a site
 //   - wire.go: the JSON shapes; refusal.go: the errors
 package cotter
 
@@ -122,7 +122,8 @@ var endpoints = []endpoint{
 	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},            // 9
 	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},            // 10
 	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe}, // 39
-	{"GET", "/screening/form", anyone, false, (*Face).screen},                        // 42
+	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                    // 42
+	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                    // 43
 	{"POST", "/verify", anyone, false, (*Face).verify},                               // 45
 }
 

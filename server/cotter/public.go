@@ -8,7 +8,6 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
-	"github.com/splitpin/splitpin/signin"
 )
 
 // keySet is GET /token/jwks: the keys of the default project at the root, of the
@@ -32,48 +31,6 @@ func (f *Face) document(c *call, of func(*splitpin.Project) ([]byte, string, err
 	return nil, nil
 }
 
-// describe is GET /company/info/{api_key_id}: what the loader shows before
-// anybody signed in. It names what this server does for the project and nothing
-// else; a field that is not listed here cannot leak (contract 13, row 26).
-func (f *Face) describe(c *call) (any, error) {
-	p, err := f.edge.Project(c.r, c.r.PathValue("api_key_id"))
-	if err != nil {
-		return nil, err
-	}
-	var info companyInfo
-	info.Customization.Form = formDefault{
-		Type: "EMAIL", Method: "OTP", Title: p.Settings.Name,
-		Providers: []string{}, PhoneChannels: []string{}, Fields: []struct{}{},
-	}
-	if len(p.Settings.Logo) > 0 {
-		info.Customization.Form.Logo = f.edge.PublicURL.JoinPath("logo", p.ID).String()
-	}
-	info.Customization.Site.Protected = []struct{}{}
-	c.w.Header().Set("Cache-Control", "public, max-age=60") // the loader asks several times for one page
-	return info, nil
-}
-
-type companyInfo struct {
-	Customization struct {
-		Form formDefault `json:"form_default"`
-		Site struct {
-			Denied    string     `json:"accessDeniedPage"`
-			Protected []struct{} `json:"protectedPages"`
-		} `json:"siteCustomization"`
-	} `json:"customization"`
-}
-
-type formDefault struct {
-	Type          string     `json:"type"`
-	Method        string     `json:"authenticationMethod"`
-	Title         string     `json:"modalTitle,omitempty"`
-	Logo          string     `json:"logo,omitempty"`
-	Captcha       bool       `json:"captchaRequired"`
-	Providers     []string   `json:"socialLoginProviders"`
-	PhoneChannels []string   `json:"phoneChannels"`
-	Fields        []struct{} `json:"additionalFields"`
-}
-
 // workerProject returns the project of a request to a worker path: the path's,
 // or at the root the one that the header API_KEY_ID names.
 func (f *Face) workerProject(r *http.Request) (*splitpin.Project, error) {
@@ -81,37 +38,6 @@ func (f *Face) workerProject(r *http.Request) (*splitpin.Project, error) {
 		return f.engine.Project(r.Header.Get("API_KEY_ID"))
 	}
 	return f.edge.Project(r)
-}
-
-// A screening is the answer of GET /screening/form. The message is shown in the
-// form.
-type screening struct {
-	Passed  bool   `json:"passed"`
-	Message string `json:"message,omitempty"`
-	*refusal
-}
-
-// screen is GET /screening/form: whether somebody may sign in through a form. It
-// tells early what the engine enforces when an attempt starts and when it is
-// collected, and it tells strangers who is on a list, so they are counted like
-// other look-ups. A refusal carries passed and message too: the SDK shows what
-// it can read and else a generic text.
-func (f *Face) screen(c *call) (any, error) {
-	p, err := f.workerProject(c.r)
-	if err == nil {
-		err = f.engine.ChargeLookup(c.r.Context(), p, c.by)
-	}
-	if err != nil {
-		known := f.edge.Refusal(c.r, err)
-		edge.SetRetryAfter(c.w, known)
-		edge.WriteJSON(c.w, status(known), screening{Message: known.Message, refusal: &refusal{Msg: known.Message}})
-		return nil, nil
-	}
-	query := c.r.URL.Query()
-	if !f.engine.Admits(p, query.Get("form-id"), query.Get("identifier")) {
-		return screening{Message: signin.ErrNotAdmitted.Message}, nil
-	}
-	return screening{Passed: true}, nil
 }
 
 // A verification is the answer of POST /verify.

@@ -216,8 +216,61 @@ func TestProjectInformation(t *testing.T) {
 	s.do(ask{method: "GET", path: "/api/v0/company/info/" + idB}).refused(t, 401)
 	s.do(ask{method: "GET", path: "/p/" + idB + "/api/v0/company/info/" + idA}).refused(t, 401)
 	b := s.do(ask{method: "GET", path: "/p/" + idB + "/api/v0/company/info/" + idB}).object(t)
-	if form := at(t, b, "customization.form_default").(map[string]any); form["logo"] != nil || form["modalTitle"] != nil {
+	// Without a logo the loader would ask Cotter's own host for one.
+	if form := at(t, b, "customization.form_default").(map[string]any); form["logo"] != "https://login.example/assets/images/logo.png" || form["modalTitle"] != "Sign in" {
 		t.Errorf("a project without name and logo has %v", form)
+	}
+}
+
+func TestProjectInformationOfForms(t *testing.T) {
+	s := newSite(t, func(a, _ *splitpin.Project) {
+		a.Settings.Site = splitpin.Site{
+			Forms: map[string]splitpin.Form{
+				"members": {Kind: splitpin.Phone, Link: true, Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
+					Social: []string{"google"}, Fields: []splitpin.FormField{{Name: "company", Label: "Your company"}, {Name: "born", Label: "Born", Type: "date"}},
+					Title: "<b>Tom & Ada", TitleColour: "#111111", Background: "#eeeeee", AfterLogin: "/members", AfterLogout: "/"},
+			},
+			Protected: []splitpin.ProtectedPage{{Path: "/members", Below: true}, {Path: "/account"}}, DeniedURL: "/denied",
+			Completion: splitpin.Completion{URL: "https://private.example/hook", Generation: 1},
+		}
+	})
+	r := s.do(ask{method: "GET", path: "/api/v0/company/info/" + idA})
+	want := `{"customization":{` +
+		`"form_default":{"type":"EMAIL","authenticationMethod":"OTP","modalTitle":"Shop","logo":"https://login.example/assets/images/logo.png",` +
+		`"captchaRequired":false,"socialLoginProviders":[],"phoneChannels":[],"additionalFields":[]},` +
+		`"members":{"type":"PHONE","authenticationMethod":"MAGIC_LINK","modalTitle":"\u0026lt;b\u0026gt;Tom \u0026amp; Ada","modalTitleColor":"#111111","modalBackgroundColor":"#eeeeee",` +
+		`"logo":"https://login.example/assets/images/logo.png","captchaRequired":false,"socialLoginProviders":["GOOGLE"],"phoneChannels":["SMS","WHATSAPP"],` +
+		`"additionalFields":[{"label":"Your company","name":"company","type":"text"},{"label":"Born","name":"born","type":"date"}],` +
+		`"afterLoginURL":"/members","afterLogoutURL":"/"},` +
+		`"siteCustomization":{"accessDeniedPage":"/denied","protectedPages":[{"path":"/members","matcher":"start"},{"path":"/account","matcher":"equal"}]}}}`
+	if r.body != want {
+		t.Errorf("got  %s\nwant %s", r.body, want)
+	}
+}
+
+// Who may sign in by any form may see the protected pages: the loader does not say
+// by which somebody came.
+func TestScreeningOfASite(t *testing.T) {
+	s := newSite(t, func(a, b *splitpin.Project) {
+		a.Settings.Forms = map[string]splitpin.AllowList{"": {Identifiers: []string{"eve@example.org"}}, "team": {Domains: []string{"staff.example"}}}
+	})
+	for identifier, passed := range map[string]bool{
+		"eve@example.org": true, "BOB@staff.example": true, "mallory@example.org": false, "": false, "@": false,
+	} {
+		got := s.do(ask{method: "GET", path: "/screening/site?identifier=" + identifier, key: idA}).object(t)
+		if at(t, got, "passed") != passed {
+			t.Errorf("%q: got %v, want passed %v", identifier, got, passed)
+		}
+	}
+	if got := s.do(ask{method: "GET", path: "/screening/site?identifier=mallory@example.org", key: idB}).object(t); at(t, got, "passed") != true {
+		t.Errorf("a project without a list: got %v, want passed", got)
+	}
+	for range 100 {
+		s.do(ask{method: "GET", path: "/screening/site?identifier=a@example.org", key: idA, addr: "198.51.100.9"})
+	}
+	r := s.do(ask{method: "GET", path: "/screening/site?identifier=a@example.org", key: idA, addr: "198.51.100.9"})
+	if r.status != 429 || at(t, decode[map[string]any](t, r.body), "passed") != false {
+		t.Errorf("the 101st question of one network: got %d %s, want 429 and not passed", r.status, r.body)
 	}
 }
 
