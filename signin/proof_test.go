@@ -233,14 +233,14 @@ func TestCompletedTwice(t *testing.T) {
 	o := v.withCard(nil)
 	_, err := o.shows(card{Card: "c"})
 	refused(t, "a card", err, signin.ErrMore)
-	a, b := o.mustComplete(ada), o.mustComplete(ada)
+	a, b, bob := o.mustComplete(ada), o.mustComplete(ada), o.mustComplete("bob@example.org")
 	first, second := a.mustAnswer(), b.mustAnswer()
 	equal(t, "the second code", second.Code, first.Code)
 	equal(t, "credentials", len(h.credentials(h.userOf(ada).Number)), 1)
 
-	bob := o.handle
-	late := &opened{v, o.Started, bob}
-	_, err = late.completing("bob@example.org")
+	_, err = bob.answer(bob.right())
+	refused(t, "completing for somebody else what is complete", err, signin.ErrOver)
+	_, err = o.completing("bob@example.org")
 	refused(t, "completing once it is complete", err, signin.ErrOver)
 }
 
