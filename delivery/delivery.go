@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/outgoing"
 )
 
 // A Letter is one message as it leaves: written, addressed, and holding the code.
@@ -21,6 +24,9 @@ type Letter struct {
 	// channel has a place for it (Message-ID, an idempotency key), so that a
 	// message sent twice can be told from two messages.
 	ID string
+	// Ref is the same for all letters of one attempt, and tells nothing about it. A
+	// Verifier that makes the code itself knows the attempt by it.
+	Ref string
 
 	Channel splitpin.Channel
 	To      string // canonical address of the channel
@@ -38,6 +44,9 @@ type Letter struct {
 	Link splitpin.Secret
 
 	At time.Time // when the message was queued; the date the letter bears
+	// Until is when the letter is of no use any more; zero: nobody said. Senders pass
+	// it on where the channel has a place for it.
+	Until time.Time
 
 	by *writing // how Render wrote it; nil: in full, or by somebody else
 }
@@ -52,8 +61,26 @@ type Sender interface {
 	Send(ctx context.Context, l *Letter) error
 }
 
+// A Verifier is a sender whose provider makes the codes, and therefore has to be asked
+// whether one is right. The Code of the letters it is given is not used.
+type Verifier interface {
+	Sender
+
+	// Verify reports whether code is the one that was sent to an address for the
+	// attempt that the letter's Ref stands for. A code that is wrong, over or
+	// used is not an error; an error is a *SendError and means that nobody knows. The
+	// caller has charged the try before.
+	Verify(ctx context.Context, to, ref string, code splitpin.Secret) (right bool, err error)
+}
+
+// A Checker is a sender that can tell, without sending anything, whether it would work.
+type Checker interface {
+	// Check returns the steps it made; the last one tells whether all is well.
+	Check(context.Context) []CheckStep
+}
+
 // A Stage names the step at which sending failed. It is stable: operators search
-// for it, docs/operate/mail.md explains each.
+// for it, docs/operate/mail.md and phones.md explain each.
 type Stage string
 
 const (
@@ -65,6 +92,7 @@ const (
 	StageLetter    Stage = "letter"    // the letter itself cannot be sent over this channel
 	StageFrom      Stage = "from"      // the server refuses our address
 	StageRecipient Stage = "recipient" // the server refuses the reader's address
+	StageRegion    Stage = "region"    // the server takes nothing for the reader's country
 	StageData      Stage = "data"      // the server refuses the content
 	StageCancelled Stage = "cancelled" // we stopped: shutdown, or out of time
 )
@@ -108,14 +136,19 @@ func asSendError(err error) *SendError {
 	return &SendError{Stage: StageConnect, Temporary: true, Detail: err.Error(), cause: err}
 }
 
+// aNumber is what could be a phone number, however it is written: seven digits and
+// more. Codes of providers have fewer.
+var aNumber = regexp.MustCompile(`\+?\d(?:[ ().-]{0,2}\d){6,}`)
+
 // maxDetail bounds what is stored of a server's reply, in characters.
 const maxDetail = 240
 
 var anAddress = regexp.MustCompile(`[^\s<>"'(),;:=@]+@([A-Za-z0-9.\-\[\]:]+)`)
 
 // Scrub makes text from outside fit for Detail: one line of at most 240
-// characters, without the letter's code and link, and with the local part of
-// every mail address replaced. A nil letter has neither code nor link.
+// characters, without the letter's code and link, with the local part of every mail
+// address replaced, and, where the letter goes to a phone, whatever looks like a number.
+// A nil letter has neither code nor link.
 func Scrub(text string, l *Letter) string {
 	if l != nil {
 		// The link first: it may contain the code.
@@ -126,7 +159,10 @@ func Scrub(text string, l *Letter) string {
 		}
 		replace(l.Link.Reveal(), "[link]")
 		if !strings.Contains(l.To, "@") {
-			replace(l.To, "[recipient]") // a phone number, which has no part to keep
+			// A phone number, which has no part to keep, and comes back in any spelling.
+			replace(l.To, "[recipient]")
+			replace(l.Code.Reveal(), "[code]") // one of ten digits looks like a number
+			text = aNumber.ReplaceAllString(text, "[number]")
 		}
 		replace(l.Code.Reveal(), "[code]")
 	}
@@ -167,39 +203,107 @@ type Config struct {
 	// Email names the sender of mail: "smtp" or "inbox". Empty: smtp where a host
 	// is set, else inbox where there is one, else none.
 	Email string
+	// SMS and WhatsApp name the senders for phones: one of phoneSenders. Empty:
+	// the one that has settings, where there is one; inbox in development; else none.
+	SMS, WhatsApp string
 
-	SMTP  SMTPConfig
-	Inbox *Inbox // where "inbox" puts letters; nil outside development
+	SMTP     SMTPConfig
+	Twilio   TwilioConfig
+	CloudAPI WhatsAppConfig
+	Webhook  WebhookConfig
+	Inbox    *Inbox // where "inbox" puts letters; nil outside development
+
+	// Client is what the senders for phones ask their providers with; nil: a strict one
+	// of package outgoing.
+	Client *http.Client
 }
 
 // Open returns the senders that cfg describes. It connects nowhere; its error
 // names everything that is wrong with cfg at once, one line each.
 func Open(cfg Config) (map[splitpin.Channel]Sender, error) {
+	if cfg.Client == nil {
+		cfg.Client = outgoing.New(outgoing.Options{})
+	}
 	senders := make(map[splitpin.Channel]Sender)
-	email := cfg.Email
-	if email == "" {
+	var problems []error
+	for _, channel := range []splitpin.Channel{splitpin.EmailChannel, splitpin.SMSChannel, splitpin.WhatsAppChannel} {
+		sender, err := cfg.open(channel)
 		switch {
-		case cfg.SMTP.Host != "":
-			email = "smtp"
-		case cfg.Inbox != nil:
-			email = "inbox"
+		case err != nil:
+			problems = append(problems, err)
+		case sender != nil:
+			senders[channel] = sender
 		}
 	}
-	switch email {
-	case "":
-	case "smtp":
-		s, err := NewSMTP(cfg.SMTP)
-		if err != nil {
-			return nil, err
-		}
-		senders[splitpin.EmailChannel] = s
-	case "inbox":
-		if cfg.Inbox == nil {
-			return nil, errors.New("email: the inbox is for development only; set smtp")
-		}
-		senders[splitpin.EmailChannel] = cfg.Inbox
-	default:
-		return nil, fmt.Errorf("email: there is no sender %q; use smtp or inbox", email)
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
 	return senders, nil
+}
+
+// phoneSenders are the senders for phones there are, by the name that settings have
+// for them: on which channels, where they have settings, and how they are made.
+var phoneSenders = []struct {
+	name     string
+	channels []splitpin.Channel
+	given    func(*Config) bool // whether it is the one that is meant where none is named
+	open     func(*Config) (Sender, error)
+}{
+	{"twilio", []splitpin.Channel{splitpin.SMSChannel},
+		func(c *Config) bool { return c.Twilio.From != "" || c.Twilio.MessagingService != "" },
+		func(c *Config) (Sender, error) { return maybe(NewTwilio(c.Twilio)) }},
+	{"twilio_verify", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
+		func(*Config) bool { return false },
+		func(c *Config) (Sender, error) { return maybe(NewTwilioVerify(c.Twilio)) }},
+	{"cloud", []splitpin.Channel{splitpin.WhatsAppChannel},
+		func(c *Config) bool { return c.CloudAPI.PhoneNumberID != "" },
+		func(c *Config) (Sender, error) { return maybe(NewWhatsApp(c.CloudAPI)) }},
+	{"webhook", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
+		func(*Config) bool { return false },
+		func(c *Config) (Sender, error) { return maybe(NewWebhook(c.Webhook)) }},
+	{"webhook_verify", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
+		func(*Config) bool { return false },
+		func(c *Config) (Sender, error) {
+			w, err := NewWebhook(c.Webhook)
+			return maybe(&WebhookVerify{w}, err)
+		}},
+}
+
+// maybe keeps a nil pointer from becoming a sender.
+func maybe[S Sender](s S, err error) (Sender, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// open returns the sender of one channel; nil: there is none.
+func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
+	name := map[splitpin.Channel]string{splitpin.EmailChannel: cfg.Email, splitpin.SMSChannel: cfg.SMS, splitpin.WhatsAppChannel: cfg.WhatsApp}[channel]
+	cfg.Twilio.Client, cfg.CloudAPI.Client, cfg.Webhook.Client = cfg.Client, cfg.Client, cfg.Client
+	var names []string
+	if channel == splitpin.EmailChannel {
+		if name == "smtp" || name == "" && cfg.SMTP.Host != "" {
+			return maybe(NewSMTP(cfg.SMTP))
+		}
+		names = append(names, "smtp")
+	}
+	for _, s := range phoneSenders {
+		if !slices.Contains(s.channels, channel) {
+			continue
+		}
+		if name == s.name || name == "" && s.given(&cfg) {
+			return s.open(&cfg)
+		}
+		names = append(names, s.name)
+	}
+	switch {
+	case (name == "inbox" || name == "") && cfg.Inbox != nil:
+		return cfg.Inbox, nil
+	case name == "":
+		return nil, nil
+	case name == "inbox":
+		return nil, fmt.Errorf("%s: the inbox is for development only; use %s", channel, strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("%s: there is no sender %q; use %s", channel, name, strings.Join(names, ", "))
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ func (in *Inbox) Send(ctx context.Context, l *Letter) error {
 	m := InboxMessage{
 		ID: l.ID, To: l.To, Channel: l.Channel, Subject: l.Subject, Text: l.Text, HTML: l.HTML,
 		Code: l.Code.Reveal(), Link: l.Link.Reveal(), At: l.At.UTC(),
+	}
+	if l.Channel != splitpin.EmailChannel {
+		m.Text = strings.TrimSuffix(m.Text, "\n") // as it stands on a phone
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()

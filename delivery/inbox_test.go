@@ -9,23 +9,28 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/delivery/deliverytest"
 )
 
 func TestInbox(t *testing.T) {
-	deliverytest.Run(t, func(t *testing.T) deliverytest.Rig {
-		in := new(delivery.Inbox)
-		return deliverytest.Rig{
-			Sender: in, To: "ada@example.com",
-			Delivered: func() (all []deliverytest.Arrived) {
-				for _, m := range in.Messages("") { // newest first
-					all = append([]deliverytest.Arrived{{ID: m.ID, To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML}}, all...)
+	for channel, to := range map[splitpin.Channel]string{splitpin.EmailChannel: "ada@example.com", splitpin.SMSChannel: aPhone, splitpin.WhatsAppChannel: aPhone} {
+		t.Run(string(channel), func(t *testing.T) {
+			deliverytest.Run(t, func(t *testing.T) deliverytest.Rig {
+				in := new(delivery.Inbox)
+				return deliverytest.Rig{
+					Sender: in, Channel: channel, To: to,
+					Delivered: func() (all []deliverytest.Arrived) {
+						for _, m := range in.Messages("") { // newest first
+							all = append([]deliverytest.Arrived{{ID: m.ID, To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML}}, all...)
+						}
+						return all
+					},
 				}
-				return all
-			},
-		}
-	})
+			})
+		})
+	}
 }
 
 func TestInboxKeepsTheNewest(t *testing.T) {

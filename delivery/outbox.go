@@ -293,17 +293,18 @@ func (t *turn) claim() (claimed bool, err error) {
 type outcome struct {
 	entry   *entry
 	message *splitpin.Message    // as it should be now
-	event   *splitpin.AuditEvent // of one that was given up
-	claim   int                  // its Tries when it was claimed
-	failed  Stage                // of a try that will be repeated
+	gaveUp  *splitpin.AuditEvent // of one that was given up
+	events  []*splitpin.AuditEvent
+	claim   int   // its Tries when it was claimed
+	failed  Stage // of a try that will be repeated
 }
 
 func (x *outcome) result(at time.Time) Result {
 	switch {
 	case !x.message.SentAt.IsZero():
 		return Result{Outcome: "sent", At: at}
-	case x.event != nil:
-		return Result{Outcome: "given_up", Reason: x.event.Detail, At: at}
+	case x.gaveUp != nil:
+		return Result{Outcome: "given_up", Reason: x.gaveUp.Detail, At: at}
 	case x.failed != "":
 		return Result{Outcome: "retried", Reason: string(x.failed), At: at}
 	}
@@ -322,6 +323,7 @@ func (x *outcome) settle(m *splitpin.Message) bool {
 	m.SentAt, m.GivenUpAt, m.Reason = x.message.SentAt, x.message.GivenUpAt, x.message.Reason
 	if ours {
 		m.Tries, m.DueAt = x.message.Tries, x.message.DueAt
+		m.Channel, m.Fallback = x.message.Channel, x.message.Fallback
 	}
 	return true
 }
@@ -378,22 +380,74 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 		v.ExpiresAt = a.ExpiresAt
 	}
 
-	l := &Letter{ID: letterID(m, a), Channel: m.Channel, To: m.To, At: m.CreatedAt}
-	if err := t.Templates.prepare(l, m.Channel, m.Template, m.Locale, &v); err != nil {
-		return t.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
+	l, failure, err := t.deliver(ctx, e, &v)
+	var fellBack *splitpin.AuditEvent
+	if failure != nil && t.fallsBack(m, failure) {
+		fellBack = t.fallBack(m, a, Scrub(failure.Detail, l), failure.Stage)
+		l, failure, err = t.deliver(ctx, e, &v)
 	}
+	x := t.tried(m, a, l, failure, err)
+	if fellBack != nil {
+		x.events = append(x.events, fellBack)
+	}
+	return x
+}
 
+// deliver writes a message and hands it to the sender of its channel. err is that of a
+// message that cannot be written.
+func (t *turn) deliver(ctx context.Context, e *entry, v *Values) (l *Letter, failure *SendError, err error) {
+	m, a, now := e.message, e.attempt, t.clock()
+	l = &Letter{ID: letterID(m, a), Ref: attemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
+	if a.ExpiresAt.Before(l.Until) {
+		l.Until = a.ExpiresAt
+	}
+	if err := t.Templates.prepare(l, m.Channel, m.Template, m.Locale, v); err != nil {
+		return l, nil, err
+	}
 	until := now.Add(t.SendTimeout)
 	for _, end := range []time.Time{m.ExpiresAt, e.endBy} {
 		if !end.IsZero() && end.Before(until) {
 			until = end
 		}
 	}
-	failure := t.send(ctx, l, now, until)
-	now = t.clock()
+	return l, t.send(ctx, l, now, until), nil
+}
+
+// fallsBack reports whether a message goes on over its other channel: this one has
+// refused it for good, or needs an operator, or has failed twice. A person is waiting,
+// and has minutes.
+func (t *turn) fallsBack(m *splitpin.Message, failure *SendError) bool {
+	if m.Fallback == "" || t.Senders[m.Fallback] == nil || failure.Stage == StageCancelled {
+		return false
+	}
+	return !failure.Temporary || failure.Stage == StageConfig || failure.Stage == StageAuth || m.Tries >= 2
+}
+
+// fallBack turns a message to its other channel, from which there is no way back, and
+// returns the event that says so.
+func (t *turn) fallBack(m *splitpin.Message, a *splitpin.Attempt, detail string, stage Stage) *splitpin.AuditEvent {
+	from := m.Channel
+	m.Channel, m.Fallback = m.Fallback, ""
+	m.Reason = "not by " + string(from) + " (" + string(stage) + ": " + detail + ")"
+	event := t.event(m, a, "message_fallback", string(from)+"_"+string(stage))
+	if t.Log != nil {
+		t.Log.Info("message goes on over another channel", "message", m.Number, "project", m.Project, "from", from, "to", m.Channel, "reason", m.Reason)
+	}
+	return event
+}
+
+// tried is what came of handing a message over.
+func (t *turn) tried(m *splitpin.Message, a *splitpin.Attempt, l *Letter, failure *SendError, err error) *outcome {
+	if err != nil {
+		return t.giveUp(m, a, gaveUpTemplate, Scrub(err.Error(), l))
+	}
+	now := t.clock()
 	switch {
 	case failure == nil:
-		m.SentAt, m.Reason = now, ""
+		m.SentAt = now
+		if !strings.HasPrefix(m.Reason, "not by ") { // how it came here stays worth knowing
+			m.Reason = ""
+		}
 		return &outcome{message: m}
 	case t.ctx.Err() != nil && failure.Stage == StageCancelled:
 		return t.release(m)
@@ -518,7 +572,13 @@ func backoff(number int64, tries int) time.Duration {
 // ours) for the audit. a may be nil.
 func (t *turn) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason string) *outcome {
 	m.GivenUpAt, m.Reason = t.clock(), reason
-	event := &splitpin.AuditEvent{Project: m.Project, At: m.GivenUpAt, Kind: "message_given_up", Attempt: m.Attempt, Detail: detail}
+	event := t.event(m, a, "message_given_up", detail)
+	return &outcome{message: m, gaveUp: event, events: []*splitpin.AuditEvent{event}}
+}
+
+// event is an audit event about a message, at the present. a may be nil.
+func (t *turn) event(m *splitpin.Message, a *splitpin.Attempt, kind, detail string) *splitpin.AuditEvent {
+	event := &splitpin.AuditEvent{Project: m.Project, At: t.clock(), Kind: kind, Attempt: m.Attempt, Detail: detail}
 	identifier := m.To
 	if a != nil {
 		identifier, event.Network = a.Identifier, a.Network
@@ -526,7 +586,7 @@ func (t *turn) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason s
 	if t.Subject != nil {
 		event.Subject = t.Subject(m.Project, identifier)
 	}
-	return &outcome{message: m, event: event}
+	return event
 }
 
 // finish has an outcome recorded. Whatever is finished while a commit runs goes into
@@ -595,9 +655,9 @@ func (t *turn) save(outcomes []*outcome) error {
 	for _, x := range outcomes {
 		reads.Messages = append(reads.Messages, x.message.Number)
 		byNumber[x.message.Number] = x
-		if x.event != nil {
+		for _, event := range x.events {
 			var err error
-			if x.event.Number, err = t.Store.NextNumber(ctx); err != nil {
+			if event.Number, err = t.Store.NextNumber(ctx); err != nil {
 				return fmt.Errorf("recording what was sent: %w", err)
 			}
 		}
@@ -612,8 +672,8 @@ func (t *turn) save(outcomes []*outcome) error {
 			}
 			settled = append(settled, x)
 			w.Put = append(w.Put, m)
-			if x.event != nil {
-				w.Create, w.Loose = append(w.Create, x.event), false
+			for _, event := range x.events {
+				w.Create, w.Loose = append(w.Create, event), false
 			}
 		}
 		return w, nil
@@ -628,9 +688,9 @@ func (t *turn) save(outcomes []*outcome) error {
 		return fmt.Errorf("recording what was sent: %w", err)
 	}
 	for _, x := range settled {
-		if m := x.message; x.event != nil && t.Log != nil {
+		if m := x.message; x.gaveUp != nil && t.Log != nil {
 			t.Log.Warn("message given up", "message", m.Number, "project", m.Project, "channel", m.Channel,
-				"tries", m.Tries, "why", x.event.Detail, "reason", m.Reason)
+				"tries", m.Tries, "why", x.gaveUp.Detail, "reason", m.Reason)
 		}
 	}
 	return nil
@@ -645,5 +705,13 @@ func letterID(m *splitpin.Message, a *splitpin.Attempt) string {
 	var number [8]byte
 	binary.BigEndian.PutUint64(number[:], uint64(m.Number))
 	sum := sha256.Sum256(append(append([]byte("splitpin letter\x00"), id[:]...), number[:]...))
+	return lowerBase32.EncodeToString(sum[:15])
+}
+
+// attemptRef stands for an attempt towards a provider that makes the codes itself. It
+// tells nothing about the attempt, and nobody can answer by it.
+func attemptRef(a *splitpin.Attempt) string {
+	id := a.ID.Bytes()
+	sum := sha256.Sum256(append([]byte("splitpin attempt\x00"), id[:]...))
 	return lowerBase32.EncodeToString(sum[:15])
 }

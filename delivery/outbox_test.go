@@ -753,3 +753,97 @@ func TestOutboxLateOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// A message that its channel will not bring goes on over the other at once, with the
+// same code, and says so.
+func TestOutboxFallsBack(t *testing.T) {
+	recipient := &delivery.SendError{Stage: delivery.StageRecipient, Detail: "not on WhatsApp: +4915112345678"}
+	later := &delivery.SendError{Stage: delivery.StageConnect, Temporary: true, Detail: "down"}
+	tests := []struct {
+		name     string
+		fallback splitpin.Channel
+		whatsapp error // of the sender; nil: it takes the letter
+		sms      error
+		absent   bool // there is no sender for WhatsApp
+		steps    int  // of the outbox, some seconds apart; zero: one
+
+		by     splitpin.Channel // that took it; empty: none
+		detail string           // of the event; empty: there is none
+		reason string
+		gaveUp bool
+		turned bool // its channel is another now
+	}{
+		{name: "taken", fallback: splitpin.SMSChannel, by: splitpin.WhatsAppChannel},
+		{name: "not on it", fallback: splitpin.SMSChannel, whatsapp: recipient, by: splitpin.SMSChannel, detail: "whatsapp_recipient",
+			reason: "not by whatsapp (recipient: not on WhatsApp: [recipient])", turned: true},
+		{name: "not on it, and no other way", whatsapp: recipient, gaveUp: true, reason: "recipient: not on WhatsApp"},
+		{name: "no sender", fallback: splitpin.SMSChannel, absent: true, by: splitpin.SMSChannel, detail: "whatsapp_config", reason: "not by whatsapp (config", turned: true},
+		{name: "a wrong password", fallback: splitpin.SMSChannel, by: splitpin.SMSChannel, detail: "whatsapp_auth", reason: "not by whatsapp (auth", turned: true,
+			whatsapp: &delivery.SendError{Stage: delivery.StageAuth, Temporary: true, Detail: "no"}},
+		{name: "what may pass", fallback: splitpin.SMSChannel, whatsapp: later, reason: "connect: down"},
+		{name: "what does not pass", fallback: splitpin.SMSChannel, whatsapp: later, steps: 2, by: splitpin.SMSChannel, detail: "whatsapp_connect", reason: "not by whatsapp (connect", turned: true},
+		{name: "a channel without a sender", fallback: "pigeon", whatsapp: recipient, gaveUp: true, reason: "recipient: not on WhatsApp"},
+		{name: "neither", fallback: splitpin.SMSChannel, whatsapp: recipient, gaveUp: true, detail: "whatsapp_recipient", reason: "region: none there", turned: true,
+			sms: &delivery.SendError{Stage: delivery.StageRegion, Detail: "none there"}},
+		{name: "the other may pass", fallback: splitpin.SMSChannel, whatsapp: recipient, sms: later, detail: "whatsapp_recipient", reason: "connect: down", turned: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRoom(t)
+			whatsapp := &deliverytest.Recorder{Fail: func(context.Context, *delivery.Letter) error { return tt.whatsapp }}
+			sms := &deliverytest.Recorder{Fail: func(context.Context, *delivery.Letter) error { return tt.sms }}
+			r.outbox.Senders = map[splitpin.Channel]delivery.Sender{splitpin.SMSChannel: sms}
+			if !tt.absent {
+				r.outbox.Senders[splitpin.WhatsAppChannel] = whatsapp
+			}
+			m := r.queue("+4915112345678", func(a *splitpin.Attempt, m *splitpin.Message) {
+				a.Kind, a.Method = splitpin.Phone, "sms_code"
+				m.Channel, m.Fallback = splitpin.WhatsAppChannel, tt.fallback
+			})
+			for range max(1, tt.steps) {
+				r.step()
+				r.wait(4 * time.Second)
+			}
+
+			got := r.message(m.Number)
+			letters := append(whatsapp.Letters(), sms.Letters()...)
+			switch {
+			case tt.by == "" && (len(letters) > 0 || !got.SentAt.IsZero()):
+				t.Errorf("%d letters were taken, sent at %v; want none", len(letters), got.SentAt)
+			case tt.by != "" && (len(letters) != 1 || got.SentAt.IsZero()):
+				t.Fatalf("%d letters were taken, sent at %v; want one", len(letters), got.SentAt)
+			case tt.by != "":
+				l, code := letters[0], fmt.Sprintf("9%05d", m.Attempt)
+				if l.Channel != tt.by || l.Code.Reveal() != code || !strings.Contains(l.Text, code) {
+					t.Errorf("the letter is %+v, want one by %s with code %s", l, tt.by, code)
+				}
+			}
+			if gaveUp := !got.GivenUpAt.IsZero(); gaveUp != tt.gaveUp {
+				t.Errorf("given up: %v", gaveUp)
+			}
+			if !strings.HasPrefix(got.Reason, tt.reason) || tt.reason == "" && got.Reason != "" {
+				t.Errorf("reason %q, want %q", got.Reason, tt.reason)
+			}
+			want := splitpin.WhatsAppChannel
+			if tt.turned {
+				want = splitpin.SMSChannel
+			}
+			if got.Channel != want || tt.turned && got.Fallback != "" {
+				t.Errorf("it stands there for %s, then %q; want %s", got.Channel, got.Fallback, want)
+			}
+			events, err := r.db.AuditEvents(t.Context(), splitpin.AuditFilter{Kind: "message_fallback"}, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case tt.detail == "" && len(events) > 0:
+				t.Errorf("there is an event: %+v", events[0])
+			case tt.detail != "" && (len(events) != 1 || events[0].Detail != tt.detail || events[0].Attempt != m.Attempt):
+				t.Errorf("the events are %+v, want one with %s", events, tt.detail)
+			}
+			if strings.Contains(r.log.String()+got.Reason, "15112345678") {
+				t.Errorf("the number stands in %q or %q", r.log.String(), got.Reason)
+			}
+		})
+	}
+}

@@ -597,32 +597,17 @@ func (s *SMTP) tlsError(ctx context.Context, err error) error {
 		return stopped(ctx, err)
 	}
 	var (
-		reply   *textproto.Error
-		name    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-		record  tls.RecordHeaderError
-		alert   tls.AlertError
+		reply  *textproto.Error
+		record tls.RecordHeaderError
 	)
 	host := s.cfg.Host
-	var detail string
+	detail := certificateDetail(host, "smtp.host", err)
 	switch {
 	case errors.As(err, &reply):
 		detail = fmt.Sprintf("%s offers STARTTLS but refuses it: %d %s", host, reply.Code, reply.Msg)
-	case errors.As(err, &name):
-		detail = "the certificate is not for " + host
-		if name.Certificate != nil && len(name.Certificate.DNSNames) > 0 {
-			detail += ", but for " + strings.Join(name.Certificate.DNSNames[:min(4, len(name.Certificate.DNSNames))], ", ")
-		}
-		detail += "; set smtp.host to the name in the certificate"
-	case errors.As(err, &unknown):
-		detail = "the certificate of " + host + " comes from an authority this machine does not know; install its root certificate"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		detail = "the certificate of " + host + " is not valid today (" + invalid.Detail + "); check it, and this machine's clock"
 	case errors.As(err, &record):
 		detail = fmt.Sprintf("%s does not speak TLS from the start on port %d; use smtp.tls = \"starttls\"", host, s.cfg.Port)
-	case errors.As(err, &alert):
-		detail = host + " broke off the TLS handshake: " + alert.Error()
+	case detail != "":
 	case isTimeout(err):
 		detail = fmt.Sprintf("%s did not finish the TLS handshake within %s", host, s.cfg.Timeout)
 	case errors.Is(err, io.EOF), isReset(err):

@@ -35,6 +35,14 @@ type Values struct {
 	Colour  string // #rrggbb; anything else is replaced by ours
 	Locale  string // the project's language, for readers whose own we do not have
 
+	// Host is that of the page on which the code belongs, and Frame that of the page
+	// inside it that asks; empty: there is none inside, or none at all. They come from our
+	// configuration and the project's list, never from a request.
+	Host, Frame string
+	// Label is what a notice is about, in our own vocabulary like Device: the name of a
+	// provider or a browser. What looks otherwise is left out.
+	Label string
+
 	// Where and when it was asked for. Device comes from our own vocabulary
 	// ("Chrome on Linux"), Network is a prefix ("203.0.113.7/32"); what looks
 	// otherwise is left out. Zero fields are filled in from the attempt.
@@ -76,6 +84,8 @@ type view struct {
 	Link    string
 	Project string
 	Colour  string
+	Bound   string    // last line of a text message, for autofill; empty: none
+	Label   string    // empty: not known
 	Device  string    // empty: not known
 	Network string    // empty: not known
 	AskedAt time.Time // to the minute, like Until, so that letters of one minute share a form
@@ -90,6 +100,7 @@ func newView(v *Values, locale string) *view {
 		Link:    v.Link.Reveal(),
 		Project: oneLine(v.Project, 60),
 		Colour:  v.Colour,
+		Label:   v.Label,
 		Device:  v.Device,
 		Network: showNetwork(v.Network),
 		AskedAt: v.AskedAt.UTC().Truncate(time.Minute),
@@ -102,6 +113,10 @@ func newView(v *Values, locale string) *view {
 	if !isDevice(w.Device) {
 		w.Device = ""
 	}
+	if !isDevice(w.Label) {
+		w.Label = ""
+	}
+	w.Bound = bound(v.Host, v.Frame, w.Code)
 	if !aLink.MatchString(w.Link) {
 		w.Link = ""
 	}
@@ -122,14 +137,15 @@ func showNetwork(network string) string {
 }
 
 // Templates holds the templates of every locale, parsed. A template lies in
-// <locale>/<channel>/<name> as three files: .subject, .text and .html, of which
-// a channel may lack the first and the last. The zero value has none.
+// <locale>/<channel>/<name> as three files: .subject, .text and .html. A channel for
+// phones has the second only. The zero value has none.
 type Templates struct {
 	sets  map[string]*templateSet // by locale/channel/name
 	forms forms
 }
 
 type templateSet struct {
+	channel splitpin.Channel
 	subject *texttemplate.Template // nil: the channel has no subject
 	text    *texttemplate.Template
 	html    *htmltemplate.Template // nil: the channel has no HTML
@@ -155,7 +171,7 @@ func ParseTemplates(tree fs.FS) (*Templates, error) {
 	}
 	// A template that cannot be executed with everything set and with nothing set
 	// would fail on some person later.
-	full := Values{Code: "123456", Link: "https://example.com/x", Project: "P", Device: "Chrome on Linux",
+	full := Values{Code: "123456", Link: "https://example.com/x", Project: "P", Device: "Chrome on Linux", Label: "Google", Host: "example.com",
 		Network: "203.0.113.7/32", AskedAt: time.Unix(0, 0), ExpiresAt: time.Unix(600, 0)}
 	for key, set := range t.sets {
 		if set.text == nil {
@@ -188,7 +204,7 @@ func (t *Templates) add(tree fs.FS, name string) error {
 	key := strings.TrimSuffix(name, kind)
 	set := t.sets[key]
 	if set == nil {
-		set = new(templateSet)
+		set = &templateSet{channel: splitpin.Channel(parts[1])}
 		t.sets[key] = set
 	}
 	switch kind {
@@ -307,8 +323,16 @@ func (s *templateSet) render(w *view) (r rendered, err error) {
 		r.subject = oneLine(b.String(), maxSubject)
 		b.Reset()
 	}
+	if s.channel == splitpin.SMSChannel {
+		r.text, err = s.renderSMS(w)
+		return r, err
+	}
 	if err := s.text.Execute(&b, w); err != nil {
 		return r, err
+	}
+	if s.channel != splitpin.EmailChannel {
+		r.text = trimLines(b.String())
+		return r, nil
 	}
 	r.text = fill(b.String(), 72)
 	if s.html != nil {

@@ -107,6 +107,10 @@ func TestEveryLocale(t *testing.T) {
 					if l.Locale != locale {
 						t.Errorf("rendered in %q", l.Locale)
 					}
+					if channel != splitpin.EmailChannel {
+						checkShort(t, channel, l)
+						return
+					}
 					for part, text := range map[string]string{"text": l.Text, "HTML": l.HTML} {
 						for _, want := range []string{"123456", "Example", "Chrome on Linux", "203.0.113.7", "14:03", "14:13", "2026"} {
 							if !strings.Contains(text, want) {
@@ -128,6 +132,24 @@ func TestEveryLocale(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// checkShort looks at a message for phones.
+func checkShort(t *testing.T, channel splitpin.Channel, l *delivery.Letter) {
+	if l.Subject != "" || l.HTML != "" {
+		t.Errorf("a phone shows neither subject %q nor HTML %q", l.Subject, l.HTML)
+	}
+	for _, want := range []string{"123456", "Example"} {
+		if !strings.Contains(l.Text, want) {
+			t.Errorf("the text does not show %q: %q", want, l.Text)
+		}
+	}
+	if strings.Contains(l.Text, "\n\n\n") || strings.HasPrefix(l.Text, "\n") || !strings.HasSuffix(l.Text, "\n") || strings.HasSuffix(l.Text, "\n\n") {
+		t.Errorf("white space in %q", l.Text)
+	}
+	if n, units, _ := delivery.Segments(strings.TrimSuffix(l.Text, "\n")); channel == splitpin.SMSChannel && n != 1 {
+		t.Errorf("%d segments, %d units: %q", n, units, l.Text)
 	}
 }
 

@@ -19,6 +19,11 @@ import (
 type Rig struct {
 	Sender delivery.Sender
 
+	Channel splitpin.Channel // empty: email
+	// CodeOnly says that the words are those of the other side: of a letter nothing
+	// arrives but its code.
+	CodeOnly bool
+
 	// To is an address the other side takes letters for.
 	To string
 	// Delivered returns what arrived so far, in the order of arrival, decoded as a
@@ -36,6 +41,8 @@ type Rig struct {
 // are empty.
 type Arrived struct {
 	ID, To, From, Subject, Text, HTML string
+
+	Code string // where it arrives by itself
 }
 
 // Letter returns a letter with every field set.
@@ -59,6 +66,14 @@ func Letter(to string, n int) *delivery.Letter {
 
 // Run tests a sender. newRig is called once for every test and may use t.Cleanup.
 func Run(t *testing.T, newRig func(t *testing.T) Rig) {
+	letter := func(r Rig, to string, n int) *delivery.Letter {
+		l := Letter(to, n)
+		if r.Channel != "" && r.Channel != splitpin.EmailChannel {
+			l.Channel, l.Subject, l.HTML = r.Channel, "", ""
+			l.Text = fmt.Sprintf("%06d is your Example code.\n\n@example.com #%06d\n", n, n)
+		}
+		return l
+	}
 	send := func(t *testing.T, r Rig, l *delivery.Letter) Arrived {
 		t.Helper()
 		before := len(r.Delivered())
@@ -71,11 +86,20 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		}
 		return after[before]
 	}
-	same := func(t *testing.T, got Arrived, want *delivery.Letter) {
+	same := func(t *testing.T, r Rig, got Arrived, want *delivery.Letter) {
 		t.Helper()
+		text := want.Text
+		if want.Channel != splitpin.EmailChannel {
+			text = strings.TrimSuffix(text, "\n") // a phone shows no end of line
+		}
+		if r.CodeOnly {
+			if got.Text = text; got.Code != want.Code.Reveal() {
+				t.Errorf("the code arrived as %q, want %q", got.Code, want.Code.Reveal())
+			}
+		}
 		for _, f := range []struct{ name, got, want string }{
 			{"ID", got.ID, want.ID}, {"To", got.To, want.To}, {"Subject", got.Subject, want.Subject},
-			{"Text", got.Text, want.Text}, {"HTML", got.HTML, want.HTML},
+			{"Text", got.Text, text}, {"HTML", got.HTML, want.HTML},
 		} {
 			// A channel that has no place for a field shows none.
 			if f.got != f.want && (f.got != "" || f.name == "To" || f.name == "Text") {
@@ -86,27 +110,32 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 
 	t.Run("all fields", func(t *testing.T) {
 		r := newRig(t)
-		l := Letter(r.To, 1)
-		same(t, send(t, r, l), l)
+		l := letter(r, r.To, 1)
+		same(t, r, send(t, r, l), l)
 	})
 
 	t.Run("another alphabet", func(t *testing.T) {
 		r := newRig(t)
-		l := Letter(r.To, 2)
+		l := letter(r, r.To, 2)
 		l.From = "Überseehandel Ж Ψ"
 		l.Subject = "000002 — ваш код для Überseehandel 東京 🔑 " + strings.Repeat("дом ", 12) + "."
 		l.Text = "Ihr Code für „Übersee“: 000002 — 東京 🔑\n"
 		l.HTML = "<p>Ihr Code für „Übersee“: 000002 — 東京 🔑</p>\n"
-		same(t, send(t, r, l), l)
+		same(t, r, send(t, r, l), l)
 	})
 
 	t.Run("awkward lines", func(t *testing.T) {
 		r := newRig(t)
-		l := Letter(r.To, 3)
+		l := letter(r, r.To, 3)
+		if l.Channel != splitpin.EmailChannel {
+			l.Text = ".\n..\n+ & = %41 ; a=b\\c\"d\n" + strings.Repeat("wörter und ", 60) + "\n\n@example.com #000003 %login.example.com\n"
+			same(t, r, send(t, r, l), l)
+			return
+		}
 		l.Text = ".\n..\n.hidden\nFrom here on = equals =3D\n" + strings.Repeat("x", 3000) + "\n" +
 			strings.Repeat("wörter und ", 400) + "end\n  indented\t\n\nlast\n"
 		l.HTML = "<p>.\n.\n" + strings.Repeat("<b>long</b>", 500) + "\n.</p>\n"
-		same(t, send(t, r, l), l)
+		same(t, r, send(t, r, l), l)
 	})
 
 	t.Run("many at once", func(t *testing.T) {
@@ -115,7 +144,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		var wg sync.WaitGroup
 		for i := range n {
 			wg.Go(func() {
-				if err := r.Sender.Send(t.Context(), Letter(r.To, 100+i)); err != nil {
+				if err := r.Sender.Send(t.Context(), letter(r, r.To, 100+i)); err != nil {
 					t.Errorf("sending letter %d: %v", i, err)
 				}
 			})
@@ -123,10 +152,20 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		wg.Wait()
 		seen := make(map[string]int)
 		for _, a := range r.Delivered() {
+			if r.CodeOnly {
+				a.Text = a.Code
+			}
 			seen[a.Text]++
 		}
 		for i := range n {
-			if got := seen[Letter(r.To, 100+i).Text]; got != 1 {
+			l := letter(r, r.To, 100+i)
+			key := strings.TrimSuffix(l.Text, "\n")
+			if r.CodeOnly {
+				key = l.Code.Reveal()
+			} else if l.Channel == splitpin.EmailChannel {
+				key = l.Text
+			}
+			if got := seen[key]; got != 1 {
 				t.Errorf("letter %d arrived %d times, want once", i, got)
 			}
 		}
@@ -134,7 +173,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 
 	t.Run("the letter is left alone", func(t *testing.T) {
 		r := newRig(t)
-		l, want := Letter(r.To, 4), Letter(r.To, 4)
+		l, want := letter(r, r.To, 4), letter(r, r.To, 4)
 		send(t, r, l)
 		if *l != *want {
 			t.Error("the sender altered the letter it was given")
@@ -145,7 +184,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		r := newRig(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		e := failure(t, r.Sender.Send(ctx, Letter(r.To, 5)))
+		e := failure(t, r.Sender.Send(ctx, letter(r, r.To, 5)))
 		if e.Stage != delivery.StageCancelled || !e.Temporary {
 			t.Errorf("stage %q, temporary %v; want %q and true", e.Stage, e.Temporary, delivery.StageCancelled)
 		}
@@ -153,8 +192,8 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 			t.Errorf("%d letters arrived, want none", n)
 		}
 		// The next letter is not harmed.
-		l := Letter(r.To, 6)
-		same(t, send(t, r, l), l)
+		l := letter(r, r.To, 6)
+		same(t, r, send(t, r, l), l)
 	})
 
 	t.Run("nobody there", func(t *testing.T) {
@@ -162,9 +201,9 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		if r.Break == nil {
 			return
 		}
-		send(t, r, Letter(r.To, 7))
+		send(t, r, letter(r, r.To, 7))
 		r.Break()
-		e := failure(t, r.Sender.Send(t.Context(), Letter(r.To, 8)))
+		e := failure(t, r.Sender.Send(t.Context(), letter(r, r.To, 8)))
 		if !e.Temporary {
 			t.Errorf("an absent server counts as permanent: %v", e)
 		}
@@ -175,7 +214,7 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 		if r.Refused == "" {
 			return
 		}
-		l := Letter(r.Refused, 9)
+		l := letter(r, r.Refused, 9)
 		e := failure(t, r.Sender.Send(t.Context(), l))
 		if e.Stage != delivery.StageRecipient || e.Temporary {
 			t.Errorf("stage %q, temporary %v; want %q and false", e.Stage, e.Temporary, delivery.StageRecipient)
@@ -185,8 +224,8 @@ func Run(t *testing.T, newRig func(t *testing.T) Rig) {
 				t.Errorf("the error %q holds %q", e, secret)
 			}
 		}
-		l = Letter(r.To, 10)
-		same(t, send(t, r, l), l)
+		l = letter(r, r.To, 10)
+		same(t, r, send(t, r, l), l)
 	})
 }
 

@@ -1,0 +1,356 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// A TwilioConfig is an account at Twilio. AccountSID and Secret are required. To send
+// codes of ours, either From or MessagingService is; to let Twilio make and check
+// them, VerifyService is.
+type TwilioConfig struct {
+	AccountSID string // AC…
+	// APIKey is a key that may be withdrawn by itself, SK…; empty: Secret is the
+	// account's auth token.
+	APIKey string
+	Secret splitpin.Secret
+
+	From             string // a number of the account, a short code, or a name of up to 11 letters and digits
+	MessagingService string // MG…; it chooses among its numbers, and is what many countries want
+	VerifyService    string // VA…
+
+	// URL is where Twilio's products are, with PRODUCT in the place of "api",
+	// "messaging" and "verify"; empty: https://PRODUCT.twilio.com.
+	URL string
+
+	Client *http.Client     // required; see package outgoing
+	Clock  func() time.Time // tells how long a letter is of use; nil: time.Now
+}
+
+var (
+	accountSID   = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
+	keySID       = regexp.MustCompile(`^SK[0-9a-fA-F]{32}$`)
+	messagingSID = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
+	verifySID    = regexp.MustCompile(`^VA[0-9a-fA-F]{32}$`)
+	aSenderName  = regexp.MustCompile(`^[A-Za-z0-9 ]{0,10}[A-Za-z][A-Za-z0-9 ]{0,10}$`)
+	aShortCode   = regexp.MustCompile(`^[0-9]{3,8}$`)
+)
+
+// A twilio is the account, for both ways to use it.
+type twilio struct {
+	provider
+	cfg TwilioConfig
+}
+
+func newTwilio(cfg TwilioConfig) (*twilio, error) {
+	var problems []error
+	wrong := func(text string) { problems = append(problems, errors.New("twilio."+text)) }
+	switch {
+	case cfg.AccountSID == "":
+		wrong("account_sid: is missing; the console shows it, AC and 32 digits")
+	case !accountSID.MatchString(cfg.AccountSID):
+		wrong("account_sid: must be AC and 32 digits of 0-9 and a-f")
+	}
+	if cfg.APIKey != "" && !keySID.MatchString(cfg.APIKey) {
+		wrong("api_key: must be SK and 32 digits of 0-9 and a-f")
+	}
+	if cfg.Secret == "" {
+		wrong("secret: is missing; the secret of twilio.api_key, or without one the account's auth token")
+	}
+	if cfg.URL == "" {
+		cfg.URL = "https://PRODUCT.twilio.com"
+	}
+	if _, err := baseURL("twilio.url", cfg.URL); err != nil {
+		problems = append(problems, err)
+	} else if !strings.Contains(cfg.URL, "PRODUCT") {
+		wrong("url: must have PRODUCT in the place of api and verify, like https://PRODUCT.dublin.ie1.twilio.com")
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	return &twilio{provider{name: "Twilio", url: "twilio.url", secret: "twilio.account_sid, twilio.api_key and twilio.secret", client: cfg.Client}, cfg}, nil
+}
+
+// call makes one request: a POST where there is a form. It returns the body of an
+// answer of success.
+func (t *twilio) call(ctx context.Context, product, path string, form url.Values, l *Letter) ([]byte, error) {
+	to := strings.ReplaceAll(t.cfg.URL, "PRODUCT", product) + path
+	req, err := request(ctx, to, aForm, form.Encode())
+	if err != nil {
+		return nil, err
+	}
+	if form == nil {
+		req.Method, req.Body, req.ContentLength = http.MethodGet, nil, 0
+		req.Header.Del("Content-Type")
+	}
+	user := t.cfg.APIKey
+	if user == "" {
+		user = t.cfg.AccountSID
+	}
+	req.SetBasicAuth(user, t.cfg.Secret.Reveal())
+	r, err := t.ask(req)
+	if err != nil {
+		return nil, err
+	}
+	if !r.ok() {
+		return r.body, t.refusal(r, l)
+	}
+	return r.body, nil
+}
+
+// refusal reads what Twilio says of a request that it does not fulfil.
+func (t *twilio) refusal(r reply, l *Letter) error {
+	var said struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(r.body, &said) != nil || said.Code == 0 {
+		return t.refused(r, fault{}, "", l)
+	}
+	return t.fault(r, said.Code, said.Message, l)
+}
+
+func (t *twilio) fault(r reply, code int, message string, l *Letter) error {
+	known := twilioFaults[code]
+	if known.stage == StageRegion && l != nil {
+		known.what = fmt.Sprintf(known.what, dialled(l.To))
+	}
+	return t.refused(r, known, strings.TrimSpace(fmt.Sprint("error ", code, ": ", message)), l)
+}
+
+// twilioFaults are Twilio's error codes that mean more than their status says. A %s
+// is the prefix of the number.
+var twilioFaults = map[int]fault{
+	10001: {StageAuth, true, "the account is not active; see the Twilio console"},
+	20003: {StageAuth, true, "Twilio does not know us; check twilio.account_sid, twilio.api_key and twilio.secret"},
+	20005: {StageAuth, true, "the account is not active; see the Twilio console"},
+	20404: {StageConfig, true, "Twilio does not know the account or the service; check twilio.account_sid, twilio.messaging_service and twilio.verify_service"},
+	20429: {StageConnect, true, "Twilio gets more requests from us than it allows"},
+	14107: {StageConnect, true, "Twilio gets more messages from us than it allows"},
+	21611: {StageConnect, true, "the queue of our number is full; use twilio.messaging_service with more numbers"},
+	30001: {StageConnect, true, "the queue of our number is full; use twilio.messaging_service with more numbers"},
+
+	21211: {StageRecipient, false, "this is no valid number"},
+	21214: {StageRecipient, false, "this number cannot be reached"},
+	21217: {StageRecipient, false, "this is no valid number"},
+	21263: {StageRecipient, false, "this is a short code, not a person's number"},
+	21265: {StageRecipient, false, "this is a short code, not a person's number"},
+	21266: {StageRecipient, false, "this is our own number"},
+	21608: {StageRecipient, false, "a trial account writes to verified numbers only; upgrade it in the Twilio console"},
+	21610: {StageRecipient, false, "this reader has opted out with STOP, and must write START to our number first"},
+	21612: {StageRecipient, false, "our number cannot reach this one; use twilio.messaging_service with a number for that country"},
+	21614: {StageRecipient, false, "this number takes no text messages"},
+	21635: {StageRecipient, false, "this is a landline, which takes no text messages"},
+	30003: {StageRecipient, false, "this phone cannot be reached"},
+	30004: {StageRecipient, false, "this reader blocks our messages"},
+	30005: {StageRecipient, false, "this number is not in use"},
+	30006: {StageRecipient, false, "this is a landline, or a carrier that takes no text messages"},
+	60205: {StageRecipient, false, "this is a landline, which takes no text messages"},
+
+	21408: {StageRegion, false, "text messages to %s are switched off for this account; switch them on in the Twilio console under Messaging, Geo permissions"},
+	30450: {StageRegion, false, "Twilio's protection against SMS pumping blocks numbers that begin with %s; see the console under Messaging"},
+	30453: {StageRegion, false, "Twilio's protection against SMS pumping blocks numbers that begin with %s; see the console under Messaging"},
+	60410: {StageRegion, false, "Twilio's fraud guard blocks numbers that begin with %s; see the console under Verify"},
+	60605: {StageRegion, false, "codes to %s are switched off for this account; switch them on in the Twilio console under Verify, Geo permissions"},
+
+	21212: {StageFrom, false, "twilio.from is no number or name that this account may send from"},
+	21603: {StageFrom, false, "twilio.from is missing"},
+	21606: {StageFrom, false, "twilio.from is no number that this account may send text messages from"},
+	21659: {StageFrom, false, "twilio.from is not a number of Twilio's"},
+	21660: {StageFrom, false, "twilio.from belongs to another account"},
+	21661: {StageFrom, false, "twilio.from takes no text messages"},
+	21701: {StageConfig, true, "there is no such messaging service; check twilio.messaging_service"},
+	21703: {StageConfig, true, "the messaging service has no number to send from; give it one in the Twilio console"},
+	21704: {StageConfig, true, "the messaging service has no number to send from; give it one in the Twilio console"},
+
+	60200: {StageData, false, "Twilio does not understand the request"},
+	60203: {StageConnect, true, "Twilio sends no more codes to this number for ten minutes"},
+	60212: {StageConnect, true, "Twilio gets too many requests for this number at once"},
+	60223: {StageConfig, true, "this channel is switched off in the Verify service; switch it on in the Twilio console"},
+}
+
+// A Twilio sends text messages through Twilio's Programmable Messaging.
+//
+// Its interface takes no key by which a repeated request could be told: where the
+// connection breaks before the answer, the letter goes out again, with the same code.
+type Twilio struct{ *twilio }
+
+// NewTwilio checks cfg and names everything that is wrong with it, one problem a
+// line. It connects nowhere.
+func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
+	t, err := newTwilio(cfg)
+	problems := []error{err}
+	switch {
+	case cfg.From == "" && cfg.MessagingService == "":
+		problems = append(problems, errors.New("twilio.messaging_service: is missing; or give twilio.from, the number that messages come from"))
+	case cfg.From != "" && cfg.MessagingService != "":
+		problems = append(problems, errors.New("twilio.from: give this or twilio.messaging_service, not both"))
+	case cfg.MessagingService != "" && !messagingSID.MatchString(cfg.MessagingService):
+		problems = append(problems, errors.New("twilio.messaging_service: must be MG and 32 digits of 0-9 and a-f"))
+	case cfg.From != "" && !isPhone(cfg.From) && !aSenderName.MatchString(cfg.From) && !aShortCode.MatchString(cfg.From):
+		problems = append(problems, errors.New("twilio.from: must be a number like +14155550100, a short code, or a name of up to 11 letters and digits"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return &Twilio{t}, nil
+}
+
+// Send hands the letter to Twilio, which has it dropped when it is of no use any more.
+func (t *Twilio) Send(ctx context.Context, l *Letter) error {
+	if !isPhone(l.To) {
+		return errNoPhone
+	}
+	form := url.Values{"To": {l.To}, "Body": {strings.TrimSuffix(l.Text, "\n")}}
+	if t.cfg.MessagingService != "" {
+		form.Set("MessagingServiceSid", t.cfg.MessagingService)
+	} else {
+		form.Set("From", t.cfg.From)
+	}
+	if !l.Until.IsZero() {
+		left := int(l.Until.Sub(t.cfg.Clock()) / time.Second)
+		form.Set("ValidityPeriod", strconv.Itoa(min(max(left, 1), 36000)))
+	}
+	body, err := t.call(ctx, "api", "/2010-04-01/Accounts/"+t.cfg.AccountSID+"/Messages.json", form, l)
+	if err != nil {
+		return err
+	}
+	// A message may be made and have failed at the same time.
+	var made struct {
+		Status  string `json:"status"`
+		Code    int    `json:"error_code"`
+		Message string `json:"error_message"`
+	}
+	if json.Unmarshal(body, &made) != nil || made.Status == "" {
+		return t.refused(reply{status: http.StatusCreated}, fault{StageConnect, true, "what answered is not Twilio; check twilio.url"}, "", l)
+	}
+	if made.Status == "failed" || made.Status == "undelivered" || made.Status == "canceled" {
+		return t.fault(reply{status: http.StatusBadRequest}, made.Code, made.Message, l)
+	}
+	return nil
+}
+
+// Check asks Twilio for the account and the messaging service, which shows whether
+// it knows us. It sends nothing.
+func (t *Twilio) Check(ctx context.Context) []CheckStep {
+	steps, ok := t.checkAccount(ctx)
+	if ok && t.cfg.MessagingService != "" {
+		if _, err := t.call(ctx, "messaging", "/v1/Services/"+t.cfg.MessagingService, nil, nil); err != nil {
+			return append(steps, failedStep(err))
+		}
+		steps = append(steps, CheckStep{StageFrom, true, "there is the messaging service"})
+	}
+	return steps
+}
+
+func (t *twilio) checkAccount(ctx context.Context) (steps []CheckStep, ok bool) {
+	body, err := t.call(ctx, "api", "/2010-04-01/Accounts/"+t.cfg.AccountSID+".json", nil, nil)
+	if err != nil {
+		return []CheckStep{failedStep(err)}, false
+	}
+	var account struct{ Status, Type string }
+	if json.Unmarshal(body, &account) != nil || account.Status != "active" {
+		return []CheckStep{{Stage: StageAuth, Detail: "the account is not active, but " + oneLine(account.Status, 20) + "; see the Twilio console"}}, false
+	}
+	detail := "Twilio knows the account"
+	if account.Type == "Trial" {
+		detail += ", a trial account, which writes to verified numbers only"
+	}
+	return []CheckStep{{StageAuth, true, detail}}, true
+}
+
+// failedStep is the step that ended with err.
+func failedStep(err error) CheckStep {
+	e := asSendError(err)
+	return CheckStep{Stage: e.Stage, Detail: e.Detail}
+}
+
+// A TwilioVerify has Twilio make the codes, send them and check them.
+type TwilioVerify struct{ *twilio }
+
+// NewTwilioVerify is NewTwilio for codes that Twilio makes.
+func NewTwilioVerify(cfg TwilioConfig) (*TwilioVerify, error) {
+	t, err := newTwilio(cfg)
+	problems := []error{err}
+	switch {
+	case cfg.VerifyService == "":
+		problems = append(problems, errors.New("twilio.verify_service: is missing; make one in the Twilio console, VA and 32 digits"))
+	case !verifySID.MatchString(cfg.VerifyService):
+		problems = append(problems, errors.New("twilio.verify_service: must be VA and 32 digits of 0-9 and a-f"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return &TwilioVerify{t}, nil
+}
+
+// verifyLocales are the languages that Twilio writes codes in, as it spells them.
+const verifyLocales = " af ar ca cs da de el en en-GB es et fi fr he hi hr hu id it ja kn ko lt mr ms nb nl pl pt pt-BR ro ru sk sv te th tl tr uk vi zh zh-CN zh-HK "
+
+// Send has Twilio send a code of its own, over the channel of the letter. Twilio has one
+// code for a number at a time, and repeats it: see Verify.
+func (t *TwilioVerify) Send(ctx context.Context, l *Letter) error {
+	switch {
+	case !isPhone(l.To):
+		return errNoPhone
+	case l.Channel != splitpin.SMSChannel && l.Channel != splitpin.WhatsAppChannel:
+		return &SendError{Stage: StageLetter, Detail: "Twilio sends codes by sms and whatsapp, not by " + string(l.Channel)}
+	}
+	form := url.Values{"To": {l.To}, "Channel": {string(l.Channel)}}
+	language, _, _ := strings.Cut(l.Locale, "-")
+	for _, locale := range []string{l.Locale, language} {
+		if locale != "" && strings.Contains(verifyLocales, " "+locale+" ") {
+			form.Set("Locale", locale)
+			break
+		}
+	}
+	_, err := t.call(ctx, "verify", "/v2/Services/"+t.cfg.VerifyService+"/Verifications", form, l)
+	return err
+}
+
+// Verify asks Twilio whether a code is right. All attempts for one number share one code
+// there, and five looks at it, whoever asks.
+func (t *TwilioVerify) Verify(ctx context.Context, to, _ string, code splitpin.Secret) (bool, error) {
+	l := &Letter{To: to, Code: code} // what must not stand in an error
+	form := url.Values{"To": {to}, "Code": {code.Reveal()}}
+	body, err := t.call(ctx, "verify", "/v2/Services/"+t.cfg.VerifyService+"/VerificationCheck", form, l)
+	var said struct {
+		Status string `json:"status"`
+		Code   int    `json:"code"`
+	}
+	if json.Unmarshal(body, &said) != nil && err == nil {
+		return false, t.refused(reply{status: http.StatusOK}, fault{StageConnect, true, "what answered is not Twilio; check twilio.url"}, "", l)
+	}
+	// There is no code any more: it expired, it was right before, or it was wrong too
+	// often. So is one of a length that no code has. Nothing is wrong with the service then.
+	if err != nil && (said.Code == 20404 || said.Code == 60202 || said.Code == 60200) {
+		return false, nil
+	}
+	return err == nil && said.Status == "approved", err
+}
+
+// Check asks Twilio for the account and the service. It sends nothing.
+func (t *TwilioVerify) Check(ctx context.Context) []CheckStep {
+	steps, ok := t.checkAccount(ctx)
+	if ok {
+		if _, err := t.call(ctx, "verify", "/v2/Services/"+t.cfg.VerifyService, nil, nil); err != nil {
+			return append(steps, failedStep(err))
+		}
+		steps = append(steps, CheckStep{StageFrom, true, "there is the Verify service"})
+	}
+	return steps
+}
