@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"math/bits"
 	"net/http"
@@ -30,6 +31,8 @@ type stage struct {
 	ours     string // origin of the form
 	customer string // origin of the page that frames it; another site, not only another origin
 
+	frames int // shown so far
+
 	mu    sync.Mutex
 	calls []string // of /v1: method, path, body
 }
@@ -37,7 +40,7 @@ type stage struct {
 // The stand-in for /v1 does what the name before the @ says.
 func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	var in struct{ Identifier, Puzzle, Code string }
+	var in struct{ Method, Identifier, Puzzle, Captcha, Code string }
 	json.Unmarshal(body, &in)
 	s.mu.Lock()
 	s.calls = append(s.calls, r.Method+" "+r.URL.Path+" "+string(body))
@@ -60,6 +63,10 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		}
 		return a
 	}
+	// A phone number is somebody by its last digit.
+	if people := map[byte]string{'0': "ada", '1': "busy", '2': "elsewhere", '3': "letin", '4': "denied"}; strings.HasPrefix(in.Identifier, "+") {
+		in.Identifier = people[in.Identifier[len(in.Identifier)-1]]
+	}
 	const challenge = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
 	name, _, _ := strings.Cut(in.Identifier, "@")
 	switch path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/attempts"), "/"); {
@@ -70,10 +77,24 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(429, object{"code": "too_many_messages", "retry_after": 240})
 	case len(path) == 1 && name == "puzzle" && !solved(in.Puzzle, challenge, 12):
 		reply(429, object{"code": "challenge_required", "challenge": challenge})
+	case len(path) == 1 && name == "captcha" && in.Captcha != "token":
+		reply(429, object{"code": "captcha_required"})
 	case len(path) == 1:
-		reply(201, object{"attempt": attempt(name), "secret": "s"})
+		a := attempt(name)
+		if strings.HasSuffix(in.Method, "_link") {
+			a["link"] = object{"digits": "42"}
+		}
+		reply(201, object{"attempt": a, "secret": "s"})
 	case len(path) == 2:
-		reply(200, attempt(path[1]))
+		a := attempt(path[1])
+		if state := map[string]string{"elsewhere": "proved", "letin": "proved", "denied": "denied"}[path[1]]; state != "" {
+			a["state"] = state
+		}
+		reply(200, a)
+	case path[2] == "grant" && path[1] == "letin":
+		reply(200, object{"authorization_code": "granted", "challenge_id": 77})
+	case path[2] == "grant":
+		reply(403, object{"code": "forbidden"})
 	case path[2] == "resend":
 		reply(200, attempt(path[1]))
 	case in.Code == "482913" || in.Code == "BCDFGHJK":
@@ -118,8 +139,10 @@ func startStage(t *testing.T) *stage {
 	mux.HandleFunc("/v1/", s.v1)
 	page := func(mode Mode) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			f := Form{Mode: mode, Look: Look{Name: "Shop"}, Base: "/v1", Nonce: "n0", Challenge: "c", State: "a&b",
-				RedirectURL: r.FormValue("redirect_url"), Issuer: "https://id.example"}
+			q := r.URL.Query()
+			f := Form{Mode: mode, Look: Look{Name: "Shop"}, Base: "/v1", Nonce: "n0", Challenge: "c", State: "a&b", Locale: q.Get("locale"),
+				RedirectURL: q.Get("redirect_url"), Issuer: "https://id.example", Kind: Kind(q.Get("kind")), Method: q.Get("method"),
+				Channels: q["channel"], Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true"}
 			var ancestors []string
 			if mode == Frame {
 				f.Domain, f.MessageID = s.customer, "ID"
@@ -140,11 +163,11 @@ func startStage(t *testing.T) *stage {
 
 	customer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<title>Customer</title><iframe id="form" src="%s/signup"></iframe><script>
+		fmt.Fprintf(w, `<title>Customer</title><iframe id="form" src="%s/signup?%s" style="%s"></iframe><script>
 			const got = [], ours = %q;
 			addEventListener("message", (e) => { if (e.origin === ours && typeof e.data === "string") got.push(JSON.parse(e.data)); });
 			const send = (m) => document.getElementById("form").contentWindow.postMessage(typeof m === "string" ? m : JSON.stringify(m), ours);
-		</script>`, s.ours, s.ours)
+		</script>`, s.ours, html.EscapeString(r.URL.RawQuery), html.EscapeString(r.FormValue("style")), s.ours)
 	}))
 	t.Cleanup(customer.Close)
 	s.customer = customer.URL
@@ -209,10 +232,13 @@ func (v view) goTo(url string) {
 	}
 }
 
-// framed opens the customer's page and returns it and the form inside.
-func (s *stage) framed(t *testing.T) (customer, form view) {
+// framed opens the customer's page and returns it and the form inside. The query is
+// of the form; style is of its frame.
+func (s *stage) framed(t *testing.T, query ...string) (customer, form view) {
 	t.Helper()
-	customer = s.open(t, s.customer)
+	s.frames++
+	mark := fmt.Sprintf("frame=%d.", s.frames)
+	customer = s.open(t, s.customer+"/?"+strings.Join(append(query, mark), "&"))
 	customer.await("the form has said hello", `got.length > 0`)
 	ctx, cancel := context.WithTimeout(customer.ctx, patience)
 	defer cancel()
@@ -222,7 +248,7 @@ func (s *stage) framed(t *testing.T) (customer, form view) {
 	}
 	seen := customer.eval(`location.href`)
 	for _, target := range targets {
-		if target.Type != "iframe" || !strings.HasPrefix(target.URL, s.ours) {
+		if target.Type != "iframe" || !strings.HasSuffix(target.URL, mark) {
 			continue
 		}
 		frame, cancel := chromedp.NewContext(customer.ctx, chromedp.WithTargetID(target.TargetID))

@@ -15,11 +15,17 @@ let expiresAt = 0; // by this machine's clock, in milliseconds
 let resendAt = 0;
 let noticeUntil = 0;
 let resending = false;
+let resendText = "";
 
 /** Takes over what the server told about an attempt. */
 export function countFor(a: Attempt): void {
   expiresAt = Date.now() + a.expires_in * 1000;
   resendAt = a.resend_in < 0 ? Infinity : Date.now() + a.resend_in * 1000;
+}
+
+/** What the button says while it works. */
+export function nameResend(text: string): void {
+  resendText = text;
 }
 
 export function isOver(): boolean {
@@ -50,7 +56,7 @@ export function drawAgain(): void {
   button.hidden = none;
   $("code-none").hidden = !none;
   const wait = (resendAt - now) / 1000;
-  const label = resending ? t("code.resend.busy") : wait > 0 ? t("code.resend.wait", { time: clock(wait) }) : t("code.resend");
+  const label = resending ? t("code.resend.busy") : wait > 0 ? t("code.resend.wait", { time: clock(wait) }) : resendText;
   if (button.textContent !== label) button.textContent = label;
   for (const b of [button, $("code-other")]) b.setAttribute("aria-disabled", String(resending || wait > 0));
   const left = (expiresAt - now) / 1000;

@@ -32,8 +32,11 @@ export function addFields(extras: Extra[]): void {
     row.className = "input_row_container";
     const label = document.createElement("label");
     label.htmlFor = input.id;
-    label.dir = "auto";
-    label.textContent = extra.label;
+    // Its own direction inside, the page's for where it stands.
+    const words = document.createElement("span");
+    words.dir = "auto";
+    words.textContent = extra.label;
+    label.append(words);
     const error = document.createElement("p");
     error.className = "error";
     error.id = `${input.id}-error`;

@@ -16,7 +16,7 @@ import { Attempts, type SignInGrant } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { solve } from "../../sdk/src/puzzle";
 import type { StartRequest } from "../../sdk/src/shapes";
-import { type Attempt, countFor, drawAgain, isOver, mayResend, notice, resendRuns } from "./again";
+import { type Attempt, countFor, drawAgain, isOver, mayResend, nameResend, notice, resendRuns } from "./again";
 import { askCaptcha } from "./captcha";
 import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
@@ -131,7 +131,7 @@ async function start(): Promise<void> {
   const mine = ++round;
   const button = $("status-screen").hidden ? pressed : $("status-action");
   busy(button, t("address.busy"));
-  const body: StartRequest & { channel?: string; captcha?: string } = {
+  const body: StartRequest & { captcha?: string } = {
     method: config.method,
     identifier: address,
     code_challenge: config.challenge,
@@ -142,6 +142,11 @@ async function start(): Promise<void> {
   if (framed) body.origin = config.domain;
   if (config.redirectUrl) body.redirect_url = config.redirectUrl;
   if (config.formId) body.form_id = config.formId;
+  if (config.method.endsWith("_link")) {
+    // The result may come out elsewhere, and these with it.
+    body.state = config.state;
+    body.client_data = clientData;
+  }
   try {
     if (captchaFirst) body.captcha = await askCaptcha();
     for (let checks = 0; ; checks++) {
@@ -214,6 +219,7 @@ function toCode(a: Attempt): void {
   triedCode = "";
   attempt = a;
   countFor(a);
+  nameResend(a.link ? t("link.resend") : t("code.resend"));
   const digits = expectCode(a);
   const titles = { email: "code.title.email", sms: "code.title.sms", whatsapp: "code.title.whatsapp" };
   $("code-title").textContent = t(titles[channelNow() ?? "email"]);
@@ -267,6 +273,7 @@ async function elsewhere(a: Attempt): Promise<void> {
 }
 
 $("link-switch").addEventListener("click", () => {
+  tInto($("code-sent"), "link.code", { address: attempt?.identifier ?? address });
   $("code-form").hidden = false;
   $("link-part").hidden = true;
   codeInput.focus();
@@ -355,8 +362,9 @@ async function resend(channel?: string): Promise<void> {
     countFor(attempt);
     drawOther();
     say("");
-    requestAnimationFrame(() => say(t("code.resend.done")));
-    notice(t("code.resend.done"));
+    const done = attempt.link ? t("link.resend.done") : t("code.resend.done");
+    requestAnimationFrame(() => say(done));
+    notice(done);
     if (!$("code-form").hidden) codeInput.focus();
   } catch (error) {
     if (mine !== round) return;

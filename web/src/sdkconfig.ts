@@ -59,7 +59,7 @@ const shortTexts = [
   "buttonWAText", "buttonWABackgroundColor", "buttonWABorderColor", "buttonWATextColor", "buttonWALogoColor",
 ] as const;
 
-/** Types of a field that a person fills in. A password has no place in a sign-in without one. */
+/** Types of a field that a person fills in; any other is a text. A password is left out: there is none here. */
 const fieldTypes = ["text", "email", "tel", "number", "url", "date", "checkbox", "hidden"];
 const mostFields = 8;
 
@@ -160,6 +160,7 @@ export function readConfig(payload: Record<string, unknown>): SDKConfig {
 function readField(value: Record<string, unknown>): Extra | undefined {
   const name = value.name;
   if (typeof name !== "string" || !/^[\p{L}\p{N}_. -]{1,64}$/u.test(name) || name in {}) return undefined;
+  if (value.type === "password") return undefined;
   const type = typeof value.type === "string" && fieldTypes.includes(value.type) ? value.type : "text";
   const initial = typeof value.initial_value === "number" || typeof value.initial_value === "boolean" ? String(value.initial_value) : value.initial_value;
   return {
