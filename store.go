@@ -44,7 +44,9 @@ type Store interface {
 	//
 	// No other step sees or changes the loaded records between load and commit. Of
 	// a record that was not there, only Create notices if it appeared meanwhile:
-	// the step then runs again. Three reads are of a whole set, to which nothing is
+	// the step then runs again. So it does where another record has what must be
+	// unique: the id of a project; within a project, the ID, the identifier and the
+	// ClientUserID of a user, and kind and key of a credential. Three reads are of a whole set, to which nothing is
 	// added before the commit either, so that a step may rely on what is absent:
 	//
 	//   - Settings: all projects, data keys and signing keys;
@@ -53,10 +55,10 @@ type Store interface {
 	//   - Credentials: those of the user. A step that creates one loads its user too.
 	//
 	// A store that locks does so in one order, so that no two steps wait for each
-	// other: the settings as one, also for Project; the user; sessions; credentials; the attempt;
-	// the grant; guesses; messages; several of one kind by number. It can, because
-	// what leads to a user never changes: the identifier of an attempt, the user of
-	// a grant, session or credential.
+	// other: the settings as one, also for Project; the user; sessions; credentials;
+	// the attempt; the grant; guesses; messages; several of one kind by number. It
+	// can, because what leads to a user never changes: the identifier of an attempt,
+	// the user of a grant, session or credential.
 	//
 	// A context that ends while the step waits leaves no trace; one that ends later
 	// does not stop it.
@@ -102,9 +104,9 @@ type Store interface {
 	Version(ctx context.Context) (int64, error)
 
 	// Sweep deletes at most limit records whose life is over: attempts, grants and
-	// messages an hour after they expired, sessions and credentials when they ended, limits that
-	// are full again, guesses after 31 days, audit events older than the given
-	// time. It returns how many went. Zero means that this call found none: of a
+	// messages an hour after they expired, sessions when they ended, credentials when
+	// they expired, limits that are full again, guesses after 31 days, audit events
+	// older than the given time. It returns how many went. Zero means that this call found none: of a
 	// large table it may look at the oldest records and a further part only, the
 	// next call at the part after that, and so round and round.
 	Sweep(ctx context.Context, now, auditBefore time.Time, limit int) (int, error)
@@ -122,21 +124,23 @@ const ClockSkew = 5 * time.Second
 // Reads names what a step loads. Zero fields load nothing. There is one way to the
 // user: at most one of Attempt, Grant, Session, User, UserID, Name and Credential is
 // set. Only an Attempt may be joined by one of User, Name and Credential, which then
-// is the way instead of the attempt's identifier.
+// is the way instead of the attempt's identifier, also where it leads to nobody. A
+// record that is there is loaded whether or not its user is.
 type Reads struct {
 	Project string  // by ID, into Records.Project
-	Attempt int64   // into Records.Attempt, with what hangs on it: Records.User is the user who has its identifier, Records.Guesses its guesses
+	Attempt int64   // into Records.Attempt, with what hangs on it: Records.User is the user who has its identifier, Records.Guesses its guesses; where a Name joins it, those of that
 	Grant   int64   // into Records.Grant, with Records.Attempt and Records.User, the user it is for
 	Session int64   // into Records.Session, with Records.User
 	User    int64   // by number, into Records.User
 	UserID  UserKey // by id, into Records.User
 	Name    Name    // by identifier, into Records.User and, where there are any, Records.Guesses
-	// Credential leads by its key into Records.Credential, with Records.User.
+	// Credential is by key, into Records.Credential, with Records.User. It may be over
+	// and not swept yet, as a session may: see [Credential.Live].
 	Credential CredentialKey
 
 	Messages    []int64 // by number, each once, into Records.Messages; the order is free, and those that are not there are left out
 	Sessions    bool    // every session of Records.User that is not revoked, newest first, into Records.Sessions
-	Credentials bool    // every credential of Records.User, newest first, into Records.Credentials
+	Credentials bool    // every credential of Records.User, newest first by CreatedAt, then Number, into Records.Credentials
 	Settings    bool    // every project, data key and signing key, into the slices of Records
 
 	// Unlocked loads as Load does: of what is loaded nothing is kept from changing

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"zombiezen.com/go/sqlite"
 
 	"github.com/splitpin/splitpin"
@@ -607,46 +608,59 @@ func TestManyMigrateAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestMigrationsFromEveryVersion: a database that was made at any earlier version, with
-// something in it, is brought up to date.
-func TestMigrationsFromEveryVersion(t *testing.T) {
-	for _, engine := range []struct {
-		name string
-		made func(t *testing.T, all []migration) (database string)
-	}{
-		{"postgres", func(t *testing.T, all []migration) string {
-			database := postgrestest.Database(t)
-			conn, err := pgx.Connect(t.Context(), database)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close(t.Context())
-			l := &link{PgConn: conn.PgConn(), unnamed: true}
-			if err := l.migrateBy(t.Context(), all); err != nil {
-				t.Fatal(err)
-			}
-			return database
-		}},
-		{"sqlite", func(t *testing.T, all []migration) string {
-			path := filepath.Join(t.TempDir(), "splitpin.db")
-			c, err := open(path, sqlite.OpenReadWrite|sqlite.OpenCreate, time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			for _, m := range all {
-				if err := c.apply(m); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return path
-		}},
-	} {
-		all, err := migrationsFor(engine.name)
+// madeOf makes, for each engine, a database of the first migrations, and returns what
+// runs statements on it.
+var madeOf = map[string]func(t *testing.T, all []migration) (database string, run func(statements []string)){
+	"postgres": func(t *testing.T, all []migration) (string, func([]string)) {
+		database := postgrestest.Database(t)
+		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := migrationsFor(map[string]string{"postgres": "sqlite", "sqlite": "postgres"}[engine.name])
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		l := &link{PgConn: conn.PgConn(), unnamed: true}
+		if err := l.migrateBy(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		return database, func(statements []string) {
+			for _, statement := range statements {
+				if _, err := l.text(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+		}
+	},
+	"sqlite": func(t *testing.T, all []migration) (string, func([]string)) {
+		path := filepath.Join(t.TempDir(), "splitpin.db")
+		c, err := open(path, sqlite.OpenReadWrite|sqlite.OpenCreate, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Conn.Close() })
+		for _, m := range all {
+			if err := c.apply(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path, func(statements []string) {
+			for _, statement := range statements {
+				if err := c.each(statement, none); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+		}
+	},
+}
+
+// TestMigrationsFromEveryVersion: a database that was made at any earlier version, with
+// something in it, is brought up to date.
+func TestMigrationsFromEveryVersion(t *testing.T) {
+	for engine, made := range madeOf {
+		all, err := migrationsFor(engine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := migrationsFor(map[string]string{"postgres": "sqlite", "sqlite": "postgres"}[engine])
 		if err != nil || len(other) != len(all) {
 			t.Fatalf("the engines have %d and %d migrations, error %v", len(all), len(other), err)
 		}
@@ -654,8 +668,8 @@ func TestMigrationsFromEveryVersion(t *testing.T) {
 			if other[i].name != m.name {
 				t.Errorf("%s and %s stand at the same place", m.name, other[i].name)
 			}
-			t.Run(fmt.Sprintf("%s from %d", engine.name, i), func(t *testing.T) {
-				database := engine.made(t, all[:i])
+			t.Run(fmt.Sprintf("%s from %d", engine, i), func(t *testing.T) {
+				database, _ := made(t, all[:i])
 				s, err := Open(t.Context(), database, Options{Postgres: PostgresOptions{Unsafe: true}})
 				if err != nil {
 					t.Fatal(err)
@@ -673,6 +687,139 @@ func TestMigrationsFromEveryVersion(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestVersionBeforeGoesOn: rows of the version before, written until the tables were
+// altered and after, come back as they were, with every new field zero.
+func TestVersionBeforeGoesOn(t *testing.T) {
+	const theirs = 2 // migrations that it has
+	added := []string{"passkey_required", "seen_at", "for_user", "for_session", "parent", "client_state", "client_data",
+		"link_tries", "link_opens", "credential", "claims", "fallback", "cost"}
+	source := opened(t, filepath.Join(t.TempDir(), "splitpin.db"))
+	var want [2]*splitpin.Records // before and after
+	for i := range want {
+		n := int64(10 * i)
+		u := storetest.User(n+1, 7)
+		u.PasskeyRequired, u.SeenAt = false, time.Time{}
+		a := storetest.Attempt(n+2, u)
+		a.For, a.Session, a.Parent, a.ClientState, a.ClientData, a.LinkTries, a.LinkOpens, a.Credential = 0, 0, 0, "", nil, 0, 0, 0
+		s := storetest.LiveSession(n+3, u)
+		s.Credential, s.Claims = 0, ""
+		m := storetest.Message(n+4, a)
+		m.Fallback, m.Cost = "", 0
+		mustSave(t, source, u, a, s, m)
+		want[i] = &splitpin.Records{Attempt: a, User: u, Sessions: []*splitpin.Session{s}, Messages: []*splitpin.Message{m}}
+	}
+	from, err := source.snapshot(t.Context(), storetest.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.close()
+
+	for engine, made := range madeOf {
+		t.Run(engine, func(t *testing.T) {
+			// written returns what writes the rows that belong to want[i], in the columns that
+			// it knows.
+			written := func(i int) (statements []string) {
+				for _, now := range []*shape{shapeOf(users, true), shapeOf(attempts, true), shapeOf(sessions, true), shapeOf(messages, true)} {
+					old := &shape{name: now.name, ranged: true}
+					for i, column := range now.columns {
+						if !slices.Contains(added, column) {
+							old.columns, old.kinds = append(old.columns, column), append(old.kinds, now.kinds[i])
+						}
+					}
+					err := from.scan(t.Context(), old, int64(10*i), int64(10*i+9), 9, func(r row) error {
+						var values []string
+						for i, v := range r {
+							values = append(values, literal(engine, old.kinds[i], v))
+						}
+						statements = append(statements, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", old.name, strings.Join(old.columns, ", "), strings.Join(values, ", ")))
+						return nil
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				return statements
+			}
+			all, err := migrationsFor(engine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			database, run := made(t, all[:theirs])
+			run(written(0))
+			s, err := Open(t.Context(), database, Options{Postgres: PostgresOptions{Unsafe: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			run(written(1))
+			for i, when := range []string{"before", "after"} {
+				got, err := s.Load(t.Context(), splitpin.Reads{Attempt: want[i].Attempt.ID.Number, Sessions: true, Messages: []int64{want[i].Messages[0].Number}})
+				if err != nil || !reflect.DeepEqual(got, want[i]) {
+					t.Errorf("what was written %s came back as\n%+v, %v; want\n%+v", when, got, err, want[i])
+				}
+			}
+		})
+	}
+}
+
+// literal writes a value of a row in the dialect of an engine.
+func literal(engine string, k kind, value any) string {
+	switch v := value.(type) {
+	case string:
+		return quoted(v)
+	case []byte:
+		if engine == "postgres" {
+			return fmt.Sprintf("'\\x%x'", v)
+		}
+		return fmt.Sprintf("x'%x'", v)
+	}
+	if k == truth {
+		return fmt.Sprintf("(%d = 1)", value)
+	}
+	return fmt.Sprint(value)
+}
+
+// TestMigrationGivesWay: a migration that waits for a step which waits for it is tried
+// again, whichever of the two the server ends.
+func TestMigrationGivesWay(t *testing.T) {
+	all, err := migrationsFor("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	database, _ := madeOf["postgres"](t, all[:2])
+	connect := func() *pgx.Conn {
+		conn, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		return conn
+	}
+	step, watcher, migrating := connect(), connect(), connect()
+	do := func(statement string) {
+		t.Helper()
+		var answer *pgconn.PgError
+		if _, err := step.Exec(t.Context(), statement); err != nil && (!errors.As(err, &answer) || answer.Code != "40P01") {
+			t.Fatal(err)
+		}
+	}
+	do("BEGIN; LOCK TABLE messages IN ACCESS SHARE MODE")
+	done := make(chan error, 1)
+	go func() {
+		done <- (&link{PgConn: migrating.PgConn(), unnamed: true}).migrateBy(context.Background(), all)
+	}()
+	for waits := false; !waits; {
+		if err := watcher.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'messages'::regclass)").Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("LOCK TABLE users IN ACCESS SHARE MODE") // the migration waits longer, so that it is ended
+	do("COMMIT")
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

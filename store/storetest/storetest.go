@@ -442,6 +442,10 @@ func reads(b *bench) {
 		{"attempt without a name", splitpin.Reads{Attempt: nameless.ID.Number, Credentials: true}, splitpin.Records{Attempt: nameless}},
 		{"attempt without a name, and credential", splitpin.Reads{Attempt: nameless.ID.Number, Credential: CredentialKey(second), Credentials: true, Sessions: true}, splitpin.Records{
 			Attempt: nameless, Credential: second, User: u, Credentials: all, Sessions: live}},
+		{"attempt without a name, and credential alone", splitpin.Reads{Attempt: nameless.ID.Number, Credential: CredentialKey(second)}, splitpin.Records{
+			Attempt: nameless, Credential: second, User: u}},
+		{"attempt without a name, and name", splitpin.Reads{Attempt: nameless.ID.Number, Name: splitpin.Name{Project: p.Number, Identifier: u.Identifier}}, splitpin.Records{
+			Attempt: nameless, User: u, Guesses: guesses}},
 		{"attempt of one and credential of another", splitpin.Reads{Attempt: a.ID.Number, Credential: CredentialKey(others)}, splitpin.Records{
 			Attempt: a, Credential: others, User: other, Guesses: guesses}},
 		{"attempt and a credential that nobody has", splitpin.Reads{Attempt: a.ID.Number, Credential: splitpin.CredentialKey{Project: p.Number, Kind: second.Kind, Key: others.Key}, Credentials: true},
