@@ -34,6 +34,10 @@ type Session struct {
 	// Claims are what a backend added to the tokens of this session: a JSON object
 	// of at most 4 KiB that shadows no claim of ours (contract 7.5). Empty: none.
 	Claims string
+	// ExchangedAt is when the identity token of this sign-in was exchanged for another
+	// session, which it is once. Zero: never. A session that an exchange opened has it
+	// from birth.
+	ExchangedAt time.Time
 
 	CreatedAt time.Time
 	UsedAt    time.Time // last refresh

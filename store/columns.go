@@ -171,6 +171,7 @@ func sessionColumns(s *splitpin.Session, c columns) {
 	c.Time(&s.RevokedAt)
 	c.Int64(&s.Credential)
 	c.Text(&s.Claims)
+	c.Time(&s.ExchangedAt)
 }
 
 func messageColumns(m *splitpin.Message, c columns) {

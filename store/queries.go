@@ -116,7 +116,7 @@ var (
 		"key day wrong")
 	sessions = newTable("sessions", sessionColumns, 1, "of_user revoked_at",
 		`number project of_user salt key_generation counter older_counter older_at newer_counter newer_at static
-		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims`)
+		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims exchanged_at`)
 	messages = newTable("messages", messageColumns, 1, "", // whoever saves one changes an indexed column
 		`number project attempt sequence channel recipient template locale created_at expires_at
 		tries due_at sent_at given_up_at reason fallback cost`)

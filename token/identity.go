@@ -45,7 +45,7 @@ func (s *Service) Identity(p *splitpin.Project, u *splitpin.User, provedAt time.
 		return IdentityToken{}, err
 	}
 	t := IdentityToken{
-		IdentifierID: identifierID(u.ID).String(), Identifier: u.Identifier, IdentifierType: u.Kind.String(), Receiver: p.ID,
+		IdentifierID: IdentifierID(u), Identifier: u.Identifier, IdentifierType: u.Kind.String(), Receiver: p.ID,
 		Timestamp: strconv.FormatInt(provedAt.Unix(), 10),
 		ExpireAt:  strconv.FormatInt(provedAt.Add(IdentityLife).Unix(), 10),
 	}
@@ -136,9 +136,9 @@ func (s *Service) identityKey(p *splitpin.Project) (*identityKey, error) {
 	return keys.identity[0], nil
 }
 
-// identifierID derives Cotter's id of an identifier from the user's: stable, and
+// IdentifierID derives Cotter's id of an identifier from the user's: stable, and
 // not the same as the user's, which it was not there either.
-func identifierID(user splitpin.UUID) splitpin.UUID {
-	sum := sha256.Sum256(append([]byte("splitpin identifier_id\x00"), user[:]...))
-	return splitpin.UUIDFrom([16]byte(sum[:16]))
+func IdentifierID(u *splitpin.User) string {
+	sum := sha256.Sum256(append([]byte("splitpin identifier_id\x00"), u.ID[:]...))
+	return splitpin.UUIDFrom([16]byte(sum[:16])).String()
 }

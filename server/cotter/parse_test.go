@@ -73,7 +73,7 @@ func FuzzAccessTokenBody(f *testing.F) {
 // that a refresh can be answered with, only the final refusal may say so.
 func TestOnlyOneErrorEndsASession(t *testing.T) {
 	for _, err := range []*splitpin.Error{
-		errPath, errMethod, errCookieOrigin, errGrantType, errExchange,
+		errPath, errMethod, errCookieOrigin, errGrantType, errEvents,
 		edge.ErrBody, edge.ErrLarge, edge.ErrMedia, edge.ErrDisagree, edge.ErrNotDefault, edge.ErrSecretOrigin,
 		signin.ErrProject, signin.ErrManyForged, token.ErrUnproved, account.ErrVerifyFirst,
 		splitpin.ErrUnavailable, splitpin.ErrConflict, splitpin.ErrNotFound,

@@ -27,9 +27,9 @@ var (
 	errCookieOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "origin_not_allowed",
 		Message: "This site may not use the sign-in cookie. Site owner: add the site's origin to the project's list of allowed URLs."}
 	errGrantType = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
-		Message: "grant_type must be refresh_token."}
-	errExchange = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
-		Message: "This server does not exchange identity and event tokens for access tokens. Use a sign-in that returns oauth_token."}
+		Message: "grant_type must be refresh_token or identity_token."}
+	errEvents = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
+		Message: "This server does not know events of devices yet, so there is no event token to exchange. Use a sign-in that returns oauth_token."}
 	errPage = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "page",
 		Message: "page must be a number from 0."}
 	errCreateOff = &splitpin.Error{Kind: splitpin.Forbidden, Code: "forbidden",

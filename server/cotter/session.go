@@ -9,6 +9,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/token"
 )
 
 // refreshCookie carries the refresh token of a page whose project lists it. Its
@@ -19,16 +20,19 @@ const refreshCookie = "__Secure-rft"
 // alike: whether its token rotates was fixed at its birth (security 19).
 func (f *Face) refresh(c *call) (any, error) {
 	var body struct {
-		GrantType    string `json:"grant_type"`
-		RefreshToken string `json:"refresh_token"`
+		GrantType     string              `json:"grant_type"`
+		RefreshToken  string              `json:"refresh_token"`
+		IdentityToken token.IdentityToken `json:"identity_token"`
 	}
 	if err := edge.ReadJSON(c.w, c.r, &body); err != nil {
 		return nil, err
 	}
 	switch body.GrantType {
 	case "refresh_token":
-	case "identity_token", "event_token":
-		return nil, errExchange
+	case "identity_token":
+		return f.exchange(c, body.IdentityToken)
+	case "event_token":
+		return nil, errEvents
 	default:
 		return nil, errGrantType
 	}
@@ -53,6 +57,18 @@ func (f *Face) refresh(c *call) (any, error) {
 		return nil, err
 	}
 	c.keepCookie(f.edge.Clock(), out.Session, out.Tokens.RefreshToken)
+	return tokensOf(out.Tokens), nil
+}
+
+// exchange is the grant identity_token of POST /token, for backends.
+func (f *Face) exchange(c *call, shown token.IdentityToken) (any, error) {
+	if !c.trusted {
+		return nil, edge.ErrSecret
+	}
+	out, err := f.engine.Exchange(c.r.Context(), c.project, shown, c.by)
+	if err != nil {
+		return nil, err
+	}
 	return tokensOf(out.Tokens), nil
 }
 

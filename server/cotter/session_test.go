@@ -253,7 +253,7 @@ func TestRefresh(t *testing.T) {
 		{name: "other project's header", path: keyed, body: refreshBody("%s"), origin: shop, key: idB, status: 401},
 		{name: "other project's path", path: "/api/v0/token/" + idB, body: refreshBody("%s"), origin: shop, key: idA, status: 401},
 		{name: "at the other project", path: "/p/" + idB + "/api/v0/token/" + idB, body: refreshBody("%s"), key: idB, status: 400, final: true},
-		{name: "identity token", path: bare, body: `{"grant_type":"identity_token","identity_token":{}}`, key: idA, status: 400},
+		{name: "identity token", path: bare, body: `{"grant_type":"identity_token","identity_token":{}}`, key: idA, status: 401},
 		{name: "event token", path: bare, body: `{"grant_type":"event_token","event_token":{}}`, key: idA, status: 400},
 		{name: "no grant", path: bare, body: `{}`, key: idA, status: 400},
 		{name: "no JSON", path: keyed, body: `refresh`, origin: shop, key: idA, status: 400},
@@ -465,5 +465,51 @@ func TestLogout(t *testing.T) {
 				t.Errorf("the session ended: %v, want %v", refresh.status != 200, test.ended)
 			}
 		})
+	}
+}
+
+// The older token becomes a token set, once and for backends only: contract 7.3.
+func TestIdentityTokenExchange(t *testing.T) {
+	s := newSite(t)
+	got := s.signIn("ada@example.org")
+	body := func(kind string) string {
+		identity, err := json.Marshal(at(t, got, "token"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`{"grant_type":"%s_token","%[1]s_token":%s}`, kind, identity)
+	}
+	exchange := ask{method: "POST", path: "/api/v0/token", key: idA, secret: secretA, body: body("identity")}
+	for name, change := range map[string]func(*ask){
+		"no secret":                   func(a *ask) { a.secret = "" },
+		"the key that ships in apps":  func(a *ask) { a.secret = appKeyA },
+		"another project's own users": func(a *ask) { a.path, a.key = "/p/"+idB+a.path, idB },
+	} {
+		a := exchange
+		change(&a)
+		if msg := s.do(a).refused(t, 401); !strings.Contains(msg, "server secret") {
+			t.Errorf("%s: got %q", name, msg)
+		}
+	}
+	page := exchange
+	page.origin = shop
+	s.do(page).refused(t, 403)
+
+	events := exchange
+	events.body = body("event")
+	if msg := s.do(events).refused(t, 400); !strings.Contains(msg, "events of devices") {
+		t.Errorf("an event token: got %q", msg)
+	}
+
+	set := s.do(exchange).object(t)
+	if len(set) != 6 || text(t, set, "auth_method") != "OTP" || text(t, set, "token_type") != "Bearer" {
+		t.Errorf("got %v, want the six keys of a token set", set)
+	}
+	claims, err := s.tokens.Verify(s.a, text(t, set, "access_token"))
+	if err != nil || claims.Identifier != "ada@example.org" {
+		t.Errorf("the access token: got %+v, %v", claims, err)
+	}
+	if msg := s.do(exchange).refused(t, 400); strings.Contains(msg, "not valid") {
+		t.Errorf("a second time: got %q, with the words that are for refresh tokens", msg)
 	}
 }

@@ -40,7 +40,8 @@ ALTER TABLE attempts
 
 ALTER TABLE sessions
 	ADD COLUMN credential bigint NOT NULL DEFAULT 0,
-	ADD COLUMN claims     text   NOT NULL DEFAULT '';
+	ADD COLUMN claims     text   NOT NULL DEFAULT '',
+	ADD COLUMN exchanged_at bigint NOT NULL DEFAULT 0;
 
 ALTER TABLE messages
 	ADD COLUMN cost     bigint NOT NULL DEFAULT 0,
