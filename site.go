@@ -28,11 +28,11 @@ type Site struct {
 // A Form is how one sign-in form looks and what it asks. Zero fields mean what the
 // form does without them.
 type Form struct {
-	Kind     IdentifierKind `json:"kind,omitempty"` // Email or Phone; OtherName: Email
-	Link     bool           `json:"link,omitempty"` // a link is sent besides the code
-	Channels []Channel      `json:"channels,omitempty"`
-	Social   []string       `json:"social,omitempty"` // names of providers: "google"
-	Fields   []FormField    `json:"fields,omitempty"` // asked besides the identifier
+	Kind     IdentifierKind `json:"kind,omitempty"`     // Email or Phone; OtherName: Email
+	Method   string         `json:"method,omitempty"`   // code, or link for both; empty: what the page asks for, else code
+	Channels []Channel      `json:"channels,omitempty"` // of a phone; empty: all of the project
+	Social   []string       `json:"social,omitempty"`   // names of providers: "google"
+	Fields   []FormField    `json:"fields,omitempty"`   // asked besides the identifier
 
 	// Title, TitleColour and Background are of the window that the form opens in;
 	// colours are #rrggbb.

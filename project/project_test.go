@@ -245,7 +245,7 @@ func TestCheckSite(t *testing.T) {
 	field := func(name, label, kind string) splitpin.Site {
 		return form(splitpin.Form{Fields: []splitpin.FormField{{Name: name, Label: label, Type: kind}}})
 	}
-	good := splitpin.Form{Kind: splitpin.Phone, Link: true, Channels: []splitpin.Channel{splitpin.SMSChannel}, Social: []string{"google"},
+	good := splitpin.Form{Kind: splitpin.Phone, Method: "link", Channels: []splitpin.Channel{splitpin.SMSChannel}, Social: []string{"google"},
 		Fields: []splitpin.FormField{{Name: "company", Label: "Firma & Söhne"}, {Name: "born", Label: "Born", Type: "date"}},
 		Title:  "Für Mitglieder", TitleColour: "#123456", Background: "#ABCDEF", AfterLogin: "https://shop.example/in?x=1", AfterLogout: "/"}
 	tests := []struct {
@@ -272,6 +272,7 @@ func TestCheckSite(t *testing.T) {
 		{name: "a colour by name", site: form(splitpin.Form{TitleColour: "red"}), wrong: "form members: title-colour"},
 		{name: "mail as a channel of phones", site: form(splitpin.Form{Channels: []splitpin.Channel{splitpin.EmailChannel}}), wrong: "form members: channel"},
 		{name: "a provider in capitals", site: form(splitpin.Form{Social: []string{"GOOGLE"}}), wrong: "form members: social"},
+		{name: "an unknown method", site: form(splitpin.Form{Method: "letter"}), wrong: "form members: method"},
 		{name: "an unknown kind", site: form(splitpin.Form{Kind: 7}), wrong: "form members: type"},
 		{name: "a field that a sign-in has already", site: field("oauth_token", "x", ""), wrong: "form members: field"},
 		{name: "a field without a label", site: field("company", "", ""), wrong: "form members: field"},
@@ -279,7 +280,7 @@ func TestCheckSite(t *testing.T) {
 		{name: "a field with a dot", site: field("a.b", "x", ""), wrong: "form members: field"},
 		{name: "a field twice", site: form(splitpin.Form{Fields: []splitpin.FormField{{Name: "a", Label: "A"}, {Name: "a", Label: "B"}}}), wrong: "form members: field"},
 		{name: "many fields", site: form(splitpin.Form{Fields: func() (f []splitpin.FormField) {
-			for i := range 11 {
+			for i := range 9 {
 				f = append(f, splitpin.FormField{Name: fmt.Sprint("f", i), Label: "x"})
 			}
 			return f

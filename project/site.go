@@ -15,7 +15,7 @@ import (
 const (
 	maxForms     = 50
 	maxProtected = 100
-	maxFields    = 10
+	maxFields    = 8 // as many as the form shows
 )
 
 var (
@@ -25,7 +25,7 @@ var (
 	aPath      = regexp.MustCompile(`^/[A-Za-z0-9._~/%@:-]*$`)
 	aFieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
 
-	fieldTypes = []string{"", "text", "email", "tel", "url", "number", "date"}
+	fieldTypes = []string{"", "text", "email", "tel", "url", "number", "date", "checkbox"}
 	channels   = []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}
 	// takenFields are the keys that a sign-in has already (contract 2.3); a field of
 	// that name would be overwritten by it, or stand in its place.
@@ -72,6 +72,9 @@ func checkForm(f splitpin.Form) (problems []error) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if f.Kind != splitpin.OtherName && f.Kind != splitpin.Email && f.Kind != splitpin.Phone {
 		wrong("type: must be email or phone")
+	}
+	if f.Method != "" && f.Method != "code" && f.Method != "link" {
+		wrong("method: must be code or link")
 	}
 	for _, c := range f.Channels {
 		if !slices.Contains(channels, c) {

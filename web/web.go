@@ -83,10 +83,25 @@ type Form struct {
 	Channels    []string // Phone: what messages may go over, "sms" and "whatsapp"; the first where the person does not choose
 	LinkReturns bool     // a link in the message leads to RedirectURL, not to a page of ours
 	CaptchaURL  string   // page of the captcha, see [RenderCaptcha]; empty: none is configured
+	Extra       Extra    // Frame: what the operator set for the form of that FormID
 	FormID      string   // allow-list to sign in through; empty: the site's own
 	Input       string   // address to begin with
 	DirectLogin bool     // App: start with Input without waiting for a click; not where a link would be sent
 	Issuer      string   // SignIn: returned as iss; empty: left out
+}
+
+// Extra is what a form shows besides, where the framing page asks for nothing of the
+// kind. It is written as that page would ask for it (contract 12.2).
+type Extra struct {
+	Fields    []Field  `json:"additionalFields,omitempty"`
+	Providers []string `json:"socialLoginProviders,omitempty"`
+}
+
+// A Field is one more question of the site.
+type Field struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	Type  string `json:"type,omitempty"` // of an HTML input; empty: text
 }
 
 // config is what the script reads, as JSON in the page.
@@ -100,6 +115,7 @@ type config struct {
 	State       string            `json:"state"`
 	RedirectURL string            `json:"redirectUrl"`
 	FormID      string            `json:"formId"`
+	Extra       Extra             `json:"extra"`
 	Input       string            `json:"input"`
 	DirectLogin bool              `json:"directLogin"`
 	Issuer      string            `json:"issuer"`
@@ -137,7 +153,7 @@ func RenderForm(w io.Writer, f Form) error {
 	p.Config = config{
 		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
-		RedirectURL: f.RedirectURL, FormID: f.FormID, Input: f.Input,
+		RedirectURL: f.RedirectURL, FormID: f.FormID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
 		Text: text.only("phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),

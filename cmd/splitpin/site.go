@@ -17,10 +17,10 @@ type projectForm struct {
 	Project string `help:"API key id. Empty: the default project." placeholder:"ID"`
 
 	Type        *string  `help:"What the form asks for: email or phone." placeholder:"email|phone"`
-	Method      *string  `help:"What is sent: code, or link for a link and a code." placeholder:"code|link"`
+	Method      *string  `help:"What is sent: code, or link for a link and a code. Empty: what the page asks for." placeholder:"code|link"`
 	Channel     []string `help:"Ways to send a code to a phone, in the order in which they are offered, replacing the list: sms, whatsapp." placeholder:"NAME"`
 	Social      []string `help:"Providers that are offered, replacing the list: google. Empty: none." placeholder:"NAME"`
-	Field       []string `help:"Question of your own, replacing the list; repeat for several. Empty: none. NAME:TYPE=LABEL sets the type of the input: text, email, tel, url, number or date." placeholder:"NAME=LABEL" sep:"none"`
+	Field       []string `help:"Question of your own, replacing the list; repeat for several. Empty: none. NAME:TYPE=LABEL sets the type of the input: text, email, tel, url, number, date or checkbox." placeholder:"NAME=LABEL" sep:"none"`
 	Title       *string  `help:"Above the form where it opens in a window. Empty: the name of the project." placeholder:"TEXT"`
 	TitleColour *string  `help:"Colour of the title." placeholder:"#RRGGBB"`
 	Background  *string  `help:"Colour of the window." placeholder:"#RRGGBB"`
@@ -75,11 +75,7 @@ func (c *projectForm) apply(f *splitpin.Form) error {
 		}
 		f.Kind = kind
 	}
-	if c.Method != nil {
-		if f.Link = *c.Method == "link"; !f.Link && *c.Method != "code" {
-			problems = append(problems, errors.New("method: must be code or link"))
-		}
-	}
+	set(&f.Method, c.Method)
 	if c.Channel != nil {
 		f.Channels = nil
 		for _, name := range named(c.Channel) {
@@ -133,14 +129,14 @@ func protectedPage(text string) splitpin.ProtectedPage {
 func siteRows(s splitpin.Site) (rows [][2]string) {
 	for _, id := range slices.Sorted(maps.Keys(s.Forms)) {
 		f := s.Forms[id]
-		asks, sends := "email", "code"
+		asks := "email"
 		if f.Kind == splitpin.Phone {
 			asks = "phone"
 		}
-		if f.Link {
-			sends = "link"
+		text := []string{id, "asks for " + asks}
+		if f.Method != "" {
+			text = append(text, "sends a "+f.Method)
 		}
-		text := []string{id, "asks for " + asks, "sends a " + sends}
 		for _, field := range f.Fields {
 			text = append(text, "asks "+field.Name)
 		}

@@ -3,6 +3,7 @@ package cotter
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/page"
@@ -58,7 +59,28 @@ func (f *Face) framed(w http.ResponseWriter, r *http.Request, challenge string, 
 	}
 	form.Mode, form.Domain, form.MessageID, form.Challenge = web.Frame, domain, q.Get("id"), q.Get(challenge)
 	form.State, form.RedirectURL, form.FormID = q.Get("state"), redirect, unescaped(q.Get("form_id"))
+	want, form.Extra = setFor(p, form.FormID, want)
 	f.pages.Form(w, r, p, form, want, p.Settings.Origins)
+}
+
+// setFor returns what the operator set for a form. It goes before what a script asks
+// for: the loader, on a browser's first visit, asks before it knows.
+func setFor(p *splitpin.Project, id string, want page.Want) (page.Want, web.Extra) {
+	form, _ := p.Settings.Site.Form(id)
+	if form.Method != "" {
+		want.Link = form.Method == "link"
+	}
+	for _, c := range form.Channels {
+		want.Channels = append(want.Channels, string(c))
+	}
+	var extra web.Extra
+	for _, name := range form.Social {
+		extra.Providers = append(extra.Providers, strings.ToUpper(name))
+	}
+	for _, f := range form.Fields {
+		extra.Fields = append(extra.Fields, web.Field{Name: f.Name, Label: f.Label, Type: f.Type})
+	}
+	return want, extra
 }
 
 // app is the page that mobile apps and command-line clients open (contract 12.6).

@@ -226,7 +226,7 @@ func TestProjectInformationOfForms(t *testing.T) {
 	s := newSite(t, func(a, _ *splitpin.Project) {
 		a.Settings.Site = splitpin.Site{
 			Forms: map[string]splitpin.Form{
-				"members": {Kind: splitpin.Phone, Link: true, Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
+				"members": {Kind: splitpin.Phone, Method: "link", Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
 					Social: []string{"google"}, Fields: []splitpin.FormField{{Name: "company", Label: "Your company"}, {Name: "born", Label: "Born", Type: "date"}},
 					Title: "<b>Tom & Ada", TitleColour: "#111111", Background: "#eeeeee", AfterLogin: "/members", AfterLogout: "/"},
 			},

@@ -78,7 +78,7 @@ func (f *Face) formInfo(p *splitpin.Project, id string) formInfo {
 	if len(p.Settings.Logo) > 0 {
 		info.Logo = f.edge.PublicURL.JoinPath("logo", p.ID).String()
 	}
-	if form.Link {
+	if form.Method == "link" {
 		info.Method = "MAGIC_LINK"
 	}
 	if form.Kind == splitpin.Phone {

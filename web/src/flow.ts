@@ -31,7 +31,7 @@ import { $, config, framed } from "./page";
 import { type FromSDK, Parent } from "./parent";
 import { showProviders } from "./providers";
 import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
-import type { RequestText, SDKConfig } from "./sdkconfig";
+import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
 import { dress } from "./styles";
 import { duration, plural, t, tInto } from "./text";
 import { showLink, watch } from "./waiting";
@@ -479,7 +479,7 @@ function receive(message: FromSDK): void {
     case "CONFIG":
       if (configured) return;
       configured = true;
-      configure(message.config);
+      configure(completed(message.config, config.extra));
       parent?.send("LOADED");
       if (message.config.skip) skipAddress(message.config);
       return;

@@ -157,6 +157,16 @@ export function readConfig(payload: Record<string, unknown>): SDKConfig {
   return c;
 }
 
+/** What the page asks for, and of what it asks nothing the operator's settings of the form. */
+export function completed(asked: SDKConfig, set: Record<string, unknown>): SDKConfig {
+  const own = readConfig(set);
+  return {
+    ...asked,
+    fields: asked.fields.length ? asked.fields : own.fields,
+    providers: asked.providers.length ? asked.providers : own.providers,
+  };
+}
+
 function readField(value: Record<string, unknown>): Extra | undefined {
   const name = value.name;
   if (typeof name !== "string" || !/^[\p{L}\p{N}_. -]{1,64}$/u.test(name) || name in {}) return undefined;
