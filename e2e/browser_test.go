@@ -36,6 +36,7 @@ type gate struct {
 	passed  []string // method and URL
 	wrong   []error  // answers of /v1 that are not as described
 	held    map[string]chan struct{}
+	spoilt  map[string]http.HandlerFunc
 }
 
 func startGate(t *testing.T) *gate {
@@ -56,7 +57,12 @@ func startGate(t *testing.T) *gate {
 		g.mu.Lock()
 		g.passed = append(g.passed, r.Method+" "+r.URL.String())
 		held := g.held[r.Method+" "+r.URL.Path]
+		spoilt := g.spoilt[r.Method+" "+r.URL.Path]
 		g.mu.Unlock()
+		if spoilt != nil {
+			spoilt(w, r)
+			return
+		}
 		if held != nil {
 			select {
 			case <-held:
@@ -139,6 +145,17 @@ func (g *gate) hold(method, path string) (release func()) {
 		delete(g.held, method+" "+path)
 		close(held)
 	})
+}
+
+// spoil answers the requests of that method and path in the server's place, as a
+// broken proxy would, until it is called with nil.
+func (g *gate) spoil(method, path string, answer http.HandlerFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.spoilt == nil {
+		g.spoilt = map[string]http.HandlerFunc{}
+	}
+	g.spoilt[method+" "+path] = answer
 }
 
 // requests lists what was asked of an origin, as "METHOD /path".
