@@ -74,8 +74,8 @@ export interface Details {
 }
 
 /**
- * Every error that this library throws, but for the reason of an AbortSignal,
- * which is thrown as it is. Decide by `code`; `message` may be shown to the
+ * Every error that this library throws, but for the reason of an AbortSignal, and
+ * what the browser's fetch throws about a request of the app's. Decide by `code`; `message` may be shown to the
  * person where `status` is not 0.
  */
 export class SplitpinError extends Error implements Details {

@@ -1,0 +1,191 @@
+// The parts around a session, each by itself.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+
+import { startSolving } from "../dist/attempts.js";
+import { call } from "../dist/call.js";
+import { isPassing, SplitpinError } from "../dist/errors.js";
+import { Splitpin } from "../dist/index.js";
+import { challengeOf, random } from "../dist/pkce.js";
+import { localTokens } from "../dist/storage.js";
+import { browser } from "../dist/world.js";
+import { json, problem } from "./around.js";
+
+function put(t, name, value) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, name);
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+}
+
+test("a challenge is the base64url of the verifier's SHA-256", async () => {
+  // RFC 7636, appendix B.
+  assert.equal(await challengeOf("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+  assert.match(random(), /^[A-Za-z0-9_-]{43}$/);
+  assert.notEqual(random(), random());
+});
+
+test("without crypto.subtle the error says what to do", async (t) => {
+  put(t, "crypto", { getRandomValues: (b) => b });
+  await assert.rejects(challengeOf("v"), { code: "insecure_page", message: /https/ });
+});
+
+test("a puzzle is solved on the way, three times in a row at most", async () => {
+  const challenge = "10.abc";
+  const bodies = [];
+  let heard = 0;
+  const ask = (patience) => (body) => {
+    bodies.push(body);
+    const sum = body.puzzle && createHash("sha256").update(body.puzzle).digest();
+    if (sum) assert.ok(body.puzzle.startsWith(`${challenge}:`) && sum.readUInt16BE(0) >> 6 === 0, `not solved: ${body.puzzle}`);
+    if (bodies.length > patience) return Promise.resolve({ secret: "s" });
+    return Promise.reject(new SplitpinError("challenge_required", 429, { challenge }));
+  };
+  assert.deepEqual(await startSolving(ask(2), { method: "m" }, () => true, () => heard++), { secret: "s" });
+  assert.equal(bodies.length, 3);
+  assert.equal(heard, 2);
+
+  bodies.length = 0;
+  await assert.rejects(startSolving(ask(99), { method: "m" }, () => true), { code: "challenge_required" });
+  assert.equal(bodies.length, 4);
+
+  bodies.length = 0;
+  await assert.rejects(startSolving(ask(99), { method: "m" }, () => false), { code: "challenge_required" });
+  assert.equal(bodies.length, 1);
+});
+
+test("an error tells what the server told", async () => {
+  const server = { base: "https://id.example/v1", fetch: async () => problem(429, "too_many_starts", { retry_after: 7, field: "identifier", tries_left: 0, challenge: "c" }) };
+  await assert.rejects(call(server, "GET", "/x"), (e) => {
+    assert.deepEqual(
+      [e.code, e.status, e.message, e.requestId, e.retryAfter, e.field, e.triesLeft, e.challenge, e instanceof Error, `${e}`],
+      ["too_many_starts", 429, "For the person.", "r1", 7, "identifier", 0, "c", true, "SplitpinError: For the person."],
+    );
+    return true;
+  });
+  const strange = { base: "", fetch: async () => json(418, { code: 7, retry_after: "soon", detail: {}, tries_left: null }) };
+  await assert.rejects(call(strange, "GET", "/x"), { code: "internal", status: 418, retryAfter: undefined, triesLeft: undefined, message: "internal" });
+});
+
+test("a request that hangs is given up", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const hanging = { base: "", fetch: (_, { signal }) => new Promise((_, refuse) => signal.addEventListener("abort", () => refuse(signal.reason))) };
+  const outcome = assert.rejects(call(hanging, "GET", "/x"), (e) => e.code === "offline" && e.cause.name === "AbortError");
+  t.mock.timers.tick(20_000);
+  await outcome;
+});
+
+test("cookies go to the server's own pages alone, and no request is followed elsewhere", async () => {
+  let seen;
+  await call({ base: "https://id.example/v1", fetch: async (url, init) => ((seen = { url, ...init }), json(200, {})) }, "GET", "/x");
+  assert.equal(seen.url, "https://id.example/v1/x");
+  assert.deepEqual([seen.credentials, seen.redirect, seen.referrerPolicy, seen.cache], ["same-origin", "error", "no-referrer", "no-store"]);
+});
+
+test("what passes and what does not", () => {
+  for (const [code, status, passing] of [
+    ["offline", 0, true], ["unavailable", 503, true], ["unavailable", 200, true], ["uncertain", 503, true], ["internal", 500, true],
+    ["too_many_refreshes", 429, true], ["conflict", 409, true], ["refresh_invalid", 400, false], ["unauthenticated", 401, false],
+    ["wrong_code", 401, false], ["signed_out", 0, false], ["internal", 403, false],
+  ]) {
+    assert.equal(isPassing(new SplitpinError(code, status)), passing, `${code} ${status}`);
+  }
+  assert.equal(isPassing(new TypeError("a fault of the caller's")), false);
+});
+
+test("a tab that sleeps with the lock holds up nobody for ever", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  put(t, "navigator", {
+    locks: {
+      request: (_, { signal }) => new Promise((_, refuse) => signal.addEventListener("abort", () => refuse(signal.reason))),
+    },
+  });
+  const got = browser.alone("lock", async () => "done");
+  t.mock.timers.tick(25_000);
+  assert.equal(await got, "done");
+});
+
+test("what goes wrong under the lock is not done again without", async (t) => {
+  let times = 0;
+  put(t, "navigator", { locks: { request: async (_name, _options, work) => work() } });
+  await assert.rejects(
+    browser.alone("lock", async () => {
+      times++;
+      throw new Error("on purpose");
+    }),
+    /on purpose/,
+  );
+  assert.equal(times, 1);
+});
+
+test("where localStorage takes nothing, tokens live in the page, and nothing old stays behind", (t) => {
+  const map = new Map([["k", "old"]]);
+  let full = false;
+  let off = false;
+  const check = () => {
+    if (off) throw new DOMException("", "SecurityError");
+  };
+  put(t, "localStorage", {
+    getItem: (k) => (check(), map.get(k) ?? null),
+    setItem: (k, v) => {
+      check();
+      if (full) throw new DOMException("", "QuotaExceededError");
+      map.set(k, v);
+    },
+    removeItem: (k) => (check(), map.delete(k)),
+  });
+  const storage = localTokens("k");
+  assert.equal(storage.get(), "old");
+  full = true;
+  storage.set("new");
+  assert.equal(map.get("k"), undefined, "an old refresh token stays where the next page would find it");
+  assert.equal(storage.get(), "new");
+  full = false;
+  storage.set("newer");
+  assert.equal(map.get("k"), "newer");
+  assert.equal(storage.get(), "newer");
+  storage.remove();
+  assert.equal(storage.get(), null);
+
+  off = true;
+  const without = localTokens("k");
+  assert.equal(without.get(), null);
+  without.set("here");
+  assert.equal(without.get(), "here");
+  without.remove();
+  assert.equal(without.get(), null);
+});
+
+test("mistakes in the call are named", () => {
+  for (const [options, message] of [
+    [{ server: "id.example.com", project: "p" }, /server holds "id.example.com"/],
+    [{ server: "", project: "p" }, /server/],
+    [{ server: "javascript:alert(1)", project: "p" }, /server/],
+    [{ server: "https://", project: "p" }, /server/],
+    [{ server: "https://id.example.com", project: "" }, /project is empty/],
+    [{ server: "https://id.example.com", project: "p", apis: ["api.example.com"] }, /apis holds "api.example.com"/],
+  ]) {
+    assert.throws(() => new Splitpin(options), (e) => e.code === "invalid_options" && message.test(e.message));
+  }
+});
+
+test("the access token goes to the origins that were listed, and to no other", async (t) => {
+  const sent = [];
+  put(t, "fetch", async (request) => {
+    sent.push(request.url ?? request);
+    return json(200, {});
+  });
+  put(t, "location", { origin: "https://app.example.com" });
+  let kept = JSON.stringify({ id: "1", access_token: "a", refresh_token: "1:1", lifetime: 3600, at: Date.now(), user: {} });
+  const storage = { get: () => kept, set: (v) => (kept = v), remove: () => (kept = null) };
+  const auth = new Splitpin({ server: "https://id.example.com", project: "p", storage, apis: ["https://api.example.com/v2/"] });
+  for (const url of ["https://api.example.com/x", "https://app.example.com/y"]) await auth.fetch(url);
+  for (const url of [
+    "https://api.example.com.evil.example/", "https://evil.example/https://api.example.com", "http://api.example.com/",
+    "https://api.example.com:8443/", "https://id.example.com/",
+  ]) {
+    await assert.rejects(auth.fetch(url), { code: "origin_not_listed" }, url);
+  }
+  assert.deepEqual(sent, ["https://api.example.com/x", "https://app.example.com/y"]);
+});
