@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 
 	"signin/code":       {".", "account", "phone", "signin"},
+	"signin/passkey":    {".", "signin"},
 	"signin/signintest": {".", "signin"},
 
 	"store":                 {"."},
@@ -49,7 +50,7 @@ var mayImport = map[string][]string{
 
 	"server/edge":   {".", "signin", "token"},
 	"server/page":   {".", "server/edge", "signin", "web"},
-	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "token", "web"},
+	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
 	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "token", "web"},
 
 	"doctor": {".", "api", "delivery", "keyring", "project", "signin", "store", "token"},

@@ -46,6 +46,10 @@ const (
 	PasskeyCredential CredentialKind = "passkey"
 	SocialCredential  CredentialKind = "social"
 	BrowserCredential CredentialKind = "browser"
+
+	// ArmCredential opens nothing. It says for half a minute that one page handed an
+	// attempt over to another: see TakeOver of package signin.
+	ArmCredential CredentialKind = "arm"
 )
 
 // A CredentialKey finds a credential within a project.

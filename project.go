@@ -34,6 +34,10 @@ type Settings struct {
 
 	Lookup Lookup `json:"lookup,omitempty"`
 
+	// PasskeySite is the one host that all passkeys of the project are for (the RP id);
+	// empty: the host of each page that asks. Changing it orphans the passkeys there are.
+	PasskeySite string `json:"passkey_site,omitempty"`
+
 	CodeLength   int           `json:"code_length,omitempty"`   // zero: 6
 	CodeAlphabet string        `json:"code_alphabet,omitempty"` // empty: 0123456789
 	CodeLifetime time.Duration `json:"code_lifetime,omitempty"` // zero: 10 minutes

@@ -33,6 +33,9 @@ type StartRequest struct {
 	ClientData json.RawMessage `json:"client_data,omitempty"` // the same: an object of at most 1 KiB, flat
 
 	Parent *AttemptRef `json:"parent,omitempty"` // complete: the attempt that needs an address
+	Proof  *AttemptRef `json:"proof,omitempty"`  // enrol: an attempt that was just proved for the same page, instead of an access token
+
+	HandOver bool `json:"hand_over,omitempty"` // enrol: Cotter's SDK goes on, in the page of the site
 }
 
 // AttemptRef is what the starter of an attempt holds.
@@ -57,10 +60,15 @@ type Attempt struct {
 	State      string    `json:"state"`      // open, proved, denied, expired or collected
 	Code       *CodeForm `json:"code,omitempty"`
 	Location   string    `json:"location,omitempty"` // where the browser must go, at a provider
-	Needs      *Needs    `json:"needs,omitempty"`    // an address must be proved besides
-	TriesLeft  int       `json:"tries_left"`
-	ExpiresIn  int       `json:"expires_in"`
-	ResendIn   int       `json:"resend_in"` // zero: at once; -1: no more messages for this attempt
+
+	// Passkey are the options for navigator.credentials: PublicKeyCredentialCreationOptionsJSON
+	// where the purpose is enrol, else PublicKeyCredentialRequestOptionsJSON.
+	Passkey json.RawMessage `json:"passkey,omitempty"`
+
+	Needs     *Needs `json:"needs,omitempty"` // an address must be proved besides
+	TriesLeft int    `json:"tries_left"`
+	ExpiresIn int    `json:"expires_in"`
+	ResendIn  int    `json:"resend_in"` // zero: at once; -1: no more messages for this attempt
 }
 
 // Needs is what will be added to a user once an address is proved by an attempt whose
@@ -105,6 +113,7 @@ type Credential struct {
 	CreatedAt time.Time  `json:"created_at"`
 	UsedAt    *time.Time `json:"used_at,omitempty"`    // absent: never since
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // absent: does not
+	Facts     []string   `json:"facts,omitempty"`      // of a passkey: synced or single_device, and counter_went_back
 }
 
 // Credentials are all of one user, newest first.

@@ -25,17 +25,23 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	start := signin.StartRequest{
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
-		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, By: s.Caller(r),
+		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, HandOver: req.HandOver, By: s.Caller(r),
 		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, ClientState: req.State, ClientData: req.ClientData,
 	}
 	var err error
 	switch start.Purpose {
 	case splitpin.Enrol, splitpin.Confirm:
+		if req.Proof != nil {
+			if start.Proof, err = s.ref(r, p, req.Proof); err != nil {
+				return nil, err
+			}
+			break
+		}
 		if start.Session, start.User, err = s.Engine.Authenticate(r.Context(), p, edge.Bearer(r)); err != nil {
 			return nil, err
 		}
 	case splitpin.Complete:
-		if start.Parent, err = s.parent(r, p, req.Parent); err != nil {
+		if start.Parent, err = s.ref(r, p, req.Parent); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +50,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		return nil, err
 	}
 	return &answer{http.StatusCreated, api.StartResponse{
-		Attempt: attempt(started, s.Clock()), Secret: started.Secret.Reveal(),
+		Attempt: attempt(started, started.Secret, s.Clock()), Secret: started.Secret.Reveal(),
 	}}, nil
 }
 
@@ -57,7 +63,7 @@ func (s *Server) showAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin
 	if err != nil {
 		return nil, err
 	}
-	return ok(attempt(started, s.Clock()))
+	return ok(attempt(started, h.Secret, s.Clock()))
 }
 
 func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
@@ -69,7 +75,7 @@ func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitp
 	if err != nil {
 		return nil, err
 	}
-	return ok(attempt(started, s.Clock()))
+	return ok(attempt(started, h.Secret, s.Clock()))
 }
 
 func (s *Server) answerAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
@@ -120,8 +126,8 @@ func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *spli
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteNoneMode, Partitioned: true})
 }
 
-// parent is the handle of the attempt that another is to complete.
-func (s *Server) parent(r *http.Request, p *splitpin.Project, ref *api.AttemptRef) (*signin.Handle, error) {
+// ref is the handle of another attempt that a request names.
+func (s *Server) ref(r *http.Request, p *splitpin.Project, ref *api.AttemptRef) (*signin.Handle, error) {
 	if ref == nil {
 		return nil, signin.ErrPurpose
 	}
@@ -142,7 +148,8 @@ func (s *Server) handle(r *http.Request, p *splitpin.Project) (signin.Handle, er
 	return signin.Handle{Project: p, ID: id, Secret: splitpin.Secret(r.Header.Get(api.AttemptSecretHeader)), By: s.Caller(r)}, nil
 }
 
-func attempt(s *signin.Started, now time.Time) api.Attempt {
+// attempt is what the starter, who holds the secret, is told.
+func attempt(s *signin.Started, secret splitpin.Secret, now time.Time) api.Attempt {
 	a := s.Attempt
 	out := api.Attempt{
 		ID: a.ID.String(), Method: a.Method, Purpose: string(a.Purpose), Identifier: a.Identifier,
@@ -153,6 +160,9 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 		out.Code = &api.CodeForm{Length: s.Form.CodeLength, Alphabet: s.Form.CodeAlphabet}
 	}
 	out.Location = s.Form.Location
+	if s.Form.Passkey != "" {
+		out.Passkey = withChallenge(s.Form.Passkey, signin.Challenge(a.ID, secret))
+	}
 	if c, address, ok := signin.Needs(a); ok {
 		out.Needs = &api.Needs{Kind: string(c.Kind), Label: c.Label, Address: address}
 	}
@@ -160,6 +170,11 @@ func attempt(s *signin.Started, now time.Time) api.Attempt {
 		out.ResendIn = edge.Seconds(wait)
 	}
 	return out
+}
+
+// withChallenge fills the challenge into options for navigator.credentials.
+func withChallenge(options, challenge string) json.RawMessage {
+	return json.RawMessage(`{"challenge":"` + challenge + `",` + strings.TrimPrefix(options, "{"))
 }
 
 var errGrantType = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "grant_type",
@@ -360,7 +375,7 @@ func (s *Server) myCredentials(_ http.ResponseWriter, r *http.Request, p *splitp
 	for _, c := range list {
 		out.Credentials = append(out.Credentials, api.Credential{
 			ID: strconv.FormatInt(c.Number, 10), Kind: string(c.Kind), Label: c.Label, Device: c.Device, Site: c.Site,
-			CreatedAt: c.CreatedAt, UsedAt: moment(c.UsedAt), ExpiresAt: moment(c.ExpiresAt),
+			CreatedAt: c.CreatedAt, UsedAt: moment(c.UsedAt), ExpiresAt: moment(c.ExpiresAt), Facts: s.Engine.Facts(c),
 		})
 	}
 	return ok(out)

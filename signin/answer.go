@@ -18,6 +18,16 @@ import (
 var ErrWrong = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "wrong_code",
 	Message: "That code is not right. Please check the newest message and try again."}
 
+var (
+	// ErrFailed is ErrWrong of a method that sends no code.
+	ErrFailed = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "wrong_answer",
+		Message: "That did not work. Please try again, or choose another way to sign in."}
+	// ErrNobodys says of a credential that was shown that nobody here has it, in any
+	// project. Whoever keeps it may forget it.
+	ErrNobodys = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "credential_unknown",
+		Message: "What you chose is not known here any more. Please choose another way to sign in."}
+)
+
 // grantLifetime is how long an authorization code may be collected (contract 5.2).
 const grantLifetime = 5 * time.Minute
 
@@ -73,7 +83,26 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			return nil, err
 		}
 	}
+	if step.verdict == answerWrong && step.attempt.Purpose != splitpin.Enrol && e.nobodys(ctx, step.fetched) {
+		return nil, ErrNobodys
+	}
 	return e.answered(now, step.verdict, step.attempt)
+}
+
+// nobodys reports whether a credential that an answer named belongs to nobody. It is
+// asked of every project: they may share a site, and who keeps the credential knows the
+// site only.
+func (e *Engine) nobodys(ctx context.Context, f Fetched) bool {
+	if f.Key == ([32]byte{}) {
+		return false
+	}
+	for number := range e.projects.Load().byNumber {
+		r, err := e.store.Load(ctx, splitpin.Reads{Credential: splitpin.CredentialKey{Project: number, Kind: f.Kind, Key: f.Key}})
+		if err != nil || r.Credential != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // An answerStep is one answer on its way through one commit or, for a Fetcher, two.
@@ -215,6 +244,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		if !a.ProvedAt.IsZero() {
 			return checkedRight // nothing is to be changed any more
 		}
+		if proof.Refused != nil {
+			refused = proof.Refused
+			return checkedRight
+		}
 		proved, refused = account.Decide(now, account.Claim{Attempt: a, Records: r, Shown: proof.Credential,
 			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
 			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
@@ -255,13 +288,17 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			a.Credential = proved.Credential.Number
 		}
 		w.Put = append(w.Put, a)
-		if a.Purpose == splitpin.SignIn {
-			w.Create = append(w.Create, grant(now, a, code))
+		if a.Purpose == splitpin.SignIn || a.Purpose == splitpin.Enrol {
+			w.Create = append(w.Create, grant(now, a, code)) // that of Enrol is collected by Finish, or by nobody
 		}
 		if proved.Added {
 			w.Create = append(w.Create, announcements(fresh.message, now, a, proved.User, proved.Credential)...)
 		}
-		return e.audited(w, fresh.event, now, a, proved.User, step.handle.By, step.verdict.audit())
+		w, err := e.audited(w, fresh.event, now, a, proved.User, step.handle.By, step.verdict.audit())
+		if err == nil {
+			event(w).Detail = proof.Warning
+		}
+		return w, err
 	case answerFetch, answerRepeated, answerMissed:
 		if step.paid && step.verdict != answerFetch {
 			return splitpin.Writes{}, nil // the try was charged before
@@ -300,6 +337,9 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 			return nil, ErrTries
 		}
 		wrong := *ErrWrong
+		if _, sends := e.methods[a.Method].(Messenger); !sends {
+			wrong = *ErrFailed
+		}
 		wrong.TriesLeft = a.MaxTries - a.Tries
 		return nil, &wrong
 	case answerRight:
@@ -345,6 +385,11 @@ func (e *Engine) audited(w splitpin.Writes, number int64, now time.Time, a *spli
 	event.Network = by.Network()
 	w.Create = append(w.Create, event)
 	return w, nil
+}
+
+// event is the line that audited added.
+func event(w splitpin.Writes) *splitpin.AuditEvent {
+	return w.Create[len(w.Create)-1].(*splitpin.AuditEvent)
 }
 
 // The deciding half.

@@ -53,8 +53,10 @@ type Collected struct {
 }
 
 // Finish answers an attempt and collects its session in the same call, for those that
-// began with SameCall: nobody but the one who answers gets to the code. Origin and Static
-// of req count; its other fields are filled in. The errors are those of Answer and Collect.
+// began with SameCall, and for those that added a credential: the session is that
+// credential's, and ends with it where the person takes it back. Nobody but the one who
+// answers gets to the code. Origin and Static of req count; its other fields are filled
+// in. The errors are those of Answer and Collect.
 func (e *Engine) Finish(ctx context.Context, h Handle, answer json.RawMessage, req CollectRequest) (_ *Collected, err error) {
 	ctx, done := e.observe(ctx, "finish")
 	defer func() { done(err) }()
@@ -62,11 +64,15 @@ func (e *Engine) Finish(ctx context.Context, h Handle, answer json.RawMessage, r
 	if err != nil {
 		return nil, err
 	}
-	if granted.Code == "" {
+	if a := granted.Attempt; a.Purpose != splitpin.SignIn && a.Purpose != splitpin.Enrol {
 		return nil, ErrPurpose
 	}
+	code, err := e.grantCode(granted.Attempt)
+	if err != nil {
+		return nil, err
+	}
 	req.Project, req.By, req.sameCall = h.Project, h.By, true
-	req.Code, req.Destination, req.ChallengeID = granted.Code.Reveal(), granted.Destination, nil
+	req.Code, req.Destination, req.ChallengeID = code, granted.Attempt.Destination, nil
 	return e.Collect(ctx, req)
 }
 

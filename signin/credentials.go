@@ -36,7 +36,17 @@ func (e *Engine) Credentials(ctx context.Context, u *splitpin.User) (_ []*splitp
 		return nil, fmt.Errorf("listing credentials: %w", err)
 	}
 	now := e.moment()
-	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) }), nil
+	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) || c.Kind == splitpin.ArmCredential }), nil
+}
+
+// Facts returns what the method that made a credential says of it.
+func (e *Engine) Facts(c *splitpin.Credential) []string {
+	for _, m := range e.methods {
+		if t, ok := m.(Teller); ok && t.Knows() == c.Kind {
+			return t.Facts(c)
+		}
+	}
+	return nil
 }
 
 // Rename gives a credential another name. Its errors are ErrNoCredential and ErrLabel.
@@ -86,13 +96,7 @@ func (e *Engine) Remove(ctx context.Context, s *splitpin.Session, u *splitpin.Us
 // without removes a credential and ends the sessions that it opened, but not that with
 // the number spared.
 func (e *Engine) without(event int64, now time.Time, r *splitpin.Records, c *splitpin.Credential, spared int64, by Caller, kind string) (splitpin.Writes, error) {
-	w := splitpin.Writes{Delete: []splitpin.Record{c}}
-	for _, s := range r.Sessions {
-		if s.Credential == c.Number && s.Number != spared {
-			s.RevokedAt = now
-			w.Put = append(w.Put, s)
-		}
-	}
+	w := ended(now, r, c, spared)
 	line, err := e.sessionEvent(event, now, r.User, 0, by, kind)
 	if err != nil {
 		return splitpin.Writes{}, err
@@ -100,6 +104,19 @@ func (e *Engine) without(event int64, now time.Time, r *splitpin.Records, c *spl
 	line.Detail = string(c.Kind)
 	w.Create = append(w.Create, line)
 	return w, nil
+}
+
+// ended is what removing a credential changes: with it end the sessions that it opened,
+// but not that with the number spared.
+func ended(now time.Time, r *splitpin.Records, c *splitpin.Credential, spared int64) splitpin.Writes {
+	w := splitpin.Writes{Delete: []splitpin.Record{c}}
+	for _, s := range r.Sessions {
+		if s.Credential == c.Number && s.Number != spared {
+			s.RevokedAt = now
+			w.Put = append(w.Put, s)
+		}
+	}
+	return w
 }
 
 func (e *Engine) changeCredential(ctx context.Context, user int64, decide func(*splitpin.Records) (splitpin.Writes, error)) error {

@@ -67,8 +67,24 @@ func or(n, standard int) int {
 }
 
 // chargeStart takes what one start costs, with the lane of its message. Nothing is charged when it refuses.
+//
+// A start without a message has limits of its own and asks for no puzzle: it disturbs
+// nobody, and a page may ask for a passkey each time it is opened.
 func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, lane []splitpin.Charge, puzzle string, by Caller) error {
 	own := p.Settings.Limits
+	if len(lane) == 0 {
+		refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
+		charges := append(networks("show/hard", p, by, refuse), splitpin.Charge{
+			Key: splitpin.LimitKey("show/day", p.ID+"\x00"+by.Network()), Burst: refuse * dayOfRefuse, Period: day, Cost: 1})
+		refused, wait, err := e.take(ctx, now, charges...)
+		if err != nil {
+			return fmt.Errorf("charging the limits: %w", err)
+		}
+		if refused >= 0 {
+			return ErrManyStarts.After(wait)
+		}
+		return nil
+	}
 	free := or(own.StartsPerNetwork, DefaultStartsPerNetwork)
 	soft := splitpin.Charge{Key: splitpin.LimitKey("start/soft", p.ID+"\x00"+by.Network()),
 		Burst: free, Period: networkPeriod, Cost: 1}

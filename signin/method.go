@@ -68,6 +68,14 @@ type Knower interface {
 	Knows() splitpin.CredentialKind
 }
 
+// A Teller is a method that has something to say of the credentials that it made.
+type Teller interface {
+	Knower
+
+	// Facts are short codes of ours that people are told in their words.
+	Facts(c *splitpin.Credential) []string
+}
+
 // A BeginRequest is what a method may know when an attempt begins.
 type BeginRequest struct {
 	Project    *splitpin.Project
@@ -158,6 +166,13 @@ type Proof struct {
 	// altered (a counter), or a new one without Number, Project and User, which the
 	// engine gives it. Nil: none.
 	Credential *splitpin.Credential
+
+	// Refused is what the person is told where the answer is genuine and still cannot be
+	// taken. Nothing but the try is saved then. Nil: nothing is in the way.
+	Refused *splitpin.Error
+	// Warning is a short fact about the proof, for the audit log: a code of ours. Empty:
+	// there is nothing to be said.
+	Warning string
 }
 
 // Derive returns 32 bytes that only this attempt and this label give. It is how

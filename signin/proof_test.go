@@ -262,7 +262,7 @@ func TestFetchIsPaidFor(t *testing.T) {
 	o = h.visitor("203.0.113.8").withCard(nil)
 	for range 2 {
 		_, err := o.shows(card{})
-		refused(t, "no card", err, signin.ErrWrong)
+		refused(t, "no card", err, signin.ErrFailed)
 	}
 	_, err = o.shows(card{})
 	refused(t, "no card a third time", err, signin.ErrTries)

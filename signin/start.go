@@ -82,6 +82,12 @@ type StartRequest struct {
 	// whose proof is a few minutes old at most.
 	User    *splitpin.User
 	Session *splitpin.Session
+	// Proof is, for Enrol, an attempt that was proved for the same page a few minutes ago
+	// at most, in the place of User and Session.
+	Proof *Handle
+	// HandOver, for Enrol, lets a page go on that knows the identifier and nothing of
+	// this attempt: see TakeOver.
+	HandOver bool
 	// Parent is the attempt to be completed, for Complete.
 	Parent *Handle
 }
@@ -121,6 +127,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if req.Purpose == "" {
 		req.Purpose = splitpin.SignIn
 	}
+	if (req.Proof != nil || req.HandOver) && req.Purpose != splitpin.Enrol {
+		return nil, ErrPurpose
+	}
 	var challenge [32]byte
 	var err error
 	if req.Purpose == splitpin.SignIn && !req.SameCall {
@@ -136,6 +145,11 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	if err := checkClient(req); err != nil {
 		return nil, err
+	}
+	if req.Proof != nil {
+		if req.User, err = e.provedBy(ctx, now, req); err != nil {
+			return nil, err
+		}
 	}
 	parent, err := e.mayStart(ctx, now, req)
 	if err != nil {
@@ -236,6 +250,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			}
 			return w, nil
 		})
+	if err == nil && req.HandOver {
+		err = e.arm(ctx, now, attempt, req.User)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("starting an attempt: %w", err)
 	}
@@ -462,7 +479,7 @@ func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) 
 		if signedIn && !provedLately(now, req.Session) {
 			return nil, ErrStale
 		}
-		if signedIn && fetches {
+		if (signedIn || req.Proof != nil) && fetches {
 			return nil, nil
 		}
 	case splitpin.Complete:
