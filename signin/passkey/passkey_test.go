@@ -372,12 +372,30 @@ func TestMadeWrongly(t *testing.T) {
 		name string
 		make func(t *testing.T, a *asking, d *device) string
 	}{
-		{"another page", func(t *testing.T, a *asking, d *device) string { d.origin = "https://evil.example"; return d.makes(t, a.options) }},
-		{"another listed page", func(t *testing.T, a *asking, d *device) string { d.origin = "https://www.shop.example"; return d.makes(t, a.options) }},
-		{"another port", func(t *testing.T, a *asking, d *device) string { d.origin = shop + ":8443"; return d.makes(t, a.options) }},
-		{"another site", func(t *testing.T, a *asking, d *device) string { d.site = "www.shop.example"; return d.makes(t, a.options) }},
-		{"nobody verified", func(t *testing.T, a *asking, d *device) string { d.Options.UserNotVerified = true; return d.makes(t, a.options) }},
-		{"nobody present", func(t *testing.T, a *asking, d *device) string { d.Options.UserNotPresent = true; return d.makes(t, a.options) }},
+		{"another page", func(t *testing.T, a *asking, d *device) string {
+			d.origin = "https://evil.example"
+			return d.makes(t, a.options)
+		}},
+		{"another listed page", func(t *testing.T, a *asking, d *device) string {
+			d.origin = "https://www.shop.example"
+			return d.makes(t, a.options)
+		}},
+		{"another port", func(t *testing.T, a *asking, d *device) string {
+			d.origin = shop + ":8443"
+			return d.makes(t, a.options)
+		}},
+		{"another site", func(t *testing.T, a *asking, d *device) string {
+			d.site = "www.shop.example"
+			return d.makes(t, a.options)
+		}},
+		{"nobody verified", func(t *testing.T, a *asking, d *device) string {
+			d.Options.UserNotVerified = true
+			return d.makes(t, a.options)
+		}},
+		{"nobody present", func(t *testing.T, a *asking, d *device) string {
+			d.Options.UserNotPresent = true
+			return d.makes(t, a.options)
+		}},
 		{"the challenge of another attempt", func(t *testing.T, a *asking, d *device) string { return d.makes(t, h.enrol(other, shop).options) }},
 		{"the right attempt and another secret", func(t *testing.T, a *asking, d *device) string {
 			return d.makes(t, `{"rp":{"id":"shop.example"},"user":{"id":"AAAA"},"challenge":"`+signin.Challenge(a.attempt.ID, "AAAAAAAAAAAAAAAAAAAAAA")+`"}`)
@@ -442,11 +460,23 @@ func TestShownWrongly(t *testing.T) {
 		name string
 		show func(t *testing.T, a *asking, d device) string
 	}{
-		{"another page", func(t *testing.T, a *asking, d device) string { d.origin = "https://evil.example"; return d.shows(t, a.options) }},
-		{"another listed page", func(t *testing.T, a *asking, d device) string { d.origin = "https://www.shop.example"; return d.shows(t, a.options) }},
+		{"another page", func(t *testing.T, a *asking, d device) string {
+			d.origin = "https://evil.example"
+			return d.shows(t, a.options)
+		}},
+		{"another listed page", func(t *testing.T, a *asking, d device) string {
+			d.origin = "https://www.shop.example"
+			return d.shows(t, a.options)
+		}},
 		{"another site", func(t *testing.T, a *asking, d device) string { d.site = "evil.example"; return d.shows(t, a.options) }},
-		{"nobody verified", func(t *testing.T, a *asking, d device) string { d.Options.UserNotVerified = true; return d.shows(t, a.options) }},
-		{"nobody present", func(t *testing.T, a *asking, d device) string { d.Options.UserNotPresent = true; return d.shows(t, a.options) }},
+		{"nobody verified", func(t *testing.T, a *asking, d device) string {
+			d.Options.UserNotVerified = true
+			return d.shows(t, a.options)
+		}},
+		{"nobody present", func(t *testing.T, a *asking, d device) string {
+			d.Options.UserNotPresent = true
+			return d.shows(t, a.options)
+		}},
 		{"a passkey of another site", func(t *testing.T, a *asking, d device) string { return elsewhere.shows(t, a.options) }},
 		{"a passkey of somebody else, who was not asked", func(t *testing.T, a *asking, d device) string { return bobs.shows(t, a.options) }},
 		{"another key under the same id", func(t *testing.T, a *asking, d device) string {
