@@ -26,6 +26,7 @@ import (
 	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
@@ -94,7 +95,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		s.create(p)
 	}
 	s.engine, err = signin.New(ctx, signin.Options{Store: s.store, Ring: ring, Tokens: s.tokens,
-		Methods: []signin.Method{code.Email{}}, Clock: s.clock})
+		Methods: []signin.Method{code.Email{}, passkey.Method{PublicURL: "https://login.example"}}, Clock: s.clock, PublicURL: "https://login.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

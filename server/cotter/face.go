@@ -19,6 +19,7 @@
 //   - session.go: refresh, logout and the cookie; claims.go: claims of a backend's own
 //   - identity.go: get_identity, which trades a code for a session
 //   - people.go: finding, listing and creating users
+//   - webauthn.go: passkeys
 //   - public.go: key sets and checks of tokens; site.go: what the loader asks for a site
 //   - wire.go: the JSON shapes; refusal.go: the errors
 package cotter
@@ -110,21 +111,26 @@ type endpoint struct {
 
 // The numbers are those of the catalogue in contract section 1.
 var endpoints = []endpoint{
-	{"GET", apiBase + "/token/jwks", anyone, true, (*Face).keySet},                   // 1
-	{"GET", apiBase + "/token/ed25519", anyone, true, (*Face).identityKey},           // ours: contract 4.5
-	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},        // 2
-	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},       // 3
-	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                     // 4
-	{"POST", apiBase + "/token/custom", listed, false, (*Face).addClaims},            // 5
-	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},       // 6
-	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},              // 7
-	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                // 8
-	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},            // 9
-	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},            // 10
-	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe}, // 39
-	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                    // 42
-	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                    // 43
-	{"POST", "/verify", anyone, false, (*Face).verify},                               // 45
+	{"GET", apiBase + "/token/jwks", anyone, true, (*Face).keySet},                             // 1
+	{"GET", apiBase + "/token/ed25519", anyone, true, (*Face).identityKey},                     // ours: contract 4.5
+	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},                  // 2
+	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},                 // 3
+	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                               // 4
+	{"POST", apiBase + "/token/custom", listed, false, (*Face).addClaims},                      // 5
+	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},                 // 6
+	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},                        // 7
+	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                          // 8
+	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},                      // 9
+	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},                      // 10
+	{"GET", apiBase + "/webauthn/exists", listed, false, (*Face).passkeyExists},                // 27
+	{"POST", apiBase + "/webauthn/register/begin", listed, false, (*Face).beginRegistration},   // 28
+	{"POST", apiBase + "/webauthn/register/finish", listed, false, (*Face).finishRegistration}, // 29
+	{"POST", apiBase + "/webauthn/login/begin", listed, false, (*Face).beginLogin},             // 30
+	{"POST", apiBase + "/webauthn/login/finish", listed, false, (*Face).finishLogin},           // 31
+	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe},           // 39
+	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                              // 42
+	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                              // 43
+	{"POST", "/verify", anyone, false, (*Face).verify},                                         // 45
 }
 
 // Register adds the routes to mux, and for what is not among them below

@@ -34,6 +34,8 @@ var (
 		Message: "page must be a number from 0."}
 	errCreateOff = &splitpin.Error{Kind: splitpin.Forbidden, Code: "forbidden",
 		Message: "In this project only a backend may create users. Site owner: send the server secret, or set lookup to minimal."}
+	errNobody = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "identifier",
+		Message: "identifier is missing."}
 	errOneIdentifier = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "identifiers",
 		Message: "A user has one identifier. Please send exactly one."}
 )

@@ -105,6 +105,14 @@ type identity struct {
 	User       user                `json:"user"`
 }
 
+// A passkeyLogin is the answer of both calls that finish a ceremony.
+type passkeyLogin struct {
+	Identifier string              `json:"identifier"`
+	Token      token.IdentityToken `json:"token"`
+	OAuthToken oauthToken          `json:"oauth_token"`
+	User       user                `json:"user"`
+}
+
 // A challengeID reads the number that clients send as a number or as text,
 // because it passed through a URL. Absent, null and "" are nil.
 type challengeID struct{ value *int32 }

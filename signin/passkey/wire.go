@@ -116,18 +116,18 @@ type clientData struct {
 	CrossOrigin bool   `json:"crossOrigin"`
 }
 
-// ChallengeOf returns the challenge that an answer is about. What it returns may be an
-// invention of whoever answers; Check compares.
-func ChallengeOf(answer json.RawMessage) (string, bool) {
+// About returns the challenge that an answer is about, and the origin of the page that
+// asked. They may be an invention of whoever answers; Check compares.
+func About(answer json.RawMessage) (challenge, origin string, ok bool) {
 	c, err := parse(answer)
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
 	var d clientData
 	if json.Unmarshal(c.Response.ClientDataJSON, &d) != nil {
-		return "", false
+		return "", "", false
 	}
-	return d.Challenge, true
+	return d.Challenge, d.Origin, true
 }
 
 // authenticator is what the authenticator says (section 6.1).
