@@ -159,9 +159,9 @@ func Scrub(text string, l *Letter) string {
 		}
 		replace(l.Link.Reveal(), "[link]")
 		if !strings.Contains(l.To, "@") {
-			// A phone number, which has no part to keep, and comes back in any spelling.
+			// A phone number, which has no part to keep, and comes back in any spelling. (A
+			// long code is taken for one.)
 			replace(l.To, "[recipient]")
-			replace(l.Code.Reveal(), "[code]") // one of ten digits looks like a number
 			text = aNumber.ReplaceAllString(text, "[number]")
 		}
 		replace(l.Code.Reveal(), "[code]")
@@ -203,8 +203,9 @@ type Config struct {
 	// Email names the sender of mail: "smtp" or "inbox". Empty: smtp where a host
 	// is set, else inbox where there is one, else none.
 	Email string
-	// SMS and WhatsApp name the senders for phones: one of phoneSenders. Empty:
-	// the one that has settings, where there is one; inbox in development; else none.
+	// SMS and WhatsApp name the senders for phones: "twilio", "twilio_verify", "cloud",
+	// "webhook", "webhook_verify" or "inbox". Empty: the one that has settings, where
+	// that is clear; inbox in development; else none.
 	SMS, WhatsApp string
 
 	SMTP     SMTPConfig
@@ -242,27 +243,37 @@ func Open(cfg Config) (map[splitpin.Channel]Sender, error) {
 }
 
 // phoneSenders are the senders for phones there are, by the name that settings have
-// for them: on which channels, where they have settings, and how they are made.
+// for them. given reports whether the settings of one mean it to be used on a channel
+// for which none is named; a channel for which there is more than one must name it.
 var phoneSenders = []struct {
 	name     string
 	channels []splitpin.Channel
-	given    func(*Config) bool // whether it is the one that is meant where none is named
+	given    func(*Config, splitpin.Channel) bool
 	open     func(*Config) (Sender, error)
 }{
 	{"twilio", []splitpin.Channel{splitpin.SMSChannel},
-		func(c *Config) bool { return c.Twilio.From != "" || c.Twilio.MessagingService != "" },
+		func(c *Config, _ splitpin.Channel) bool {
+			t := &c.Twilio
+			return t.From != "" || t.MessagingService != "" || t.VerifyService == "" && (t.AccountSID != "" || t.Secret != "")
+		},
 		func(c *Config) (Sender, error) { return maybe(NewTwilio(c.Twilio)) }},
 	{"twilio_verify", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
-		func(*Config) bool { return false },
+		func(c *Config, channel splitpin.Channel) bool {
+			return channel == splitpin.SMSChannel && c.Twilio.VerifyService != ""
+		},
 		func(c *Config) (Sender, error) { return maybe(NewTwilioVerify(c.Twilio)) }},
 	{"cloud", []splitpin.Channel{splitpin.WhatsAppChannel},
-		func(c *Config) bool { return c.CloudAPI.PhoneNumberID != "" },
+		func(c *Config, _ splitpin.Channel) bool {
+			return c.CloudAPI.PhoneNumberID != "" || c.CloudAPI.Token != "" || c.CloudAPI.Template != ""
+		},
 		func(c *Config) (Sender, error) { return maybe(NewWhatsApp(c.CloudAPI)) }},
 	{"webhook", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
-		func(*Config) bool { return false },
+		func(c *Config, channel splitpin.Channel) bool {
+			return channel == splitpin.SMSChannel && (c.Webhook.URL != "" || c.Webhook.Secrets != "") && c.WhatsApp != "webhook" && c.WhatsApp != "webhook_verify"
+		},
 		func(c *Config) (Sender, error) { return maybe(NewWebhook(c.Webhook)) }},
 	{"webhook_verify", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
-		func(*Config) bool { return false },
+		func(*Config, splitpin.Channel) bool { return false },
 		func(c *Config) (Sender, error) {
 			w, err := NewWebhook(c.Webhook)
 			return maybe(&WebhookVerify{w}, err)
@@ -281,21 +292,31 @@ func maybe[S Sender](s S, err error) (Sender, error) {
 func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
 	name := map[splitpin.Channel]string{splitpin.EmailChannel: cfg.Email, splitpin.SMSChannel: cfg.SMS, splitpin.WhatsAppChannel: cfg.WhatsApp}[channel]
 	cfg.Twilio.Client, cfg.CloudAPI.Client, cfg.Webhook.Client = cfg.Client, cfg.Client, cfg.Client
-	var names []string
+	var names, meant []string
+	open := map[string]func(*Config) (Sender, error){}
 	if channel == splitpin.EmailChannel {
-		if name == "smtp" || name == "" && cfg.SMTP.Host != "" {
-			return maybe(NewSMTP(cfg.SMTP))
+		names, open["smtp"] = append(names, "smtp"), func(c *Config) (Sender, error) { return maybe(NewSMTP(c.SMTP)) }
+		if cfg.SMTP.Host != "" {
+			meant = append(meant, "smtp")
 		}
-		names = append(names, "smtp")
 	}
 	for _, s := range phoneSenders {
 		if !slices.Contains(s.channels, channel) {
 			continue
 		}
-		if name == s.name || name == "" && s.given(&cfg) {
-			return s.open(&cfg)
+		names, open[s.name] = append(names, s.name), s.open
+		if s.given(&cfg, channel) {
+			meant = append(meant, s.name)
 		}
-		names = append(names, s.name)
+	}
+	if name == "" && len(meant) > 1 {
+		return nil, fmt.Errorf("%s.sender: is missing; there are settings for %s", channel, strings.Join(meant, " and for "))
+	}
+	if name == "" && len(meant) == 1 {
+		name = meant[0]
+	}
+	if open := open[name]; open != nil {
+		return open(&cfg)
 	}
 	switch {
 	case (name == "inbox" || name == "") && cfg.Inbox != nil:
@@ -303,7 +324,7 @@ func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
 	case name == "":
 		return nil, nil
 	case name == "inbox":
-		return nil, fmt.Errorf("%s: the inbox is for development only; use %s", channel, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s.sender: the inbox is for development only; use %s", channel, strings.Join(names, ", "))
 	}
-	return nil, fmt.Errorf("%s: there is no sender %q; use %s", channel, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s.sender: there is no %q; use %s", channel, name, strings.Join(names, ", "))
 }

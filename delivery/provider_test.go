@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	aPhone  = "+4915112345678"
+	aPhone  = "+4915198765432"
 	noPhone = "+4915100000000" // of which every fake says that it is not there
 )
 

@@ -163,7 +163,7 @@ func TestTwilioDiagnosis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := "The number " + aPhone + " (4915112345678, +49 151 1234-5678) with code 123456"
+	to := "The number " + aPhone + " (4915198765432, +49 151 9876-5432) with code 123456"
 	diagnose(t, f, sender, phoneLetter(splitpin.SMSChannel), twilioSecret, []diagnosis{
 		{"wrong secret", 401, twilioError(401, 20003, "Authenticate"), delivery.StageAuth, true, []string{"check twilio.account_sid", "20003"}},
 		{"no such account", 404, twilioError(404, 20404, "not found"), delivery.StageConfig, true, []string{"twilio.messaging_service"}},
@@ -185,7 +185,7 @@ func TestTwilioDiagnosis(t *testing.T) {
 	})
 
 	t.Run("no phone number", func(t *testing.T) {
-		for _, to := range []string{"ada@example.com", "4915112345678", "+0151123456", "+49", "+49 151 1234567", "whatsapp:+4915112345678"} {
+		for _, to := range []string{"ada@example.com", "4915198765432", "+0151123456", "+49", "+49 151 1234567", "whatsapp:+4915198765432"} {
 			l := phoneLetter(splitpin.SMSChannel)
 			l.To = to
 			if err := sender.Send(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), "letter: ") {

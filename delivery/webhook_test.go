@@ -180,7 +180,7 @@ func TestWebhookBody(t *testing.T) {
 	if err := newWebhook(t, f, aSecret).Send(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"type":"message.send","timestamp":"2026-11-22T14:03:07Z","data":{"id":"letterabcdefgh","channel":"sms","to":"+4915112345678","project":"Example",` +
+	want := `{"type":"message.send","timestamp":"2026-11-22T14:03:07Z","data":{"id":"letterabcdefgh","channel":"sms","to":"+4915198765432","project":"Example",` +
 		`"locale":"de-AT","text":"123456 is your Example code.\n\n@example.com #123456","code":"123456","link":"https://login.example.com/l/abc","expires_at":"2026-11-22T14:13:07Z"}}`
 	if got != want {
 		t.Errorf("sent was\n%s, want\n%s", got, want)
@@ -189,7 +189,7 @@ func TestWebhookBody(t *testing.T) {
 	if err := verifier.Send(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
-	want = `{"type":"code.send","timestamp":"2026-11-22T14:03:07Z","data":{"id":"letterabcdefgh","channel":"sms","to":"+4915112345678","project":"Example",` +
+	want = `{"type":"code.send","timestamp":"2026-11-22T14:03:07Z","data":{"id":"letterabcdefgh","channel":"sms","to":"+4915198765432","project":"Example",` +
 		`"locale":"de-AT","expires_at":"2026-11-22T14:13:07Z","attempt":"attemptabcdefgh"}}`
 	if got != want {
 		t.Errorf("sent was\n%s, want\n%s", got, want)
@@ -211,7 +211,7 @@ func TestWebhookVerify(t *testing.T) {
 	}{
 		{l.Ref, l.To, "4711", true},
 		{l.Ref, l.To, "0815", false},
-		{l.Ref, "+4915112345679", "4711", false},
+		{l.Ref, "+4915198765433", "4711", false},
 		{"another", l.To, "4711", false},
 	} {
 		if right, err := v.Verify(t.Context(), tt.to, tt.ref, tt.code); err != nil || right != tt.right {

@@ -209,7 +209,7 @@ func TestWhatsAppCheck(t *testing.T) {
 }
 
 func TestWhatsAppSettings(t *testing.T) {
-	_, err := delivery.NewWhatsApp(delivery.WhatsAppConfig{PhoneNumberID: "+4915112345678", Template: "Sign In", Languages: []string{"en-US"}, URL: "http://graph.facebook.com"})
+	_, err := delivery.NewWhatsApp(delivery.WhatsAppConfig{PhoneNumberID: "+4915198765432", Template: "Sign In", Languages: []string{"en-US"}, URL: "http://graph.facebook.com"})
 	for _, want := range []string{"phone_number_id: must be", "whatsapp.token: is missing", "whatsapp.template: must be", `"en-US" is not written as WhatsApp does`, "whatsapp.url: must begin with https://"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing says %q: %v", want, err)

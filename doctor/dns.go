@@ -17,6 +17,7 @@ import (
 
 	"blitiri.com.ar/go/spf"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 )
 
@@ -52,11 +53,23 @@ func Steps(r *Report, steps []delivery.CheckStep) {
 		if _, known := codes[code]; !known {
 			code = "smtp_connect" // stopped on the way
 		}
-		if s.OK {
-			r.ok(code, "", s.Detail)
-		} else {
-			r.problem(code, "", s.Detail, "See the row of the stage "+string(s.Stage)+" in docs/operate/mail.md.")
-		}
+		step(r, code, "", s, "mail.md")
+	}
+}
+
+// PhoneSteps turns the steps towards the provider that sends over a channel to phones
+// into findings.
+func PhoneSteps(r *Report, channel splitpin.Channel, steps []delivery.CheckStep) {
+	for _, s := range steps {
+		step(r, "phone_sender", string(channel), s, "phones.md")
+	}
+}
+
+func step(r *Report, code, subject string, s delivery.CheckStep, page string) {
+	if s.OK {
+		r.ok(code, subject, s.Detail)
+	} else {
+		r.problem(code, subject, s.Detail, "See the row of the stage "+string(s.Stage)+" in docs/operate/"+page+".")
 	}
 }
 

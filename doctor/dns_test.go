@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/doctor"
 )
@@ -209,6 +210,14 @@ func TestSteps(t *testing.T) {
 	doctor.Steps(&r, []delivery.CheckStep{{Stage: delivery.StageFrom, OK: true, Detail: "fine"}})
 	doctor.Steps(&r, []delivery.CheckStep{{Stage: delivery.StageCancelled, Detail: "stopped"}})
 	expect(t, &r, map[string]string{"problem smtp_connect": "stopped"})
+
+	r = doctor.Report{}
+	doctor.PhoneSteps(&r, splitpin.SMSChannel, []delivery.CheckStep{{Stage: delivery.StageAuth, OK: true, Detail: "known"}})
+	doctor.PhoneSteps(&r, splitpin.WhatsAppChannel, []delivery.CheckStep{{Stage: delivery.StageConfig, Detail: "no such template"}})
+	expect(t, &r, map[string]string{"problem phone_sender": "no such template"})
+	if f := r.Findings[1]; f.Subject != "whatsapp" || !strings.Contains(f.Do, "the stage config in docs/operate/phones.md") {
+		t.Errorf("the finding is %+v", f)
+	}
 }
 
 // What a domain publishes is written by strangers.

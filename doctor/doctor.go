@@ -35,12 +35,13 @@ const (
 	Keys          Group = "keys"
 	Messages      Group = "messages"
 	SMTP          Group = "smtp"
+	Phones        Group = "phones"
 	DNS           Group = "dns"
 )
 
 // Groups returns every group, in the order in which they are checked.
 func Groups() []Group {
-	return []Group{Configuration, Database, Keys, Messages, FromOutside, Proxy, SMTP, DNS}
+	return []Group{Configuration, Database, Keys, Messages, FromOutside, Proxy, SMTP, DNS, Phones}
 }
 
 // A Finding is the result of one check. Code is stable, and docs/operate/doctor.md
@@ -116,6 +117,8 @@ var codes = map[string]Group{
 	"smtp_tls":     SMTP,
 	"smtp_auth":    SMTP,
 	"smtp_from":    SMTP,
+
+	"phone_sender": Phones,
 
 	"mail_domain": DNS,
 	"spf":         DNS,

@@ -18,6 +18,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/outgoing"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
 )
@@ -41,7 +42,10 @@ type Config struct {
 	TrustedProxies    []netip.Prefix // whose forwarding headers are believed; empty: nobody's
 	InsecureAnyOrigin bool           // projects may list "*"
 
-	SMTP           delivery.SMTPConfig
+	SMTP          delivery.SMTPConfig
+	Phones        delivery.Config     // the senders for phones
+	OutgoingAllow outgoing.Exceptions // places we may ask although they are not public
+
 	MetricsListen  string  // a listener of its own; empty: metrics are off
 	MetricsProfile bool    // profiles of the program beside them
 	TracesEndpoint string  // base URL of an OTLP collector; empty: see telemetry.TraceOptions
@@ -175,6 +179,32 @@ var settings = []setting{
 	{key: "smtp.password_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.SMTP.Password })},
 	{key: "smtp.from", apply: text(func(c *Config) *string { return &c.SMTP.From })},
 	{key: "smtp.helo", apply: text(func(c *Config) *string { return &c.SMTP.HELO })},
+	{key: "sms.sender", apply: text(func(c *Config) *string { return &c.Phones.SMS })},
+	{key: "whatsapp.sender", apply: text(func(c *Config) *string { return &c.Phones.WhatsApp })},
+	{key: "whatsapp.phone_number_id", apply: text(func(c *Config) *string { return &c.Phones.CloudAPI.PhoneNumberID })},
+	{key: "whatsapp.token", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.CloudAPI.Token })},
+	{key: "whatsapp.token_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Phones.CloudAPI.Token })},
+	{key: "whatsapp.template", apply: text(func(c *Config) *string { return &c.Phones.CloudAPI.Template })},
+	{key: "whatsapp.languages", apply: func(c *Config, v string) error {
+		c.Phones.CloudAPI.Languages = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+		return nil
+	}},
+	{key: "whatsapp.url", apply: text(func(c *Config) *string { return &c.Phones.CloudAPI.URL })},
+	{key: "twilio.account_sid", apply: text(func(c *Config) *string { return &c.Phones.Twilio.AccountSID })},
+	{key: "twilio.api_key", apply: text(func(c *Config) *string { return &c.Phones.Twilio.APIKey })},
+	{key: "twilio.secret", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.Twilio.Secret })},
+	{key: "twilio.secret_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Phones.Twilio.Secret })},
+	{key: "twilio.messaging_service", apply: text(func(c *Config) *string { return &c.Phones.Twilio.MessagingService })},
+	{key: "twilio.from", apply: text(func(c *Config) *string { return &c.Phones.Twilio.From })},
+	{key: "twilio.verify_service", apply: text(func(c *Config) *string { return &c.Phones.Twilio.VerifyService })},
+	{key: "twilio.url", apply: text(func(c *Config) *string { return &c.Phones.Twilio.URL })},
+	{key: "webhook.url", apply: text(func(c *Config) *string { return &c.Phones.Webhook.URL })},
+	{key: "webhook.secret", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.Webhook.Secrets })},
+	{key: "webhook.secret_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Phones.Webhook.Secrets })},
+	{key: "outgoing_allow", apply: func(c *Config, v string) (err error) {
+		c.OutgoingAllow, err = outgoing.ParseExceptions(v)
+		return err
+	}},
 	{key: "metrics_listen", apply: text(func(c *Config) *string { return &c.MetricsListen })},
 	{key: "metrics_pprof", apply: func(c *Config, v string) (err error) {
 		c.MetricsProfile, err = boolean(v)

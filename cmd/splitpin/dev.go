@@ -109,7 +109,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	defer demo.Close()
 
 	welcome(t, d.Data, p, public, demoLink, inboxURL)
-	senders := map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: inbox}
+	senders := map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: inbox, splitpin.SMSChannel: inbox, splitpin.WhatsAppChannel: inbox}
 	err = serve(ctx, log, in, in.mail(senders, log), c,
 		site{handler, listener, handler.Drain}, site{door(demo, demoURL.Host, key, inboxURL.String()), demoListener, nil})
 	if err == nil {

@@ -72,6 +72,14 @@ func (c *doctorCommand) Run(ctx context.Context, t terminal) error {
 			m.CheckDNS(ctx, report)
 		}
 	}
+	if wanted(doctor.Phones) {
+		for _, channel := range []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} {
+			if sender, ok := d.senders[channel].(delivery.Checker); ok {
+				show.doing("talking to the sender for " + string(channel))
+				doctor.PhoneSteps(report, channel, sender.Check(ctx))
+			}
+		}
+	}
 	if ctx.Err() != nil {
 		show.end()
 		return &exit{2, errors.New("stopped before everything was looked at")}
@@ -293,7 +301,7 @@ type findings struct {
 
 var groupTitles = map[doctor.Group]string{
 	doctor.Configuration: "Configuration", doctor.Database: "Database", doctor.Keys: "Keys", doctor.Messages: "Messages",
-	doctor.FromOutside: "From outside", doctor.Proxy: "Through the proxy", doctor.SMTP: "Mail server", doctor.DNS: "What receivers of mail look up",
+	doctor.FromOutside: "From outside", doctor.Proxy: "Through the proxy", doctor.SMTP: "Mail server", doctor.DNS: "What receivers of mail look up", doctor.Phones: "Senders for phones",
 }
 
 var levelColours = map[doctor.Level]string{doctor.OK: "\x1b[32m", doctor.Warning: "\x1b[33m", doctor.Problem: "\x1b[31m", doctor.Unknown: "\x1b[35m"}

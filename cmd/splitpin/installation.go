@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,7 @@ type installation struct {
 	people   *account.Directory
 	projects *project.Admin
 	outbox   *delivery.Outbox // sends nothing before mail gave it senders
+	host     string           // of the public URL, without a port
 
 	// over gets why this process must end although nobody asked it to.
 	over chan error
@@ -74,6 +76,9 @@ func wire(ctx context.Context, kept store.Database, publicURL string, watch *tel
 	db := watch.Store(kept)
 	in := &installation{store: kept, watched: db, watch: watch, over: make(chan error, 1)}
 	in.outbox = &delivery.Outbox{Store: db, Clock: now, Workers: outboxWorkers, Poll: time.Second, Observe: watch.Messages()}
+	if public, err := url.Parse(publicURL); err == nil {
+		in.host = public.Hostname()
+	}
 	var err error
 	if in.ring, err = ring(db); err != nil {
 		return nil, err
@@ -109,7 +114,9 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 		if err != nil {
 			return delivery.Values{}, err
 		}
-		return delivery.Values{Code: told.Code, Link: told.Link, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}, nil
+		v := delivery.Values{Code: told.Code, Link: told.Link, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}
+		v.Host, v.Frame = belongs(p, a, in.host)
+		return v, nil
 	}
 	o.Subject = func(project int64, identifier string) [12]byte {
 		subject, err := in.engine.Subject(project, identifier)
@@ -119,6 +126,18 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 		return subject
 	}
 	return o
+}
+
+// belongs returns the host of the page on which an attempt's code is to be typed, and
+// that of the page of ours inside it; empty: there is none inside. The asking page counts
+// only while its project lists it.
+func belongs(p *splitpin.Project, a *splitpin.Attempt, ours string) (host, frame string) {
+	if p.ListsOrigin(a.Origin) {
+		if site, err := url.Parse(a.Origin); err == nil && site.Hostname() != ours {
+			return site.Hostname(), ours
+		}
+	}
+	return ours, ""
 }
 
 // sweepBatch is how many records one step sweeps at most. They are gone in a few

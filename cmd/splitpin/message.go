@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
+	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -15,6 +19,7 @@ import (
 type messageCommand struct {
 	Resume messageResume `cmd:"" help:"Let messages leave from a trial copy, which was restored with its senders off."`
 	List   messageList   `cmd:"" help:"List messages, newest first, and what became of each."`
+	Test   messageTest   `cmd:"" help:"Send one message now, by the senders of the configuration, to see whether it arrives."`
 }
 
 type messageList struct {
@@ -111,5 +116,71 @@ func (s heldSender) Close() error {
 	if c, ok := s.Sender.(io.Closer); ok {
 		return c.Close()
 	}
+	return nil
+}
+
+type messageTest struct {
+	Config  string `help:"Configuration file of the server (YAML)." placeholder:"FILE" env:"SPLITPIN_CONFIG_FILE"`
+	To      string `help:"An address or a number of your own, like ada@example.com or +4915112345678." required:"" placeholder:"ADDRESS"`
+	Channel string `help:"How: email, sms or whatsapp." placeholder:"NAME"`
+	Locale  string `help:"In which language." default:"en" placeholder:"LOCALE"`
+}
+
+// testPatience is how long a sender may take to hand over one message.
+const testPatience = time.Minute
+
+// Run sends a message as a sign-in would, but past the outbox, the limits and the
+// budget: the database is not opened. The code in it opens nothing.
+func (c *messageTest) Run(ctx context.Context, t terminal) error {
+	d, wrong, err := describe(c.Config)
+	if err != nil {
+		return err
+	}
+	if err := wrong.err(); err != nil {
+		return err
+	}
+	to, kind, err := account.ParseIdentifier(c.To)
+	if err != nil {
+		return err
+	}
+	channel := splitpin.Channel(c.Channel)
+	if channel == "" {
+		channel = splitpin.EmailChannel
+		if kind == splitpin.Phone {
+			channel = splitpin.SMSChannel
+		}
+	}
+	if (kind == splitpin.Email) != (channel == splitpin.EmailChannel) || kind == splitpin.OtherName {
+		return fmt.Errorf("--channel %s: %s cannot be reached that way", channel, to)
+	}
+	sender := d.senders[channel]
+	if sender == nil {
+		return fmt.Errorf("no sender is configured for %s: see docs/operate/phones.md", channel)
+	}
+	if closer, ok := sender.(io.Closer); ok {
+		defer closer.Close()
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(1e6))
+	if err != nil {
+		return err
+	}
+	now := now()
+	code := splitpin.Secret(fmt.Sprintf("%06d", n))
+	id := strings.ToLower(rand.Text())
+	l := &delivery.Letter{ID: "test" + id, Ref: "test" + id, Channel: channel, To: to, At: now, Until: now.Add(10 * time.Minute)}
+	v := delivery.Values{Code: code, Project: "Splitpin test", Host: d.public.Hostname(), Device: "Command line", AskedAt: now, ExpiresAt: l.Until}
+	if err := delivery.Builtin().Render(l, channel, "code", c.Locale, &v); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, testPatience)
+	defer cancel()
+	if err := sender.Send(within, l); err != nil {
+		return fmt.Errorf("the message was not taken: %w", err)
+	}
+	if _, theirs := sender.(delivery.Verifier); theirs {
+		t.printf("The message was taken for %s by %s. Its code is the provider's, so nobody here knows it.\n", to, channel)
+		return nil
+	}
+	t.printf("The message was taken for %s by %s. It shows the code %s, which opens nothing.\n", to, channel, code.Reveal())
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/doctor"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/outgoing"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
@@ -222,7 +223,9 @@ func describe(file string) (d deployment, wrong problems, err error) {
 	if mail.Host == "" {
 		mail.Host = "localhost" // its lack was said; what else is wrong with mail is said too
 	}
-	if d.senders, err = delivery.Open(delivery.Config{SMTP: mail}); err != nil {
+	config := d.Phones
+	config.SMTP, config.Client = mail, outgoing.New(outgoing.Options{Except: d.OutgoingAllow})
+	if d.senders, err = delivery.Open(config); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it
 		}

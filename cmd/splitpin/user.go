@@ -145,7 +145,15 @@ func (c *userShow) Run(ctx context.Context, t terminal) error {
 func journey(m *splitpin.Message) string {
 	switch {
 	case !m.SentAt.IsZero():
-		return "accepted by the mail server at " + m.SentAt.Format(time.RFC3339)
+		by := "the mail server"
+		if m.Channel != splitpin.EmailChannel {
+			by = "the provider for " + string(m.Channel)
+		}
+		text := "accepted by " + by + " at " + m.SentAt.Format(time.RFC3339)
+		if m.Reason != "" {
+			text += ", " + m.Reason
+		}
+		return text
 	case !m.GivenUpAt.IsZero():
 		return "given up: " + m.Reason
 	case m.Reason != "":
