@@ -78,10 +78,8 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if a := step.attempt; a != nil && a.Purpose == splitpin.Complete && (step.verdict == answerRight || step.verdict == answerRepeated) {
 		return e.complete(ctx, now, h, a)
 	}
-	if a := step.attempt; a != nil && a.Purpose == splitpin.Confirm && (step.verdict == answerRight || step.verdict == answerRepeated) {
-		if err := e.confirm(ctx, a); err != nil {
-			return nil, err
-		}
+	if err := e.confirmed(ctx, &step); err != nil {
+		return nil, err
 	}
 	if step.verdict == answerWrong && step.attempt.Purpose != splitpin.Enrol && e.nobodys(ctx, step.fetched) {
 		return nil, ErrNobodys
@@ -114,6 +112,7 @@ type answerStep struct {
 	paid    bool // the try was charged in a commit before this one
 	fetched Fetched
 	wrong   bool // as Fetch found
+	agreed  bool // the person said yes to what was right before: see Agree
 
 	verdict answerVerdict
 	attempt *splitpin.Attempt
@@ -130,6 +129,11 @@ func (e *Engine) fetch(ctx context.Context, now time.Time, step *answerStep) err
 	if err != nil {
 		return fmt.Errorf("looking at an answer: %w", err)
 	}
+	return e.decideFetched(ctx, now, step)
+}
+
+// decideFetched decides over an answer that was looked at.
+func (e *Engine) decideFetched(ctx context.Context, now time.Time, step *answerStep) error {
 	// Between looking for the way and taking it, somebody may sign in by the same new
 	// credential: its creation is then refused, and the way leads elsewhere.
 	for again := 0; ; again++ {
@@ -229,12 +233,19 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	var proof Proof
 	var proved account.Proved
 	var refused error
-	step.verdict = decideAnswer(now, a, step.paid, func() checked {
+	step.verdict = decideAnswer(now, a, step.paid, step.agreed, func() checked {
 		if fetches && !step.paid {
 			return checkedFetch
 		}
 		right := false
-		if !step.wrong {
+		switch {
+		case step.agreed && !a.ProvedAt.IsZero():
+			return checkedRight
+		case step.agreed:
+			if proof, right = agreedTo(a, shown(r, step.fetched)); !right {
+				return checkedMore
+			}
+		case !step.wrong:
 			proof, right = method.Check(Check{Attempt: a, Answer: step.answer, Derive: e.derive(a), Now: now,
 				Fetched: step.fetched, Credential: shown(r, step.fetched), Credentials: r.Credentials})
 		}
@@ -252,8 +263,12 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
 			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}, Credential: fresh.credential})
-		if proved.User == nil && refused == nil {
+		switch {
+		case refused != nil:
+		case proved.User == nil:
 			return checkedMore
+		case proof.Ask:
+			return checkedAsk
 		}
 		return checkedRight
 	})
@@ -273,11 +288,16 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			}
 		}
 		return e.audited(w, fresh.event, now, a, r.User, step.handle.By, step.verdict.audit())
-	case answerMore:
+	case answerMore, answerAsk:
 		if proof.Credential == nil {
-			return splitpin.Writes{}, nil // it waited for more before
+			return splitpin.Writes{}, nil // it waited before
 		}
-		if a.Pending, err = pack(proof.Credential, step.fetched.Identifier); err != nil {
+		asks := step.verdict == answerAsk
+		c := proof.Credential
+		if asks {
+			c = asShown(c, shown(r, step.fetched))
+		}
+		if a.Pending, err = pack(pending{c, step.fetched.Identifier, step.fetched.Vouched, asks}); err != nil {
 			return splitpin.Writes{}, err
 		}
 		return e.audited(splitpin.Writes{Put: []splitpin.Record{a}}, fresh.event, now, a, nil, step.handle.By, step.verdict.audit())
@@ -328,7 +348,10 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		return nil, ErrUnknown
 	case answerOver, answerMissed:
 		return nil, ErrOver
-	case answerMore:
+	case answerMore, answerAsk:
+		if p, err := unpack(a); err == nil && p.Asks {
+			return nil, ErrAsk
+		}
 		return nil, ErrMore
 	case answerTooMany:
 		return nil, ErrTries
@@ -403,7 +426,8 @@ const (
 	answerWrong
 	answerLast  // wrong, and that was the last try
 	answerFetch // charged, and to be looked at before it is decided
-	answerMore  // right, and an address must be proved besides
+	answerMore  // right, and it waits: an address must be proved besides, or the person asked
+	answerAsk   // right, and the person must say yes first
 	answerRight
 	answerRepeated // right again, while the grant lives
 	answerMissed   // wrong, after the attempt was proved
@@ -415,6 +439,8 @@ func (v answerVerdict) audit() string {
 		return "attempt_proved"
 	case answerMore:
 		return "attempt_needs_address"
+	case answerAsk:
+		return "attempt_needs_yes"
 	case answerLast:
 		return "attempt_denied"
 	}
@@ -428,14 +454,16 @@ const (
 	checkedWrong checked = iota
 	checkedRight
 	checkedMore  // right, and not enough
+	checkedAsk   // right, if the person says yes
 	checkedFetch // it must be looked at elsewhere
 )
 
 // decideAnswer decides about one answer by the starter. It is pure: it sees what
 // was loaded and alters what is to be saved. A wrong answer is saved too: the try
 // is charged under the same lock that would have spent the attempt, so parallel
-// guesses gain nothing. One that was charged before is paid.
-func decideAnswer(now time.Time, a *splitpin.Attempt, paid bool, check func() checked) answerVerdict {
+// guesses gain nothing. One that was charged before is paid; what is agreed to was right
+// before.
+func decideAnswer(now time.Time, a *splitpin.Attempt, paid, agreed bool, check func() checked) answerVerdict {
 	switch {
 	case !a.DeniedAt.IsZero():
 		return answerTooMany
@@ -455,7 +483,7 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, paid bool, check func() ch
 		return answerMissed
 	case !now.Before(a.ExpiresAt):
 		return answerOver
-	case len(a.Pending) > 0:
+	case len(a.Pending) > 0 && !agreed:
 		return answerMore
 	case !paid && a.Tries >= a.MaxTries:
 		return answerTooMany
@@ -469,6 +497,8 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, paid bool, check func() ch
 		return answerRight
 	case checkedMore:
 		return answerMore
+	case checkedAsk:
+		return answerAsk
 	case checkedFetch:
 		return answerFetch
 	}

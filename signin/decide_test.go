@@ -23,7 +23,7 @@ func TestAnyOrderOfAnswers(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(-60, 300).Draw(t, "seconds")) * time.Second)
 			right, tries := rapid.Bool().Draw(t, "right"), a.Tries
 			provedAt := a.ProvedAt
-			verdict := decideAnswer(now, a, false, func() checked {
+			verdict := decideAnswer(now, a, false, false, func() checked {
 				looked++
 				if right {
 					return checkedRight

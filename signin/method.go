@@ -167,6 +167,11 @@ type Proof struct {
 	// engine gives it. Nil: none.
 	Credential *splitpin.Credential
 
+	// Ask says that the person must see who this is and for what, and say yes, before the
+	// answer counts: somebody else may have led the browser to it (security 5). Until
+	// [Engine.Agree] nothing is changed or granted.
+	Ask bool
+
 	// Refused is what the person is told where the answer is genuine and still cannot be
 	// taken. Nothing but the try is saved then. Nil: nothing is in the way.
 	Refused *splitpin.Error

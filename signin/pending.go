@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,21 +15,28 @@ var (
 	// besides, by an attempt whose purpose is Complete. Needs tells which.
 	ErrMore = &splitpin.Error{Kind: splitpin.Forbidden, Code: "address_proof_needed",
 		Message: "One more step: please confirm your address with a code."}
+	// ErrAsk says that an answer was right, and that the person must say yes first: see
+	// Agree.
+	ErrAsk = &splitpin.Error{Kind: splitpin.Forbidden, Code: "yes_needed",
+		Message: "One more step: please look who you are signing in as, and continue."}
 	// ErrTaken refuses a credential that another user of the project has.
 	ErrTaken = &splitpin.Error{Kind: splitpin.Conflict, Code: "credential_taken",
 		Message: "This is connected to another account here already. Please remove it there first, or use another."}
 )
 
-// A pending is what waits in an attempt until an address is proved besides.
+// A pending is what waits in an attempt until an address is proved besides, or until
+// the person says yes.
 type pending struct {
 	Credential *splitpin.Credential
 	Address    string // that should be proved, as a provider says; empty: any
+	Vouched    bool   `json:",omitempty"` // that provider decides over the address
+	Asks       bool   `json:",omitempty"` // it waits for the yes
 }
 
-func pack(c *splitpin.Credential, address string) ([]byte, error) {
-	b, err := json.Marshal(pending{c, address})
+func pack(p pending) ([]byte, error) {
+	b, err := json.Marshal(p)
 	if err != nil {
-		return nil, fmt.Errorf("keeping a credential until an address is proved: %w", err)
+		return nil, fmt.Errorf("keeping a credential until more is known: %w", err)
 	}
 	return b, nil
 }
@@ -49,7 +57,97 @@ func Needs(a *splitpin.Attempt) (c *splitpin.Credential, address string, ok bool
 		return nil, "", false
 	}
 	p, err := unpack(a)
-	return p.Credential, p.Address, err == nil
+	return p.Credential, p.Address, err == nil && !p.Asks
+}
+
+// A Question is what a person must say yes to: see Agree.
+type Question struct {
+	Attempt    *splitpin.Attempt
+	Credential *splitpin.Credential // that was shown; without a Number: it would be added
+	User       *splitpin.User       // who has it, or gets it; nil: one that would be made
+	Address    string               // of the one who would be made
+}
+
+// Asked returns what an attempt asks the one who started it. ok is false where it waits
+// for no answer.
+func (e *Engine) Asked(ctx context.Context, h Handle) (q Question, ok bool, err error) {
+	ctx, done := e.observe(ctx, "asked")
+	defer func() { done(err) }()
+	a, err := e.held(ctx, h)
+	if err != nil || !a.Open(e.moment()) || len(a.Pending) == 0 {
+		return q, false, err
+	}
+	p, err := unpack(a)
+	if err != nil || !p.Asks {
+		return q, false, err
+	}
+	q = Question{Attempt: a, Credential: p.Credential, Address: p.Address}
+	if whose := cmp.Or(a.For, p.Credential.User); whose != 0 {
+		r, err := e.store.Load(ctx, splitpin.Reads{User: whose})
+		if err != nil {
+			return q, false, fmt.Errorf("loading a user: %w", err)
+		}
+		q.User = r.User
+	}
+	return q, true, nil
+}
+
+// Agree is the yes of the person to whom an attempt answered ErrAsk. It decides over the
+// answer as of now; it may still need an address. What it gives, it gives again while the
+// grant lives. Its errors are those of Answer.
+//
+// Whoever calls it has seen the person press something that said what would happen.
+func (e *Engine) Agree(ctx context.Context, h Handle) (_ *Granted, err error) {
+	ctx, done := e.observe(ctx, "agree")
+	defer func() { done(err) }()
+	now := e.moment()
+	a, err := e.held(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Pending) == 0 {
+		return nil, ErrOver
+	}
+	p, err := unpack(a)
+	if err != nil {
+		return nil, err
+	}
+	step := answerStep{handle: h, paid: true, agreed: true, attempt: a,
+		fetched: Fetched{Kind: p.Credential.Kind, Key: p.Credential.Key, Identifier: p.Address, Vouched: p.Vouched}}
+	if err := e.decideFetched(ctx, now, &step); err != nil {
+		return nil, err
+	}
+	if err := e.confirmed(ctx, &step); err != nil {
+		return nil, err
+	}
+	return e.answered(now, step.verdict, step.attempt)
+}
+
+// agreedTo is the proof that an attempt waits with, as of now: has is the credential with
+// that key, if there is one meanwhile.
+// It is false where the attempt waits for something else.
+func agreedTo(a *splitpin.Attempt, has *splitpin.Credential) (Proof, bool) {
+	p, err := unpack(a)
+	if err != nil || !p.Asks {
+		return Proof{}, false
+	}
+	c := *p.Credential
+	if has == nil {
+		c.Number, c.Project, c.User = 0, 0, 0
+		return Proof{Credential: &c}, true
+	}
+	has.Data, has.Sealed, has.KeyGeneration = c.Data, c.Sealed, c.KeyGeneration
+	return Proof{Credential: has}, true
+}
+
+// asShown is a credential as a method returned it: what account.Decide did with it
+// besides is not to last yet.
+func asShown(c, has *splitpin.Credential) *splitpin.Credential {
+	kept := *c
+	if has == nil {
+		kept.Number, kept.Project, kept.User = 0, 0, 0
+	}
+	return &kept
 }
 
 // complete adds what the parent of a proved attempt waits with to the user who was
@@ -74,6 +172,9 @@ func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *s
 		waits, err := unpack(parent)
 		if err != nil {
 			return splitpin.Writes{}, err
+		}
+		if waits.Asks {
+			return splitpin.Writes{}, ErrOver
 		}
 		code, err := e.grantCode(parent)
 		if err != nil {
@@ -103,6 +204,15 @@ func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *s
 		return nil, fmt.Errorf("completing an attempt: %w", err)
 	}
 	return e.answered(now, answerRepeated, parent)
+}
+
+// confirmed does what a right answer of the purpose Confirm is for.
+func (e *Engine) confirmed(ctx context.Context, step *answerStep) error {
+	a := step.attempt
+	if a == nil || a.Purpose != splitpin.Confirm || step.verdict != answerRight && step.verdict != answerRepeated {
+		return nil
+	}
+	return e.confirm(ctx, a)
 }
 
 // confirm tells the session of a confirmed user that the person is there. Where it does

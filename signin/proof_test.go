@@ -26,6 +26,7 @@ type card struct {
 	Card    string `json:"card"`
 	Address string `json:"address"`
 	Vouched bool   `json:"vouched"`
+	Ask     bool   `json:"ask"`
 }
 
 func (*cards) Name() string                           { return "card" }
@@ -47,16 +48,17 @@ func (c *cards) Fetch(_ context.Context, req signin.FetchRequest) (signin.Fetche
 		return signin.Fetched{}, true, nil
 	}
 	return signin.Fetched{Key: sha256.Sum256([]byte(given.Card)), Kind: splitpin.SocialCredential,
-		Identifier: given.Address, Vouched: given.Vouched, Value: given.Card}, false, nil
+		Identifier: given.Address, Vouched: given.Vouched, Value: given}, false, nil
 }
 
 func (*cards) Check(c signin.Check) (signin.Proof, bool) {
+	given := c.Fetched.Value.(card)
 	if c.Credential != nil {
 		c.Credential.Data = append(c.Credential.Data, '+')
-		return signin.Proof{Credential: c.Credential}, true
+		return signin.Proof{Credential: c.Credential, Ask: given.Ask}, true
 	}
-	return signin.Proof{Credential: &splitpin.Credential{Kind: splitpin.SocialCredential, Key: c.Fetched.Key,
-		Label: c.Fetched.Value.(string), Data: []byte("new")}}, true
+	return signin.Proof{Ask: given.Ask, Credential: &splitpin.Credential{Kind: splitpin.SocialCredential, Key: c.Fetched.Key,
+		Label: given.Card, Data: []byte("new")}}, true
 }
 
 func show(c card) json.RawMessage {
@@ -117,7 +119,7 @@ func TestCardOfSomebodyNew(t *testing.T) {
 	h := newHouse(t)
 	v := h.visitor("203.0.113.7")
 	o := v.withCard(nil)
-	g, err := o.shows(card{"ada's", ada, true})
+	g, err := o.shows(card{Card: "ada's", Address: ada, Vouched: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,9 +152,9 @@ func TestCardNeedsAnAddressProved(t *testing.T) {
 		known bool // somebody has that address here
 		card  card
 	}{
-		{"vouched for, and somebody has it", true, card{"c", ada, true}},
-		{"not vouched for, and somebody has it", true, card{"c", ada, false}},
-		{"not vouched for, and nobody has it", false, card{"c", ada, false}},
+		{"vouched for, and somebody has it", true, card{Card: "c", Address: ada, Vouched: true}},
+		{"not vouched for, and somebody has it", true, card{Card: "c", Address: ada, Vouched: false}},
+		{"not vouched for, and nobody has it", false, card{Card: "c", Address: ada, Vouched: false}},
 		{"no address", false, card{Card: "c"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -167,7 +169,7 @@ func TestCardNeedsAnAddressProved(t *testing.T) {
 			if h.userOf(ada) != nil != test.known {
 				t.Error("a user was made of an address that nobody proved")
 			}
-			_, err = o.shows(card{"another", ada, true})
+			_, err = o.shows(card{Card: "another", Address: ada, Vouched: true})
 			refused(t, "another card after that", err, signin.ErrMore)
 
 			if test.card.Address != "" {
@@ -420,7 +422,7 @@ func TestFinish(t *testing.T) {
 	v := h.visitor("203.0.113.7")
 	sameCall := func(req *signin.StartRequest) { req.SameCall, req.Challenge = true, "" }
 	o := v.withCard(sameCall)
-	c, err := v.Finish(t.Context(), o.handle, show(card{"c", ada, true}), signin.CollectRequest{Origin: shopOrigin})
+	c, err := v.Finish(t.Context(), o.handle, show(card{Card: "c", Address: ada, Vouched: true}), signin.CollectRequest{Origin: shopOrigin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -480,4 +482,116 @@ func TestClientData(t *testing.T) {
 			t.Errorf("%.40s: %v", text, err)
 		}
 	}
+}
+
+// asking is a card that counts only when the person said yes.
+func (v *visitor) asking(c card, alter func(*signin.StartRequest)) *opened {
+	v.t.Helper()
+	o := v.withCard(alter)
+	c.Ask = true
+	_, err := o.shows(c)
+	refused(v.t, "a card that asks", err, signin.ErrAsk)
+	return o
+}
+
+func TestNothingCountsBeforeTheYes(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	o := v.asking(card{Card: "ada's", Address: ada, Vouched: true}, nil)
+	if h.userOf(ada) != nil {
+		t.Fatal("a user was made before the person said yes")
+	}
+	a := h.attempt(o.Attempt.ID)
+	if !a.ProvedAt.IsZero() || a.User != 0 {
+		t.Fatalf("proved before the person said yes: %+v", a)
+	}
+	_, err := o.shows(card{Card: "another", Address: "eve@example.org", Vouched: true})
+	refused(t, "another card meanwhile", err, signin.ErrAsk)
+	_, err = o.completing(ada)
+	refused(t, "an address in the place of the yes", err, signin.ErrOver)
+
+	q, ok, err := h.Asked(t.Context(), o.handle)
+	if err != nil || !ok || q.User != nil || q.Address != ada || q.Credential.Label != "ada's" || q.Credential.Number != 0 {
+		t.Fatalf("the question is %+v, %v, %v", q, ok, err)
+	}
+	theirs := o.handle
+	theirs.Secret = "AAAAAAAAAAAAAAAAAAAAAA"
+	_, err = h.Agree(t.Context(), theirs)
+	refused(t, "the yes of a stranger", err, signin.ErrUnknown)
+
+	g, err := h.Agree(t.Context(), o.handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := h.Agree(t.Context(), o.handle)
+	if err != nil || again.Code != g.Code {
+		t.Errorf("the yes again: %v, %v", again, err)
+	}
+	if _, ok, _ := h.Asked(t.Context(), o.handle); ok {
+		t.Error("it asks on")
+	}
+	c, err := v.Collect(t.Context(), o.collection(g))
+	if err != nil || c.User.Identifier != ada || len(h.credentials(c.User.Number)) != 1 {
+		t.Fatalf("collecting: %+v, %v", c, err)
+	}
+	_, err = h.Agree(t.Context(), o.handle)
+	refused(t, "the yes after the collection", err, signin.ErrOver)
+
+	o = v.asking(card{Card: "ada's"}, nil)
+	q, ok, err = h.Asked(t.Context(), o.handle)
+	if err != nil || !ok || q.User == nil || q.User.Number != c.User.Number || q.Credential.Number == 0 {
+		t.Fatalf("the question about a known card is %+v, %v, %v", q, ok, err)
+	}
+	if g, err = h.Agree(t.Context(), o.handle); err != nil || g.Attempt.User != c.User.Number {
+		t.Fatalf("the yes: %+v, %v", g, err)
+	}
+	all := h.credentials(c.User.Number)
+	if len(all) != 1 || string(all[0].Data) != "new+" || all[0].UsedAt.IsZero() {
+		t.Errorf("after it was shown again: %+v", all[0])
+	}
+
+	o = v.asking(card{Card: "ada's"}, nil)
+	h.clock.wait(10 * time.Minute)
+	_, err = h.Agree(t.Context(), o.handle)
+	refused(t, "the yes too late", err, signin.ErrOver)
+}
+
+// What was true when the person was asked need not be true when the yes comes.
+func TestYesDecidesAfresh(t *testing.T) {
+	h := newHouse(t)
+	v, bob := h.visitor("203.0.113.7"), h.visitor("203.0.113.8")
+	o := v.asking(card{Card: "c", Address: ada, Vouched: true}, nil)
+	v.signIn(ada) // by a code, meanwhile
+	_, err := h.Agree(t.Context(), o.handle)
+	refused(t, "the yes when somebody has the address", err, signin.ErrMore)
+	_, err = h.Agree(t.Context(), o.handle)
+	refused(t, "the yes once more", err, signin.ErrMore)
+	g := o.mustComplete(ada).mustAnswer()
+	if g, err = h.Agree(t.Context(), o.handle); err != nil {
+		t.Fatalf("after the address was proved: %v", err)
+	}
+	if c, err := v.Collect(t.Context(), o.collection(g)); err != nil || c.User.Identifier != ada {
+		t.Fatalf("collecting: %+v, %v", c, err)
+	}
+
+	theirs := bob.signIn("bob@example.org")
+	enrolment := func(req *signin.StartRequest) {
+		req.Purpose, req.User, req.Session, req.Challenge = splitpin.Enrol, theirs.User, theirs.Session, ""
+	}
+	o = bob.asking(card{Card: "new"}, enrolment)
+	equal(t, "credentials before the yes", len(h.credentials(theirs.User.Number)), 0)
+	if q, ok, err := h.Asked(t.Context(), o.handle); err != nil || !ok || q.User == nil || q.User.Number != theirs.User.Number {
+		t.Fatalf("the question is %+v, %v, %v", q, ok, err)
+	}
+	late := bob.asking(card{Card: "c2"}, enrolment)
+	if _, err := h.Agree(t.Context(), o.handle); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "credentials after the yes", len(h.credentials(theirs.User.Number)), 1)
+	mine := v.withCard(nil)
+	if _, err := mine.shows(card{Card: "c2", Address: "new@example.org", Vouched: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.Agree(t.Context(), late.handle)
+	refused(t, "the yes to what another has meanwhile", err, signin.ErrTaken)
 }

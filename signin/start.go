@@ -489,7 +489,7 @@ func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) 
 		if parent, err = e.held(ctx, *req.Parent); err != nil {
 			return nil, err
 		}
-		if !parent.Open(now) || len(parent.Pending) == 0 {
+		if _, _, waits := Needs(parent); !waits || !parent.Open(now) {
 			return nil, ErrOver
 		}
 		return parent, nil

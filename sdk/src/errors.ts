@@ -41,7 +41,8 @@ export type ServerCode =
   | "undo_unknown"
   | "unknown_project"
   | "unsupported_media_type"
-  | "wrong_code";
+  | "wrong_code"
+  | "yes_needed";
 
 /** Codes of this library, for what never reached the server or came from elsewhere. */
 export type LocalCode =
