@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"token":   {".", "keyring"},
 	"phone":   {},
 	"account": {".", "keyring", "phone"},
+	"captcha": {"."},
 	"signin":  {".", "account", "keyring", "phone", "token"},
 	"project": {".", "account", "phone", "signin", "signin/code", "token"}, // it judges what codes a project may have
 

@@ -32,7 +32,8 @@ type Settings struct {
 	Logo     []byte `json:"logo,omitempty"`      // an image of at most 64 KiB; empty: the name alone
 	LogoType string `json:"logo_type,omitempty"` // image/png, image/svg+xml, image/jpeg or image/webp
 
-	Lookup Lookup `json:"lookup,omitempty"`
+	Lookup  Lookup      `json:"lookup,omitempty"`
+	Captcha CaptchaRule `json:"captcha,omitempty"`
 
 	// PasskeySite is the one host that all passkeys of the project are for (the RP id);
 	// empty: the host of each page that asks. Changing it orphans the passkeys there are.
@@ -93,6 +94,17 @@ type Lookup string
 const (
 	LookupOff     Lookup = ""        // as if nobody existed
 	LookupMinimal Lookup = "minimal" // that the user exists, and the ids clients need
+)
+
+// A CaptchaRule says when a captcha is asked of who starts a sign-in, on a server that has a
+// provider of captchas; elsewhere it changes nothing.
+type CaptchaRule string
+
+const (
+	CaptchaNever      CaptchaRule = ""           // a puzzle of ours, for a network that starts many
+	CaptchaEscalation CaptchaRule = "escalation" // in the place of that puzzle
+	CaptchaPhone      CaptchaRule = "phone"      // for every phone number
+	CaptchaAlways     CaptchaRule = "always"
 )
 
 // A SecretKind tells what a project secret is good for.

@@ -26,6 +26,7 @@ type StartRequest struct {
 	FormID        string `json:"form_id,omitempty"`        // allow-list to hold the identifier against
 	Locale        string `json:"locale,omitempty"`         // BCP 47; empty: the project's
 	Puzzle        string `json:"puzzle,omitempty"`         // answer to the challenge of a challenge_required problem
+	Captcha       string `json:"captcha,omitempty"`        // token of the captcha that a captcha_required problem asks for
 	Channel       string `json:"channel,omitempty"`        // to be reached by: sms or whatsapp; empty: the method's choice
 	Provider      string `json:"provider,omitempty"`       // to be asked, for social accounts: "GOOGLE"
 

@@ -241,6 +241,9 @@ func Check(s splitpin.Settings) error {
 	if s.Lookup != splitpin.LookupOff && s.Lookup != splitpin.LookupMinimal {
 		wrong("lookup: must be off or minimal")
 	}
+	if !slices.Contains([]splitpin.CaptchaRule{splitpin.CaptchaNever, splitpin.CaptchaEscalation, splitpin.CaptchaPhone, splitpin.CaptchaAlways}, s.Captcha) {
+		wrong("captcha: must be never, escalation, phone or always")
+	}
 	if s.CodeLifetime != 0 && (s.CodeLifetime < 30*time.Second || s.CodeLifetime > 10*time.Minute) {
 		wrong("code-lifetime: must be between 30s and 10m")
 	}

@@ -23,6 +23,11 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	s.pages.TopLevel(w, r, q.Get("project"), f, page.Want{Type: q.Get("type")})
 }
 
+// captcha is the page of somebody else's captcha, where the operator configured one.
+func (s *Server) captcha(w http.ResponseWriter, r *http.Request) {
+	s.pages.CaptchaOf(w, r, r.URL.Query().Get("project"))
+}
+
 // home is the page at the root. In development it leads on; elsewhere it says
 // what this is and nothing more.
 func (s *Server) home(w http.ResponseWriter, r *http.Request) {

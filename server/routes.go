@@ -27,6 +27,7 @@ func (s *Server) routes() []route {
 		// Pages stand at the root and take the project from their parameters.
 		{"GET /{$}", s.home, inTurn},
 		{"GET /signin", s.signin, inTurn},
+		{"GET /captcha", s.captcha, inTurn},
 		{"GET /logo/{project}", s.logo, inTurn},
 		{"GET /assets/", s.assets.ServeHTTP, spared},
 		{"GET /lib/", s.assets.ServeHTTP, spared}, // what Cotter's SDK loads into its own pages

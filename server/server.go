@@ -32,6 +32,9 @@ type Options struct {
 	Tokens *token.Service
 	People *account.Directory
 
+	// Captcha is shown where a project asks for one; nil: none is.
+	Captcha *web.Captcha
+
 	// Ready reports why the server should get no requests, or nil.
 	Ready func(context.Context) error
 
@@ -80,7 +83,7 @@ type Server struct {
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: newVerdict(o.Ready), observe: o.Observe, pass: o.CheckPass, version: o.Version,
-		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
+		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge, Captcha: o.Captcha}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}

@@ -25,7 +25,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	start := signin.StartRequest{
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
-		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, HandOver: req.HandOver, By: s.Caller(r),
+		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, Captcha: req.Captcha, HandOver: req.HandOver, By: s.Caller(r),
 		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, ClientState: req.State, ClientData: req.ClientData,
 	}
 	var err error

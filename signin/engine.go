@@ -30,6 +30,7 @@ type Engine struct {
 	// publicURL is where the pages of this server stand, for links that they take.
 	publicURL string
 	observe   func(context.Context, string) (context.Context, func(error))
+	captcha   Captcha // nil: there is none
 
 	projects atomic.Pointer[directory]
 	balance  atomic.Int64 // wrong answers less right ones that the guard was not told of

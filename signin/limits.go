@@ -67,10 +67,12 @@ func or(n, standard int) int {
 }
 
 // chargeStart takes what one start costs, with the lane of its message. Nothing is charged when it refuses.
+// A network that starts many pays for each beyond the free ones: with a puzzle, or with a captcha where one
+// said that the starter is a person.
 //
 // A start without a message has limits of its own and asks for no puzzle: it disturbs
 // nobody, and a page may ask for a passkey each time it is opened.
-func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, lane []splitpin.Charge, puzzle string, by Caller) error {
+func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, lane []splitpin.Charge, puzzle string, starter seen, by Caller) error {
 	own := p.Settings.Limits
 	if len(lane) == 0 {
 		refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
@@ -97,17 +99,24 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 	ofAddress := len(lane)
 	charges = append(charges, lane...)
 
+	hard := false
 	if puzzle != "" {
-		once, hard, err := e.solved(now, p, by, puzzle)
+		once, isHard, err := e.solved(now, p, by, puzzle)
 		if err != nil {
 			return err
 		}
-		soft = once
+		soft, hard = once, isHard
 		if !hard {
 			charges = append(charges, easy)
 		}
 	}
-	refused, wait, err := e.take(ctx, now, append(charges, soft)...)
+	if starter.broken != nil && !hard {
+		return e.challenge(now, p, by, 0, true, starter.broken)
+	}
+	if !starter.person {
+		charges = append(charges, soft)
+	}
+	refused, wait, err := e.take(ctx, now, charges...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("charging the limits: %w", err)
@@ -118,12 +127,15 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 	case refused < ofNetworks+ofAddress:
 		return ErrManyMessages.After(wait)
 	}
+	if e.captcha != nil && p.Settings.Captcha == splitpin.CaptchaEscalation {
+		return ErrCaptcha.After(wait)
+	}
 	easy.Cost = 0 // would an easy one still be taken?
 	refused, _, err = e.take(ctx, now, easy)
 	if err != nil {
 		return fmt.Errorf("asking the limits: %w", err)
 	}
-	return e.challenge(now, p, by, wait, refused >= 0)
+	return e.challenge(now, p, by, wait, refused >= 0, nil)
 }
 
 // networks returns what one request costs the caller's network, and with more

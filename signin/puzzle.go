@@ -35,8 +35,8 @@ const (
 var ErrPuzzle = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "puzzle",
 	Message: "The puzzle was not solved in time. Please try again."}
 
-// challenge returns the error that carries a new puzzle.
-func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait time.Duration, hard bool) error {
+// challenge returns the error that carries a new puzzle. cause is for the operator's log, where there is one.
+func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait time.Duration, hard bool, cause error) error {
 	difficulty := easyBits
 	if hard {
 		difficulty = hardBits
@@ -52,6 +52,9 @@ func (e *Engine) challenge(now time.Time, p *splitpin.Project, by Caller, wait t
 	}
 	copy(b[16:], mac[:16])
 	refusal := ErrChallenge.After(wait)
+	if cause != nil {
+		refusal = refusal.Because(cause)
+	}
 	refusal.Challenge = strconv.Itoa(difficulty) + "." + base64.RawURLEncoding.EncodeToString(b[:])
 	return refusal
 }

@@ -67,6 +67,7 @@ type StartRequest struct {
 	FormID      string
 	Locale      string
 	Puzzle      string
+	Captcha     string           // token of the captcha that was asked for; empty: none
 	Channel     splitpin.Channel // to be reached by; empty: the method's choice
 	Provider    string           // of a social account
 	By          Caller
@@ -186,10 +187,14 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	messenger, reaches := method.(Messenger)
 	var lane []splitpin.Charge
+	var starter seen
 	if reaches {
+		if starter, err = e.seeStarter(ctx, now, req, kind); err != nil {
+			return nil, err
+		}
 		lane = e.lane(now, req.Project, identifier, req.By)
 	}
-	if err := e.chargeStart(ctx, now, req.Project, lane, req.Puzzle, req.By); err != nil {
+	if err := e.chargeStart(ctx, now, req.Project, lane, req.Puzzle, starter, req.By); err != nil {
 		return nil, err
 	}
 

@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -148,13 +149,25 @@ func startStage(t *testing.T) *stage {
 				f.Domain, f.MessageID = s.customer, "ID"
 				ancestors = []string{s.customer}
 			}
-			w.Header().Set("Content-Security-Policy", CSP("n0", ancestors))
+			policy := CSP
+			if provider := q.Get("captcha"); provider != "" {
+				f.CaptchaURL, policy = "/captcha?provider="+url.QueryEscape(provider), FormCSP
+			}
+			w.Header().Set("Content-Security-Policy", policy("n0", ancestors))
 			if err := RenderForm(w, f); err != nil {
 				t.Error(err)
 			}
 		}
 	}
 	mux.HandleFunc("/signup", page(Frame))
+	mux.HandleFunc("/captcha", func(w http.ResponseWriter, r *http.Request) {
+		provider := r.FormValue("provider")
+		c := Captcha{Script: provider, Hosts: provider, Object: "provider", SiteKey: "site", Invisible: true}
+		w.Header().Set("Content-Security-Policy", CaptchaCSP(c, []string{s.customer}))
+		if err := RenderCaptcha(w, c, "", "n0"); err != nil {
+			t.Error(err)
+		}
+	})
 	mux.HandleFunc("/signin", page(SignIn))
 	mux.HandleFunc("/app", page(App))
 	form := httptest.NewServer(mux)

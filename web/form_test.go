@@ -3,6 +3,9 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -463,5 +466,89 @@ func TestOpenedLinkThatIsNone(t *testing.T) {
 	form.await("the message is handled", "received >= 1")
 	if got := form.eval(onAddress); got != "true" {
 		t.Error("a link that comes after CONFIG is taken")
+	}
+}
+
+// A captcha of somebody else is shown where the server or the site asks for one. Only its
+// own page loads anything from its provider; the form learns the token.
+func TestCaptcha(t *testing.T) {
+	s := startStage(t)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api.js" || r.FormValue("render") != "explicit" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/javascript")
+		fmt.Fprintf(w, `{ let o; window.provider = {
+			render(element, options) { o = options; element.textContent = "Are you a person?"; return 7; },
+			execute(id) { if (id === 7 && o.sitekey === "site" && o.size === "invisible") document.getElementById("captcha").onclick = () => o.callback("token"); },
+		}; window[%q](); }`, r.FormValue("onload"))
+	}))
+	t.Cleanup(provider.Close)
+	query := "captcha=" + url.QueryEscape(provider.URL+"/api.js")
+	ask := func(query, config, who string) (customer, form view) {
+		t.Helper()
+		customer, form = s.configured(t, query, config)
+		form.paste("address", who+"@example.org")
+		form.submit("address-form")
+		customer.said("ON_BEGIN")
+		s.took()
+		customer.eval(`send({action: "CONTINUE_SUBMIT"})`)
+		return customer, form
+	}
+	const inside = `document.querySelector("#captcha iframe")?.contentDocument?.getElementById("captcha")`
+	starts := func(want string) {
+		t.Helper()
+		var tokens []string
+		for _, call := range s.took() {
+			var in struct{ Captcha string }
+			json.Unmarshal([]byte(strings.TrimPrefix(call, "POST /v1/attempts ")), &in)
+			tokens = append(tokens, in.Captcha)
+		}
+		if got := strings.Join(tokens, ","); got != want {
+			t.Errorf("the starts showed %q, want %q", got, want)
+		}
+	}
+
+	_, form := ask(query, `{}`, "captcha")
+	form.await("the captcha asks", inside+`?.textContent === "Are you a person?"`)
+	if got := form.eval(`document.activeElement.id`); got != `"captcha-title"` {
+		t.Errorf("the focus is on %s", got)
+	}
+	form.eval(inside + `.click()`)
+	form.await("the code is asked for", onCode)
+	starts(",token")
+	if got := form.eval(`performance.getEntriesByType("resource").map((e) => new URL(e.name).origin).filter((o) => o !== location.origin)`); got != "[]" {
+		t.Errorf("the form itself asked %s", got)
+	}
+
+	_, form = ask(query, `{captchaRequired: true}`, "ada")
+	form.await("the captcha asks first", inside+`?.onclick`)
+	form.eval(inside + `.click()`)
+	form.await("the code is asked for", onCode)
+	starts("token")
+
+	_, form = ask("", `{captchaRequired: true}`, "ada")
+	form.await("without a provider the code is asked for", onCode)
+	starts("")
+
+	_, form = ask(query, `{}`, "captcha")
+	form.await("the captcha asks", inside+`?.onclick`)
+	form.eval(`document.getElementById("captcha-cancel").click()`)
+	form.awaitText("address-error", "Nothing was sent")
+	starts("")
+
+	_, form = ask("captcha="+url.QueryEscape(provider.URL+"/gone.js"), `{}`, "captcha")
+	form.awaitText("address-error", "could not check your browser")
+
+	// What comes from elsewhere is no result: neither a frame of the site nor the form itself.
+	customer, form := ask(query, `{}`, "captcha")
+	form.await("the captcha asks", inside+`?.onclick`)
+	form.watched()
+	form.eval(`postMessage({captcha: "done", token: "forged"}, "*")`)
+	customer.eval(`document.getElementById("form").contentWindow.postMessage({captcha: "done", token: "forged"}, "*")`)
+	form.await("both messages are handled", "received >= 2")
+	if got := form.eval(`document.getElementById("captcha-screen").checkVisibility()`); got != "true" || form.fetches() != "0" {
+		t.Error("a token that somebody else gave was taken")
 	}
 }

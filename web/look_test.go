@@ -109,6 +109,7 @@ func TestLooks(t *testing.T) {
 		{name: "phone with everything", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: "send(" + everything + ")", until: `document.getElementById("legal").checkVisibility()`},
 		{name: "phone with two channels", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: configure, until: `document.getElementById("whatsapp-submit").checkVisibility()`},
 		{name: "phone with an error", query: "kind=phone&method=sms_code&channel=sms", config: configure, act: `document.getElementById("address").value = "123", document.getElementById("address-form").requestSubmit()`, until: `document.getElementById("address-error").textContent`},
+		{name: "captcha", query: "captcha=https%3A%2F%2Fprovider.invalid%2Fapi.js", config: `send({action: "CONFIG", payload: {captchaRequired: true}})`, act: submitted("ada@example.org"), until: `document.getElementById("captcha-screen").checkVisibility()`},
 		{name: "phone code", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: configure, act: submitted("+4915112345670"), until: onCode},
 	}
 	frames := []struct {

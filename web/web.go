@@ -5,16 +5,17 @@
 // locale (text/). The browser code is TypeScript without dependencies (src/),
 // bundled by go generate into dist/, which is committed: a clone needs Go alone.
 //
-// One form serves three pages. On /signup it stands in an iframe of the
+// One form serves four pages. On /signup and /login it stands in an iframe of the
 // customer's page and speaks the Cotter page protocol with its SDK; on /app and
 // on /signin it is a page of its own and ends by navigating to the app. All
-// three call /v1 of the project and nothing else, so whatever the pages do
+// call /v1 of the project and nothing else, so whatever the pages do
 // anybody can do with a page of their own.
 //
 // The package knows no project and decides nothing about one: the server checks
 // origins and destinations before it renders a form, and sends the header that
 // [CSP] returns with every page. Under that policy no inline script, no inline
-// handler and no style attribute works; nothing here uses any.
+// handler and no style attribute works; nothing here uses any. The one page that may
+// load something from elsewhere is that of a captcha, where an operator configured one.
 package web
 
 //go:generate go run ./internal/bundle/cmd
@@ -37,7 +38,7 @@ import (
 type Mode string
 
 const (
-	// Frame is /signup: inside an iframe; the result goes to the SDK of the
+	// Frame is /signup and /login: inside an iframe; the result goes to the SDK of the
 	// framing page as a message.
 	Frame Mode = "frame"
 	// App is /app: a page of its own for mobile and command-line clients; the
@@ -295,21 +296,69 @@ func RenderInbox(w io.Writer, i Inbox) error {
 	return render(w, "inbox.html", p)
 }
 
-// CSP is the Content-Security-Policy of every page but the inbox. nonce is the
+// A Captcha is somebody else's, whom the operator configured.
+type Captcha struct {
+	Script    string // address of what the page loads
+	Hosts     string // sources that the policy of the page opens for, apart by spaces
+	Object    string // global that the script makes
+	SiteKey   string
+	Invisible bool // it works without a box to tick
+}
+
+// captchaConfig is what the captcha's page reads.
+type captchaConfig struct {
+	Script    string `json:"script"`
+	Object    string `json:"object"`
+	SiteKey   string `json:"siteKey"`
+	Invisible bool   `json:"invisible"`
+}
+
+// RenderCaptcha writes the page of a captcha, which the form shows in a frame. It must
+// be sent with [CaptchaCSP].
+func RenderCaptcha(w io.Writer, c Captcha, locale, nonce string) error {
+	p := newPage(textFor(locale), Look{}, nonce, "captcha")
+	p.Script = assetURL("widget.js")
+	p.Title = p.T("captcha.title")
+	p.Config = captchaConfig{Script: c.Script, Object: c.Object, SiteKey: c.SiteKey, Invisible: c.Invisible}
+	return render(w, "captcha.html", p)
+}
+
+// CaptchaCSP is the policy of a captcha's page: the only one that opens for anybody else,
+// and for nobody but the provider. It is framed by the form, and with it by the sites that
+// may frame the form. Providers write styles into the page, and know no Trusted Types.
+func CaptchaCSP(c Captcha, frameAncestors []string) string {
+	return "default-src 'none'; script-src 'self' " + c.Hosts + "; frame-src " + c.Hosts + "; connect-src " + c.Hosts +
+		"; img-src 'self' data: " + c.Hosts + "; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'" +
+		strings.TrimSuffix(" "+strings.Join(sources(frameAncestors), " "), " ")
+}
+
+// FormCSP is CSP for a form that has a captcha: it may frame our own pages, which the
+// captcha's is.
+func FormCSP(nonce string, frameAncestors []string) string {
+	return CSP(nonce, frameAncestors) + "; frame-src 'self'"
+}
+
+// CSP is the Content-Security-Policy of every page but the inbox and the captcha's. nonce is the
 // one given to the page; frameAncestors are the origins that may frame it, none
 // for pages that are never framed. An origin that would break out of its
 // directive is left out.
 func CSP(nonce string, frameAncestors []string) string {
-	var ancestors []string
-	for _, a := range frameAncestors {
-		if a != "" && !strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == ';' || r == ',' || r == '\'' || r > '~' }) {
-			ancestors = append(ancestors, a)
-		}
-	}
+	ancestors := sources(frameAncestors)
 	if len(ancestors) == 0 {
 		ancestors = []string{"'none'"}
 	}
 	return policy("'self' 'nonce-"+nonce+"'", "'none'", strings.Join(ancestors, " "))
+}
+
+// sources leaves out what would break out of its directive.
+func sources(origins []string) []string {
+	var kept []string
+	for _, a := range origins {
+		if a != "" && !strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == ';' || r == ',' || r == '\'' || r > '~' }) {
+			kept = append(kept, a)
+		}
+	}
+	return kept
 }
 
 // InboxCSP is the policy of the inbox page, which shows mails as their HTML in

@@ -61,6 +61,9 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 	add("home", func(w io.Writer) error {
 		return RenderHome(w, Home{Locale: text, Nonce: "n0", Development: true, DemoURL: text})
 	})
+	add("captcha", func(w io.Writer) error {
+		return RenderCaptcha(w, Captcha{Script: text, Hosts: text, Object: text, SiteKey: text}, text, "n0")
+	})
 	add("inbox", func(w io.Writer) error {
 		return RenderInbox(w, Inbox{Locale: text, Nonce: "n0", API: text, SignInURL: text})
 	})

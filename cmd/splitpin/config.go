@@ -16,11 +16,14 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/captcha"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/outgoing"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
+	"github.com/splitpin/splitpin/web"
 )
 
 // A Config is everything that an operator can say about one server. Each setting
@@ -46,6 +49,7 @@ type Config struct {
 	Phones        delivery.Config     // the senders for phones
 	OutgoingAllow outgoing.Exceptions // places we may ask although they are not public
 
+	Captcha        CaptchaConfig
 	MetricsListen  string  // a listener of its own; empty: metrics are off
 	MetricsProfile bool    // profiles of the program beside them
 	TracesEndpoint string  // base URL of an OTLP collector; empty: see telemetry.TraceOptions
@@ -55,6 +59,13 @@ type Config struct {
 	LogFormat string        // text or json; empty: text
 	Drain     time.Duration // how long to go on serving when asked to end, not ready any more; zero: end at once
 	AuditDays time.Duration // how long audit events are kept; zero: 400 days
+}
+
+// A CaptchaConfig is the operator's account at a provider of captchas. Zero: none.
+type CaptchaConfig struct {
+	Provider string // recaptcha or turnstile
+	SiteKey  string
+	Secret   splitpin.Secret
 }
 
 const envPrefix = "SPLITPIN_"
@@ -205,6 +216,10 @@ var settings = []setting{
 		c.OutgoingAllow, err = outgoing.ParseExceptions(v)
 		return err
 	}},
+	{key: "captcha.provider", apply: text(func(c *Config) *string { return &c.Captcha.Provider })},
+	{key: "captcha.site_key", apply: text(func(c *Config) *string { return &c.Captcha.SiteKey })},
+	{key: "captcha.secret", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Captcha.Secret })},
+	{key: "captcha.secret_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Captcha.Secret })},
 	{key: "metrics_listen", apply: text(func(c *Config) *string { return &c.MetricsListen })},
 	{key: "metrics_pprof", apply: func(c *Config, v string) (err error) {
 		c.MetricsProfile, err = boolean(v)
@@ -488,6 +503,7 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 	if c.SMTP.Host == "" {
 		wrong.add("smtp.host is missing: without it no code reaches anybody")
 	}
+	c.checkCaptcha(wrong)
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		wrong.add("log.level: must be debug, info, warn or error")
 	}
@@ -495,6 +511,33 @@ func (c *Config) checkServe(wrong *problems) *url.URL {
 		wrong.add("log.format: must be text or json")
 	}
 	return public
+}
+
+func (c *Config) checkCaptcha(wrong *problems) {
+	if c.Captcha == (CaptchaConfig{}) {
+		return
+	}
+	if _, err := captcha.Find(c.Captcha.Provider); err != nil {
+		wrong.add("captcha.provider: %v", err)
+	}
+	if c.Captcha.SiteKey == "" {
+		wrong.add("captcha.site_key is missing: the provider gives it together with the secret")
+	}
+	if c.Captcha.Secret == "" {
+		wrong.add("captcha.secret is missing: give it in the environment as SPLITPIN_CAPTCHA_SECRET, or name a file that holds it as captcha.secret_file")
+	}
+}
+
+// useCaptcha lets the engine ask the provider of captchas, if one is configured, and
+// returns what pages show.
+func (c *Config) useCaptcha(e *signin.Engine, public *url.URL) *web.Captcha {
+	p, err := captcha.Find(c.Captcha.Provider)
+	if err != nil {
+		return nil // none is configured: checkServe looked
+	}
+	e.UseCaptcha(&captcha.Verifier{Provider: p, Secret: c.Captcha.Secret, Host: public.Hostname(),
+		Client: outgoing.New(outgoing.Options{Except: c.OutgoingAllow, Timeout: 5 * time.Second})})
+	return &web.Captcha{Script: p.Script, Hosts: p.Hosts, Object: p.Object, SiteKey: c.Captcha.SiteKey, Invisible: p.Invisible}
 }
 
 // shared reports whether the database is a server that several nodes may share, and

@@ -36,6 +36,7 @@ type look struct {
 	Logo           *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
 	Locale         *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
 	Lookup         *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
+	Captcha        *string        `help:"When a captcha is asked, on a server that has a provider of captchas: never, escalation (of a network that starts many), phone (for every number) or always." placeholder:"RULE"`
 	CodeLength     *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
 	CodeAlphabet   *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
 	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
@@ -63,6 +64,12 @@ func (l *look) apply(s *splitpin.Settings) error {
 		s.Lookup = splitpin.Lookup(*l.Lookup)
 		if *l.Lookup == "off" {
 			s.Lookup = splitpin.LookupOff
+		}
+	}
+	if l.Captcha != nil {
+		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
+		if *l.Captcha == "never" {
+			s.Captcha = splitpin.CaptchaNever
 		}
 	}
 	if l.Logo != nil {
@@ -225,6 +232,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Issuer", issuer(in, p)}, {"Base path", "/p/" + p.ID},
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
+		{"Captcha", otherwise(string(s.Captcha), "never")},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
 		{"Made", p.CreatedAt.Format(time.RFC3339)}, {"Changed", p.UpdatedAt.Format(time.RFC3339)},
 	}

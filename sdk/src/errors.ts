@@ -9,6 +9,7 @@ export type ServerCode =
   | "address_unproved"
   | "attempt_over"
   | "attempt_unknown"
+  | "captcha_required"
   | "challenge_required"
   | "conflict"
   | "credential_taken"

@@ -16,6 +16,8 @@ export interface StartRequest {
   form_id?: string;
   locale?: string;
   puzzle?: string;
+  /** Token of the captcha that `captcha_required` asks for. */
+  captcha?: string;
   /** To be reached by; absent: the method's choice. */
   channel?: string;
   /** To be asked, for social accounts. */

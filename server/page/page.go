@@ -22,7 +22,8 @@ import (
 
 // Pages sends pages for one server.
 type Pages struct {
-	Edge *edge.Edge
+	Edge    *edge.Edge
+	Captcha *web.Captcha // nil: there is none
 }
 
 // A Want is what a form was asked to ask for.
@@ -73,13 +74,33 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 	if f.Kind == web.Phone {
 		f.Channels = channels([]string{"sms"}, want.Channels)
 	}
+	policy := web.CSP
+	if s.Captcha != nil && p.Settings.Captcha != splitpin.CaptchaNever {
+		f.CaptchaURL, policy = "/captcha?project="+url.QueryEscape(p.ID), web.FormCSP
+	}
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
 	var page bytes.Buffer
 	if err := web.RenderForm(&page, f); err != nil {
 		s.broken(w, r, fmt.Errorf("rendering the form: %w", err))
 		return
 	}
-	Write(w, http.StatusOK, web.CSP(f.Nonce, frameable(ancestors)), page.Bytes())
+	Write(w, http.StatusOK, policy(f.Nonce, frameable(ancestors)), page.Bytes())
+}
+
+// CaptchaOf sends the page of the captcha, which the forms of a project show in a frame. Where there is
+// none to show there is no page.
+func (s *Pages) CaptchaOf(w http.ResponseWriter, r *http.Request, project string) {
+	p, err := s.Edge.Engine.Project(project)
+	if err != nil || s.Captcha == nil || p.Settings.Captcha == splitpin.CaptchaNever {
+		s.Refuse(w, r, "", nil, web.Refusal{Reason: web.NotFound}, nil)
+		return
+	}
+	var page bytes.Buffer
+	if err := web.RenderCaptcha(&page, *s.Captcha, preferred(r, p), nonce()); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the captcha: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CaptchaCSP(*s.Captcha, frameable(p.Settings.Origins)), page.Bytes())
 }
 
 // way chooses what a form asks for and the method it starts with, among those

@@ -131,7 +131,7 @@ async function start(): Promise<void> {
   const mine = ++round;
   const button = $("status-screen").hidden ? pressed : $("status-action");
   busy(button, t("address.busy"));
-  const body: StartRequest & { captcha?: string } = {
+  const body: StartRequest = {
     method: config.method,
     identifier: address,
     code_challenge: config.challenge,
@@ -161,7 +161,6 @@ async function start(): Promise<void> {
         return toCode(started.attempt);
       } catch (error) {
         if (!(error instanceof Problem) || checks === 3 || mine !== round) throw error;
-        delete body.captcha; // good once
         if (error.code === "challenge_required" && error.challenge) {
           busy(button, t("address.puzzle"));
           body.puzzle = await solve(error.challenge, () => mine === round);
