@@ -29,7 +29,7 @@
 //   - cmd/splitpin/installation.go: installation.work runs everything that happens
 //     without a request; the engine itself starts no goroutine.
 //   - delivery/outbox.go: Outbox.Reserve finds a place for the message before that commit, and
-//     takes it when that is done. Outbox.Step asks signin/engine.go: Engine.Secret for the code, which signin/code/code.go: Email.Secret derives.
+//     takes it when that is done. Outbox.Step asks signin/engine.go: Engine.Secret for the code, which signin/code/code.go: short.Secret derives.
 //   - delivery/template.go: Templates.Render writes the mail; delivery/smtp.go: SMTP.Send
 //     hands it over.
 //

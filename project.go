@@ -47,7 +47,13 @@ type Settings struct {
 	// AccessLifetime is the life of access and id tokens; zero: one hour.
 	AccessLifetime time.Duration `json:"access_lifetime,omitempty"`
 
+	// Methods are the names of the ways to sign in that the project offers; empty: all
+	// that the installation has.
+	Methods []string `json:"methods,omitempty"`
+
 	Limits Limits `json:"limits,omitzero"`
+
+	Phone PhoneSettings `json:"phone,omitzero"`
 
 	// Forms are allow-lists by form id; the empty id is the project's own list, for
 	// every form that has none. Without any list everybody may sign in; where there
@@ -64,6 +70,35 @@ type Limits struct {
 	RefusePerNetwork   int `json:"refuse_per_network,omitempty"`   // starts from one network in 5 minutes before they are refused
 	MessagesPerAddress int `json:"messages_per_address,omitempty"` // messages that strangers may cause to one address in 10 minutes
 	MessagesPerDay     int `json:"messages_per_day,omitempty"`     // the same in a day
+}
+
+// PhoneSettings are what a project sends to phones and what that may cost. Amounts are
+// in millionths of the currency of the prices, which is US dollars where the project
+// has no prices of its own. Zero means the default, which package signin names.
+type PhoneSettings struct {
+	Channels  []Channel `json:"channels,omitempty"`  // sms and whatsapp: those that people may choose from, the first by default; empty: sms
+	Fallback  bool      `json:"fallback,omitempty"`  // a message that its channel cannot deliver goes over another of them
+	Countries []string  `json:"countries,omitempty"` // ISO 3166-1 codes of the countries to which messages go, or "*"; empty: to none
+
+	BudgetDay  int64            `json:"budget_day,omitempty"`  // in any 24 hours
+	BudgetHour int64            `json:"budget_hour,omitempty"` // in any hour; zero: half of the day's
+	Prices     map[string]int64 `json:"prices,omitempty"`      // of one message, by country, in the place of the shipped estimates
+	Limits     PhoneLimits      `json:"limits,omitzero"`
+}
+
+// PhoneLimits are how many messages may go to one of each kind. All but Number hold
+// for numbers that never signed in to the project.
+type PhoneLimits struct {
+	Number  Rate `json:"number,omitzero"`
+	Prefix  Rate `json:"prefix,omitzero"` // the first six digits, with the calling code
+	Country Rate `json:"country,omitzero"`
+	Network Rate `json:"network,omitzero"` // of who asked; a wider network has four times the room
+}
+
+// A Rate is how many at once in an hour and in a day. As many come in again in that time.
+type Rate struct {
+	Hour int `json:"hour,omitempty"`
+	Day  int `json:"day,omitempty"`
 }
 
 // An AllowList names who may sign in through a form.

@@ -230,7 +230,7 @@ func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin
 	w.Header().Set("Cache-Control", "public, max-age=60")
 	return ok(api.Project{
 		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: page.LogoURL(p),
-		Locale: cmp.Or(p.Settings.Locale, "en"), Methods: s.Engine.Methods(),
+		Locale: cmp.Or(p.Settings.Locale, "en"), Methods: s.Engine.Offered(p),
 	})
 }
 

@@ -75,6 +75,9 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if step.guessed {
 		e.countWrong(ctx, now, h.By)
 	}
+	if step.verdict == answerRight {
+		e.entered(ctx, now, h.Project, step.attempt)
+	}
 	if a := step.attempt; a != nil && a.Purpose == splitpin.Complete && (step.verdict == answerRight || step.verdict == answerRepeated) {
 		return e.complete(ctx, now, h, a)
 	}

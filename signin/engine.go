@@ -133,6 +133,29 @@ func (e *Engine) Guarded() bool { return e.guarded.Load() }
 // Methods returns the names of the methods, sorted.
 func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods)) }
 
+// Offered returns the names of the methods that a project offers, sorted.
+func (e *Engine) Offered(p *splitpin.Project) []string {
+	return slices.DeleteFunc(e.Methods(), func(name string) bool {
+		_, chooses := e.methods[name].(Chooser)
+		return !offers(p, name) || chooses && len(e.Channels(p, name)) == 0
+	})
+}
+
+// Channels returns by which channels a method reaches the people of a project, the one
+// that is taken without a wish first; nil: there is no choice.
+func (e *Engine) Channels(p *splitpin.Project, method string) []splitpin.Channel {
+	c, ok := e.methods[method].(Chooser)
+	if !ok {
+		return nil
+	}
+	return c.Channels(p)
+}
+
+// offers reports whether a project offers a method.
+func offers(p *splitpin.Project, method string) bool {
+	return len(p.Settings.Methods) == 0 || slices.Contains(p.Settings.Methods, method)
+}
+
 // A Caller is who asks, as a face saw it.
 type Caller struct {
 	Addr    netip.Addr // of the client, after trusted proxies were taken off

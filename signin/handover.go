@@ -151,7 +151,7 @@ func (e *Engine) TakeOver(ctx context.Context, req TakeOverRequest) (_ *Started,
 	if err != nil {
 		return nil, err
 	}
-	if err := e.chargeStart(ctx, now, req.Project, nil, "", seen{}, req.By); err != nil {
+	if err := e.chargeStart(ctx, now, req.Project, toll{}, "", seen{}, req.By); err != nil {
 		return nil, err
 	}
 	key := armKey(req.Project.Number, identifier)

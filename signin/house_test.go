@@ -120,11 +120,16 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	}
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
-		Methods: []signin.Method{code.Email{}, h.cards}, Clock: h.clock.now, PublicURL: "https://login.example.org"})
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels}, h.cards},
+		Clock:   h.clock.now, PublicURL: "https://login.example.org"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return engine, ring, tokens
+}
+
+func bothChannels() []splitpin.Channel {
+	return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}
 }
 
 func (h *house) admin() *project.Admin {

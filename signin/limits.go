@@ -66,15 +66,15 @@ func or(n, standard int) int {
 	return n
 }
 
-// chargeStart takes what one start costs, with the lane of its message. Nothing is charged when it refuses.
+// chargeStart takes what one start costs, with what its message does. Nothing is charged when it refuses.
 // A network that starts many pays for each beyond the free ones: with a puzzle, or with a captcha where one
 // said that the starter is a person.
 //
 // A start without a message has limits of its own and asks for no puzzle: it disturbs
 // nobody, and a page may ask for a passkey each time it is opened.
-func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, lane []splitpin.Charge, puzzle string, starter seen, by Caller) error {
+func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Project, message toll, puzzle string, starter seen, by Caller) error {
 	own := p.Settings.Limits
-	if len(lane) == 0 {
+	if len(message.charges) == 0 {
 		refuse := or(own.RefusePerNetwork, DefaultRefusePerNetwork)
 		charges := append(networks("show/hard", p, by, refuse), splitpin.Charge{
 			Key: splitpin.LimitKey("show/day", p.ID+"\x00"+by.Network()), Burst: refuse * dayOfRefuse, Period: day, Cost: 1})
@@ -96,8 +96,8 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 	charges := append(networks("start/hard", p, by, refuse), splitpin.Charge{
 		Key: splitpin.LimitKey("start/day", p.ID+"\x00"+by.Network()), Burst: refuse * dayOfRefuse, Period: day, Cost: 1})
 	ofNetworks := len(charges)
-	ofAddress := len(lane)
-	charges = append(charges, lane...)
+	charges = append(charges, message.take()...)
+	ofMessage := len(message.charges)
 
 	hard := false
 	if puzzle != "" {
@@ -124,8 +124,8 @@ func (e *Engine) chargeStart(ctx context.Context, now time.Time, p *splitpin.Pro
 		return nil
 	case refused < ofNetworks:
 		return ErrManyStarts.After(wait)
-	case refused < ofNetworks+ofAddress:
-		return ErrManyMessages.After(wait)
+	case refused < ofNetworks+ofMessage:
+		return message.refused(refused-ofNetworks, wait)
 	}
 	if e.captcha != nil && p.Settings.Captcha == splitpin.CaptchaEscalation {
 		return ErrCaptcha.After(wait)

@@ -12,7 +12,7 @@ import (
 // The engine owns everything that must hold for every attempt, so a method has
 // no route, no limit, no database and no token code.
 //
-// Besides, a method may be a [Messenger], a [Fetcher] or a [Knower].
+// Besides, a method may be a [Messenger], a [Chooser], a [Fetcher] or a [Knower].
 type Method interface {
 	// Name is what attempts and requests call the method: "email_code".
 	Name() string
@@ -43,6 +43,16 @@ type Messenger interface {
 	// Secret returns what the message of an attempt carries. It is called when the
 	// message is sent, and by Check; nobody stores it.
 	Secret(a *splitpin.Attempt, derive Derive) (Told, error)
+}
+
+// A Chooser is a Messenger that can go several ways, of which a project may have none.
+type Chooser interface {
+	Messenger
+
+	// Channels are those by which a project's people can be reached, the one that is
+	// taken without a wish first. Where there is none, the project does not offer the
+	// method.
+	Channels(p *splitpin.Project) []splitpin.Channel
 }
 
 // A Fetcher is a method whose answers must be looked at before the transaction that

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -24,7 +25,12 @@ type refusals struct {
 type refusal struct {
 	project int64
 	code    string
+	about   string // the country, prefix or network that was refused, for messages to phones
 }
+
+// refusalsMax bounds what one minute names: whoever tries every prefix there is gets
+// lines for the first of them, and one for the rest.
+const refusalsMax = 100
 
 func (r *refusals) count(p *splitpin.Project, err error) {
 	known := splitpin.ErrorOf(err)
@@ -36,7 +42,15 @@ func (r *refusals) count(p *splitpin.Project, err error) {
 	if r.counts == nil {
 		r.counts = map[refusal]int{}
 	}
-	r.counts[refusal{p.Number, known.Code}]++
+	kind := refusal{project: p.Number, code: known.Code}
+	var sliced *slicedError
+	if errors.As(err, &sliced) {
+		kind.about = sliced.about
+	}
+	if _, there := r.counts[kind]; !there && len(r.counts) >= refusalsMax {
+		kind.about = ""
+	}
+	r.counts[kind]++
 }
 
 // due takes what was counted, when it is time to write it down.
@@ -64,8 +78,12 @@ func (e *Engine) recordRefusals(ctx context.Context, now time.Time) error {
 	}
 	var w splitpin.Writes
 	for r, n := range counts {
+		detail := fmt.Sprintf("%s: %d", r.code, n)
+		if r.about != "" {
+			detail = fmt.Sprintf("%s, %s: %d", r.code, r.about, n)
+		}
 		w.Create = append(w.Create, &splitpin.AuditEvent{Number: numbers[len(w.Create)], Project: r.project, At: now,
-			Kind: "starts_refused", Detail: fmt.Sprintf("%s: %d", r.code, n)})
+			Kind: "starts_refused", Detail: detail})
 	}
 	err = e.store.Change(ctx, splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) { return w, nil })
 	if err != nil {

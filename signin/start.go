@@ -19,6 +19,8 @@ import (
 var (
 	ErrMethod = &splitpin.Error{Kind: splitpin.Invalid, Code: "method_unknown", Field: "method",
 		Message: "This server does not offer that way to sign in."}
+	ErrMethodOff = &splitpin.Error{Kind: splitpin.Forbidden, Code: "method_off", Field: "method",
+		Message: "This site does not offer that way to sign in. Please choose another."}
 	ErrNoMethod = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "method",
 		Message: "method is missing."}
 	ErrChallengeForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "code_challenge",
@@ -125,6 +127,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if method == nil {
 		return nil, ErrMethod
 	}
+	if !offers(req.Project, req.Method) {
+		return nil, ErrMethodOff
+	}
 	if req.Purpose == "" {
 		req.Purpose = splitpin.SignIn
 	}
@@ -186,15 +191,19 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		return nil, err
 	}
 	messenger, reaches := method.(Messenger)
-	var lane []splitpin.Charge
+	var message toll
 	var starter seen
 	if reaches {
 		if starter, err = e.seeStarter(ctx, now, req, kind); err != nil {
 			return nil, err
 		}
-		lane = e.lane(now, req.Project, identifier, req.By)
+		asked := &splitpin.Attempt{Project: req.Project.Number, Purpose: req.Purpose, Method: req.Method,
+			Identifier: identifier, Kind: kind, Origin: req.Origin, Data: begun.Data}
+		if message, err = e.toll(ctx, now, req.Project, asked, messenger.Message(asked), req.By); err != nil {
+			return nil, err
+		}
 	}
-	if err := e.chargeStart(ctx, now, req.Project, lane, req.Puzzle, starter, req.By); err != nil {
+	if err := e.chargeStart(ctx, now, req.Project, message, req.Puzzle, starter, req.By); err != nil {
 		return nil, err
 	}
 
@@ -237,7 +246,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if reaches {
 		if what := messenger.Message(attempt); what.Channel != "" {
 			attempt.Sends, attempt.NextSendAt = 1, now.Add(resendPause)
-			mail = message(numbers[1], now, attempt, what)
+			mail = queued(numbers[1], now, attempt, what, message.cost)
 			created = e.outbox.Reserve(mail)
 			defer created(nil) // where it did not come to the other call
 		}
@@ -282,13 +291,19 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err := mayResend(now, a); err != nil {
 		return nil, err
 	}
-	lane := e.lane(now, h.Project, a.Identifier, h.By)
-	refused, wait, err := e.take(ctx, now, lane...)
+	what := method.Message(a)
+	message, err := e.toll(ctx, now, h.Project, a, what, h.By)
+	if err != nil {
+		return nil, err
+	}
+	refused, wait, err := e.take(ctx, now, message.take()...)
 	if err != nil {
 		return nil, fmt.Errorf("charging the limits: %w", err)
 	}
 	if refused >= 0 {
-		return nil, ErrManyMessages.After(wait)
+		err := message.refused(refused, wait)
+		e.refusals.count(h.Project, err)
+		return nil, err
 	}
 	numbers, err := e.numbers(ctx, 2)
 	if err != nil {
@@ -298,7 +313,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err != nil {
 		return nil, err
 	}
-	mail := message(numbers[0], now, a, method.Message(a))
+	mail := queued(numbers[0], now, a, what, message.cost)
 	created := e.outbox.Reserve(mail)
 	defer created(nil) // where it did not come to the other call
 	err = e.store.Change(ctx, splitpin.Reads{Attempt: h.ID.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
@@ -320,10 +335,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		// what became of the commit, it may have been. Where giving back fails, somebody
 		// waits a little longer.
 		if splitpin.ErrorOf(err) != nil && !errors.Is(err, splitpin.ErrUncertain) {
-			for i := range lane {
-				lane[i].Cost = -lane[i].Cost
-			}
-			e.take(ctx, now, lane...)
+			e.take(ctx, now, message.back()...)
 		}
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
@@ -408,12 +420,12 @@ func mayResend(now time.Time, a *splitpin.Attempt) error {
 	return nil
 }
 
-// message is the outbox entry of an attempt, due at once.
-func message(number int64, now time.Time, a *splitpin.Attempt, m Message) *splitpin.Message {
+// queued is the outbox entry of an attempt, due at once.
+func queued(number int64, now time.Time, a *splitpin.Attempt, m Message, cost int64) *splitpin.Message {
 	return &splitpin.Message{
 		Number: number, Project: a.Project, Attempt: a.ID.Number, Sequence: a.Sends,
 		Channel: m.Channel, Fallback: m.Fallback, To: a.Identifier, Template: m.Template,
-		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt,
+		CreatedAt: now, DueAt: now, ExpiresAt: a.ExpiresAt, Cost: cost,
 	}
 }
 

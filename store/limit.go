@@ -19,13 +19,17 @@ import (
 // A cost of zero asks whether one more would be admitted and takes nothing. A
 // mark further ahead than an empty bucket could set it, because a clock jumped
 // or the limit was changed, counts as an empty bucket from now on: nobody waits
-// longer than the period.
+// longer than the period. But as far ahead as another node's clock may be, it is that
+// node's: two that took each other's debt for a jump would let it go in turns.
 func charge(mark int64, c splitpin.Charge, now time.Time) (keep int64, wait time.Duration) {
 	at, period := now.UnixMicro(), c.Period.Microseconds()
 	if c.Burst <= 0 || period <= 0 {
 		return mark, max(c.Period, time.Microsecond)
 	}
-	mark = min(max(mark, at), at+period)
+	mark = max(mark, at)
+	if mark > at+period+2*splitpin.ClockSkew.Microseconds() {
+		mark = at + period
+	}
 	if c.Cost < 0 {
 		return max(mark-share(period, -c.Cost, c.Burst), at), 0
 	}

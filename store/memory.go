@@ -102,6 +102,10 @@ func copied[R any](r *R) *R {
 		c.Secrets = slices.Clone(c.Secrets)
 		c.Settings.Origins = slices.Clone(c.Settings.Origins)
 		c.Settings.Logo = slices.Clone(c.Settings.Logo)
+		c.Settings.Methods = slices.Clone(c.Settings.Methods)
+		c.Settings.Phone.Channels = slices.Clone(c.Settings.Phone.Channels)
+		c.Settings.Phone.Countries = slices.Clone(c.Settings.Phone.Countries)
+		c.Settings.Phone.Prices = maps.Clone(c.Settings.Phone.Prices)
 		c.Settings.Forms = maps.Clone(c.Settings.Forms)
 		for id, list := range c.Settings.Forms {
 			list.Identifiers, list.Domains = slices.Clone(list.Identifiers), slices.Clone(list.Domains)

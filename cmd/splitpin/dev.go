@@ -23,6 +23,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
 )
@@ -158,6 +159,11 @@ func developmentProject(ctx context.Context, in *installation, demo string) (*sp
 			Name: "Corner Shop", Colour: "#0f766e", Logo: shop.Logo, LogoType: "image/svg+xml", Origins: append([]string{demo}, developmentOrigins...),
 			// All of development comes from one network, and some of it in loops.
 			Limits: splitpin.Limits{StartsPerNetwork: 1000, RefusePerNetwork: 2000},
+			// The inbox takes messages to all phones there are, for nothing.
+			Phone: splitpin.PhoneSettings{
+				Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}, Fallback: true,
+				Countries: []string{signin.AnyCountry}, Prices: map[string]int64{signin.AnyCountry: 0},
+			},
 		}})
 		if err != nil {
 			return nil, err

@@ -87,7 +87,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, watch *tel
 	in.people = &account.Directory{Store: db, Ring: in.ring, Clock: now}
 	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}
 	in.engine, err = signin.New(ctx, signin.Options{
-		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: methods(publicURL), Clock: now, Outbox: in.outbox, Observe: watch.Steps(),
+		Store: db, Ring: in.ring, Tokens: in.tokens, Methods: in.methods(publicURL), Clock: now, Outbox: in.outbox, Observe: watch.Steps(),
 		PublicURL: publicURL,
 	})
 	if err != nil {

@@ -67,12 +67,12 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 // project lists them; none for a page that is never framed.
 func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, want Want, ancestors []string) {
 	var offered bool
-	if f.Kind, f.Method, offered = way(s.Edge.Engine.Methods(), want); !offered {
+	if f.Kind, f.Method, offered = way(s.Edge.Engine.Offered(p), want); !offered {
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
 		return
 	}
 	if f.Kind == web.Phone {
-		f.Channels = channels([]string{"sms"}, want.Channels)
+		f.Channels = channels(s.Edge.Engine.Channels(p, f.Method), want.Channels)
 	}
 	policy := web.CSP
 	if s.Captcha != nil && p.Settings.Captcha != splitpin.CaptchaNever {
@@ -133,15 +133,18 @@ func way(methods []string, want Want) (web.Kind, string, bool) {
 
 // channels are those of a project that a client asked for, in the client's order; all of them
 // where it asked for none that there is.
-func channels(all, asked []string) []string {
-	var some []string
+func channels(all []splitpin.Channel, asked []string) []string {
+	var some, every []string
+	for _, c := range all {
+		every = append(every, string(c))
+	}
 	for _, a := range asked {
-		if a = strings.ToLower(a); slices.Contains(all, a) && !slices.Contains(some, a) {
+		if a = strings.ToLower(a); slices.Contains(every, a) && !slices.Contains(some, a) {
 			some = append(some, a)
 		}
 	}
 	if len(some) == 0 {
-		return all
+		return every
 	}
 	return some
 }

@@ -1,5 +1,5 @@
-// Package code is the method of the emailed code: a short code is sent to an
-// address, and whoever reads it there has proved the address.
+// Package code is the methods of a short code: it is sent to an address or a phone
+// number, and whoever reads it there has proved that.
 package code
 
 import (
@@ -33,18 +33,38 @@ const (
 )
 
 // Email is the method "email_code".
-type Email struct{}
+type Email struct{ short }
 
 var _ signin.Messenger = Email{}
 
-func (Email) Name() string       { return "email_code" }
-func (Email) AuthMethod() string { return "OTP" }
+func (Email) Name() string { return "email_code" }
+
+func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, error) {
+	if req.Kind != splitpin.Email {
+		return signin.Begun{}, account.ErrIdentifier
+	}
+	return begin(req.Project.Settings, data{}), nil
+}
+
+// Message is always the same mail.
+func (Email) Message(*splitpin.Attempt) signin.Message {
+	return signin.Message{Channel: splitpin.EmailChannel, Template: "code"}
+}
+
+// short is what the methods share: everything but the way the code goes.
+type short struct{}
+
+func (short) AuthMethod() string { return "OTP" }
 
 // data is what an attempt keeps of this method: how the code looks, not what it
 // is.
 type data struct {
 	Length   int    `json:"l"`
 	Alphabet string `json:"a,omitempty"` // empty: digits
+
+	// The way to a phone; empty for mail.
+	Channel  splitpin.Channel `json:"c,omitempty"`
+	Fallback splitpin.Channel `json:"f,omitempty"`
 }
 
 func (d data) alphabet() string {
@@ -72,14 +92,11 @@ func Space(s splitpin.Settings) float64 {
 	return math.Pow(float64(len(alphabet)), float64(length))
 }
 
-func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, error) {
-	if req.Kind != splitpin.Email {
-		return signin.Begun{}, account.ErrIdentifier
-	}
-	s := req.Project.Settings
+// begin makes codes of the project's shape; way is the rest of what the attempt keeps.
+func begin(s splitpin.Settings, way data) signin.Begun {
 	length, alphabet := Shape(s)
 	begun := signin.Begun{
-		Data: encode(length, alphabet), Hardened: encode(harden(length, alphabet)),
+		Data: way.with(length, alphabet), Hardened: way.with(harden(length, alphabet)),
 		Lifetime: s.CodeLifetime, Tries: s.CodeTries,
 	}
 	if begun.Lifetime == 0 {
@@ -88,7 +105,7 @@ func (Email) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 	if begun.Tries == 0 {
 		begun.Tries = DefaultTries
 	}
-	return begun, nil
+	return begun
 }
 
 // harden returns the shape of the codes that replace those of the given shape
@@ -104,21 +121,16 @@ func harden(length int, alphabet string) (int, string) {
 	return length, alphabet
 }
 
-func encode(length int, alphabet string) []byte {
-	d := data{Length: length}
+func (d data) with(length int, alphabet string) []byte {
+	d.Length = length
 	if alphabet != DefaultAlphabet {
 		d.Alphabet = alphabet
 	}
-	b, _ := json.Marshal(d) // cannot fail: an int and a string
+	b, _ := json.Marshal(d) // cannot fail: an int and texts
 	return b
 }
 
-// Message is always the same mail.
-func (Email) Message(*splitpin.Attempt) signin.Message {
-	return signin.Message{Channel: splitpin.EmailChannel, Template: "code"}
-}
-
-func (Email) Describe(a *splitpin.Attempt) signin.Form {
+func (short) Describe(a *splitpin.Attempt) signin.Form {
 	var d data
 	if json.Unmarshal(a.Data, &d) != nil {
 		return signin.Form{}
@@ -128,7 +140,7 @@ func (Email) Describe(a *splitpin.Attempt) signin.Form {
 
 // Secret returns the code of an attempt. It is the same however often it is
 // sent: a resend repeats it (security 9).
-func (Email) Secret(a *splitpin.Attempt, derive signin.Derive) (signin.Told, error) {
+func (short) Secret(a *splitpin.Attempt, derive signin.Derive) (signin.Told, error) {
 	code, err := secret(a, derive)
 	return signin.Told{Code: code}, err
 }
@@ -162,7 +174,7 @@ func spell(key [32]byte, length int, alphabet string) string {
 
 // Check compares in constant time. Spaces and hyphens are not part of an answer,
 // and where the alphabet has no lower-case letters its case does not matter.
-func (m Email) Check(c signin.Check) (signin.Proof, bool) {
+func (m short) Check(c signin.Check) (signin.Proof, bool) {
 	var answer struct {
 		Code string `json:"code"`
 	}

@@ -2,6 +2,7 @@ package code_test
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -31,6 +32,73 @@ func TestMethod(t *testing.T) {
 		mk("three characters", splitpin.Settings{CodeLength: 16, CodeAlphabet: "ABC"}),
 		mk("the longest", splitpin.Settings{CodeLength: code.MaxLength}),
 	)
+}
+
+func TestSMS(t *testing.T) {
+	both := []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}
+	mk := func(name string, s splitpin.Settings) signintest.Case {
+		return signintest.Case{Name: name, Settings: s, Identifier: "+447400123456", Kind: splitpin.Phone, Answer: answer,
+			Wrong:   []json.RawMessage{json.RawMessage(`{"code":0}`), json.RawMessage(`{"Kode":"000000"}`)},
+			Refused: []splitpin.IdentifierKind{splitpin.Email, splitpin.OtherName}}
+	}
+	signintest.Run(t, func() signin.Messenger { return code.SMS{Senders: func() []splitpin.Channel { return both }} },
+		mk("defaults", splitpin.Settings{}),
+		mk("letters", splitpin.Settings{CodeAlphabet: "BCDFGHJKLMNPQRSTVWXZ"}),
+		mk("both channels", splitpin.Settings{Phone: splitpin.PhoneSettings{Channels: both, Fallback: true}}),
+	)
+}
+
+func TestChannels(t *testing.T) {
+	const sms, whatsApp = splitpin.SMSChannel, splitpin.WhatsAppChannel
+	const mobile, landline, premium = "+447400123456", "+442079460123", "+449098790123"
+	type channels = []splitpin.Channel
+	tests := []struct {
+		name          string
+		have, offered channels
+		fallback      bool
+		number        string
+		wish          splitpin.Channel
+		goes, then    splitpin.Channel
+		refused       *splitpin.Error
+	}{
+		{name: "no wish", have: channels{sms, whatsApp}, number: mobile, goes: sms},
+		{name: "no wish, WhatsApp first", have: channels{sms, whatsApp}, offered: channels{whatsApp, sms}, number: mobile, goes: whatsApp},
+		{name: "a wish", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, wish: whatsApp, number: mobile, goes: whatsApp},
+		{name: "a wish that the project does not offer", have: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: code.ErrChannel},
+		{name: "a wish without a sender", have: channels{sms}, offered: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: code.ErrChannel},
+		{name: "the first has no sender", have: channels{whatsApp}, offered: channels{sms, whatsApp}, number: mobile, goes: whatsApp},
+		{name: "mail is no way to a phone", have: channels{sms}, wish: splitpin.EmailChannel, number: mobile, refused: code.ErrChannel},
+		{name: "no sender at all", number: mobile, refused: code.ErrChannel},
+		{name: "fallback", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, fallback: true, number: mobile, goes: sms, then: whatsApp},
+		{name: "fallback the other way", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, fallback: true, wish: whatsApp, number: mobile, goes: whatsApp, then: sms},
+		{name: "no fallback without a sender", have: channels{sms}, offered: channels{sms, whatsApp}, fallback: true, number: mobile, goes: sms},
+		{name: "a landline", have: channels{sms, whatsApp}, number: landline, refused: code.ErrUnreachable},
+		{name: "a landline with WhatsApp", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, fallback: true, wish: whatsApp, number: landline, goes: whatsApp},
+		{name: "premium rate", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, wish: whatsApp, number: premium, refused: code.ErrUnreachable},
+	}
+	for _, test := range tests {
+		m := code.SMS{Senders: func() []splitpin.Channel { return test.have }}
+		p := &splitpin.Project{Settings: splitpin.Settings{Phone: splitpin.PhoneSettings{Channels: test.offered, Fallback: test.fallback}}}
+		begun, err := m.Begin(t.Context(), signin.BeginRequest{Project: p, Identifier: test.number, Kind: splitpin.Phone, Channel: test.wish})
+		if got := m.Channels(p); got != nil {
+			t.Errorf("%s: without a country, the project offers %v", test.name, got)
+		}
+		if test.refused != nil {
+			if !errors.Is(err, test.refused) {
+				t.Errorf("%s: got %v, want %s", test.name, err, test.refused.Code)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		for _, data := range [][]byte{begun.Data, begun.Hardened} {
+			if got, want := m.Message(&splitpin.Attempt{Data: data}), (signin.Message{Channel: test.goes, Fallback: test.then, Template: "code"}); got != want {
+				t.Errorf("%s: got %+v, want %+v", test.name, got, want)
+			}
+		}
+	}
 }
 
 func TestHardenedShape(t *testing.T) {
