@@ -114,6 +114,13 @@ func (w *Webhook) Send(ctx context.Context, l *Letter) error {
 	return err
 }
 
+// Tell sends one signed event that is no message: kind is its type, data its content.
+// id is the same for every try at the same thing.
+func (w *Webhook) Tell(ctx context.Context, kind, id string, data any) error {
+	_, err := w.post(ctx, kind, id, data, &Letter{})
+	return err
+}
+
 // post sends one signed event and returns the body of an answer of success. id is the
 // same for every try at the same thing, so that the receiver can tell.
 func (w *Webhook) post(ctx context.Context, kind, id string, data any, l *Letter) ([]byte, error) {

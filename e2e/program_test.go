@@ -171,7 +171,12 @@ func startDev(t *testing.T) *dev {
 
 func startDevWith(t *testing.T, binary string, env ...string) *dev {
 	t.Helper()
-	listen, demo := freeAddr(t), freeAddr(t)
+	return startDevAt(t, binary, freeAddr(t), env...)
+}
+
+func startDevAt(t *testing.T, binary, listen string, env ...string) *dev {
+	t.Helper()
+	demo := freeAddr(t)
 	d := &dev{
 		url:    "http://localhost:" + port(listen),
 		demo:   "http://localhost:" + port(demo),

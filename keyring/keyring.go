@@ -51,6 +51,7 @@ const (
 	Audit   = "audit"   // pseudonyms in the audit log
 	Browser = "browser" // cookies and recognition of browsers
 	Puzzle  = "puzzle"  // challenges that slow strangers down
+	Webhook = "webhook" // secrets by which backends of a project know what we tell them
 	Doctor  = "doctor"  // passes by which 'splitpin doctor' shows a server that it belongs here
 )
 
@@ -58,7 +59,7 @@ const (
 // holds no key.
 const check = "check"
 
-var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle, Doctor}
+var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle, Webhook, Doctor}
 
 // Purposes returns the purposes that every ring has keys for.
 func Purposes() []string { return slices.Clone(purposes) }

@@ -52,6 +52,10 @@ type Options struct {
 	CheckPass func(now time.Time, pass splitpin.Secret) (nonce string, ok bool)
 	Version   string // of the program, for who shows such a pass
 
+	// TellCompletion tells the backend of a project that one of its forms was
+	// completed. Nil: none is told.
+	TellCompletion func(context.Context, *splitpin.Project, cotter.FormCompleted) error
+
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
@@ -94,7 +98,7 @@ func New(o Options) *Server {
 			s.mux.Handle(r.pattern, r.handle)
 		}
 	}
-	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Pages: s.pages, Tokens: o.Tokens, People: o.People})
+	s.cotter = cotter.New(cotter.Options{Edge: o.Edge, Pages: s.pages, Tokens: o.Tokens, People: o.People, Tell: o.TellCompletion})
 	s.cotter.Register(s.mux, s.admitted)
 	return s
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/examples/go/shop"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/outgoing"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
@@ -92,7 +93,8 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	handler := server.New(server.Options{
 		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(), Metrics: watch.Handler(false),
-		Inbox: inbox, InboxToken: token, DemoURL: demoURL.String(),
+		TellCompletion: in.tellCompletions(outgoing.New(outgoing.Options{Except: thisMachine})),
+		Inbox:          inbox, InboxToken: token, DemoURL: demoURL.String(),
 	})
 	watch.Gate(handler.Stats)
 	inboxURL := public.JoinPath("inbox")

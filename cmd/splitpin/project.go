@@ -316,6 +316,7 @@ type projectSet struct {
 	Protect      []string `help:"Put a page of the site, or with * all that begin so, on the list of those for people who are signed in." placeholder:"PATH" sep:"none"`
 	Unprotect    []string `help:"Take a page off that list." placeholder:"PATH" sep:"none"`
 	DeniedURL    *string  `help:"Where the site's pages lead who may not see them. Empty: the root of the site." placeholder:"URL"`
+	Completion   *string  `name:"completion-url" help:"Address of your backend that hears of every completed form of Cotter's loader. Prints the secret that signs what it is told, once; each time another. Empty: none." placeholder:"URL"`
 	Form         string   `help:"Form that --admit and --admit-all are about. Empty: the project's own list, for every form that has none." placeholder:"ID"`
 	Admit        []string `help:"Put an address, or everybody at @domain, on the list of who may sign in." placeholder:"ADDRESS" sep:"none"`
 	AdmitAll     bool     `help:"Take the list away. A project without lists admits everybody."`
@@ -342,6 +343,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		gone := origins(c.RemoveOrigin)
 		p.Settings.Origins = slices.DeleteFunc(p.Settings.Origins, func(o string) bool { return slices.Contains(gone, o) })
 		c.protect(&p.Settings.Site)
+		if c.Completion != nil {
+			p.Settings.Site.Completion = project.NewCompletion(in.ring, *c.Completion)
+		}
 		if c.AdmitAll {
 			delete(p.Settings.Forms, c.Form)
 		}
@@ -351,6 +355,13 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	t.printf("Changed %s (%s).\n", p.ID, p.Name())
+	if c.Completion != nil && *c.Completion != "" {
+		secret, err := project.CompletionSecret(in.ring, p)
+		if err != nil {
+			return err
+		}
+		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
+	}
 	if after := risk(p.Settings); after != before {
 		t.printf("%s\n", after)
 	}

@@ -101,8 +101,9 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
 			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(),
-		Captcha: c.useCaptcha(in.engine, public),
-		Version: programVersion(),
+		Captcha:        c.useCaptcha(in.engine, public),
+		Version:        programVersion(),
+		TellCompletion: in.tellCompletions(outgoing.New(outgoing.Options{Except: c.OutgoingAllow})),
 		CheckPass: func(now time.Time, pass splitpin.Secret) (string, bool) {
 			return doctor.CheckPass(in.ring, public.String(), now, pass)
 		},

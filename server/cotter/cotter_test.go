@@ -55,6 +55,8 @@ type site struct {
 	mux    *http.ServeMux
 	a, b   *splitpin.Project
 
+	tell func(context.Context, *splitpin.Project, cotter.FormCompleted) error
+
 	mu  sync.Mutex
 	now time.Time
 }
@@ -103,7 +105,8 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 	s.edge = &edge.Edge{Engine: s.engine, Clock: s.clock, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
 		Log: slog.New(slog.DiscardHandler)}
 	s.mux = http.NewServeMux()
-	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people}).Register(s.mux, func(h http.Handler) http.Handler { return h })
+	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people,
+		Tell: func(ctx context.Context, p *splitpin.Project, c cotter.FormCompleted) error { return s.tell(ctx, p, c) }}).Register(s.mux, func(h http.Handler) http.Handler { return h })
 	return s
 }
 

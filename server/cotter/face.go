@@ -25,6 +25,7 @@
 package cotter
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,12 +38,16 @@ import (
 	"github.com/splitpin/splitpin/token"
 )
 
-// Options are what a Face is made of. All of it is required.
+// Options are what a Face is made of. All but Tell is required.
 type Options struct {
 	Edge   *edge.Edge
 	Pages  *page.Pages
 	Tokens *token.Service
 	People *account.Directory
+
+	// Tell tells the backend of a project that a form was completed. Nil: no project
+	// has such a backend.
+	Tell func(context.Context, *splitpin.Project, FormCompleted) error
 }
 
 // A Face serves Cotter's API. It is safe for concurrent use.
@@ -52,11 +57,12 @@ type Face struct {
 	engine *signin.Engine
 	tokens *token.Service
 	people *account.Directory
+	tell   func(context.Context, *splitpin.Project, FormCompleted) error
 }
 
 // New returns a Face.
 func New(o Options) *Face {
-	return &Face{edge: o.Edge, pages: o.Pages, engine: o.Edge.Engine, tokens: o.Tokens, people: o.People}
+	return &Face{edge: o.Edge, pages: o.Pages, engine: o.Edge.Engine, tokens: o.Tokens, people: o.People, tell: o.Tell}
 }
 
 // apiBase is where Cotter's API stands below a base path. iOS puts it there
@@ -130,6 +136,7 @@ var endpoints = []endpoint{
 	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe},           // 39
 	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                              // 42
 	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                              // 43
+	{"POST", "/completion/form", anyone, false, (*Face).completeForm},                          // 44
 	{"POST", "/verify", anyone, false, (*Face).verify},                                         // 45
 }
 

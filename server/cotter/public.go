@@ -95,14 +95,19 @@ func parseAccessToken(raw []byte) (string, error) {
 	if err := json.Unmarshal(raw, &body); err != nil {
 		return "", err
 	}
+	return accessTokenIn(body.OAuthToken)
+}
+
+// accessTokenIn reads a token set, or the bare access token.
+func accessTokenIn(raw json.RawMessage) (string, error) {
 	var bare string
-	if json.Unmarshal(body.OAuthToken, &bare) == nil {
+	if json.Unmarshal(raw, &bare) == nil {
 		return bare, nil
 	}
 	var set struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal(body.OAuthToken, &set); err != nil {
+	if err := json.Unmarshal(raw, &set); err != nil {
 		return "", err
 	}
 	if set.AccessToken == "" {
