@@ -91,7 +91,9 @@ func TestCompletionRefused(t *testing.T) {
 		{"no JSON", func(_ *site, a *ask, _ map[string]any) { a.body = "x" }, 400, "JSON"},
 		{"an unknown project", func(_ *site, a *ask, _ map[string]any) { a.key = "nobody" }, 401, "project"},
 		{"a backend that does not answer", func(s *site, _ *ask, _ map[string]any) {
-			s.tell = func(context.Context, *splitpin.Project, cotter.FormCompleted) error { return errors.New("connection refused") }
+			s.tell = func(context.Context, *splitpin.Project, cotter.FormCompleted) error {
+				return errors.New("connection refused")
+			}
 		}, 503, "could not be told"},
 	}
 	for _, test := range tests {
@@ -121,7 +123,9 @@ func TestCompletionRefused(t *testing.T) {
 // What became of each is in the audit log, with the form and no answer.
 func TestCompletionIsRecorded(t *testing.T) {
 	s := newSite(t, hooked)
-	s.tell = func(context.Context, *splitpin.Project, cotter.FormCompleted) error { return errors.New("connection refused") }
+	s.tell = func(context.Context, *splitpin.Project, cotter.FormCompleted) error {
+		return errors.New("connection refused")
+	}
 	complete := ask{method: "POST", path: "/completion/form?form-id=members", key: idA, origin: shop, body: payload(t, s.signIn("ada@example.org"), `"company":"private",`)}
 	s.do(complete).refused(t, 503)
 	s.tell = func(context.Context, *splitpin.Project, cotter.FormCompleted) error { return nil }

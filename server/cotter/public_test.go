@@ -164,7 +164,7 @@ func TestRoutesAnswerInOneShape(t *testing.T) {
 			t.Errorf("%s %s: got %q, want JSON", route.Method, path, r.body)
 		}
 	}
-	for _, path := range []string{"/api/v0/", "/api/v0/nothing", "/api/v0/webauthn/exists", "/p/" + idA + "/api/v0/nothing", "/p/nobody/api/v0/nothing"} {
+	for _, path := range []string{"/api/v0/", "/api/v0/nothing", "/api/v0/webauthn/nothing", "/p/" + idA + "/api/v0/nothing", "/p/nobody/api/v0/nothing"} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			s.do(ask{method: method, path: path}).refused(t, http.StatusNotFound)
 		}
