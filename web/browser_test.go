@@ -175,6 +175,14 @@ func startStage(t *testing.T) *stage {
 	s.ours = strings.Replace(form.URL, "127.0.0.1", "localhost", 1)
 
 	customer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/provider.js" { // of a captcha: it asks, and waits for a click
+			w.Header().Set("Content-Type", "text/javascript")
+			fmt.Fprintf(w, `{ let o; window.provider = {
+				render(element, options) { o = options; element.textContent = "Are you a person?"; return 7; },
+				execute(id) { if (id === 7 && o.sitekey === "site" && o.size === "invisible") document.getElementById("captcha").onclick = () => o.callback("token"); },
+			}; window[%q](); }`, r.FormValue("onload"))
+			return
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, `<title>Customer</title><iframe id="form" src="%s/signup?%s" style="%s"></iframe><script>
 			const got = [], ours = %q;

@@ -3,8 +3,6 @@ package web
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -473,19 +471,7 @@ func TestOpenedLinkThatIsNone(t *testing.T) {
 // own page loads anything from its provider; the form learns the token.
 func TestCaptcha(t *testing.T) {
 	s := startStage(t)
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/api.js" || r.FormValue("render") != "explicit" {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "text/javascript")
-		fmt.Fprintf(w, `{ let o; window.provider = {
-			render(element, options) { o = options; element.textContent = "Are you a person?"; return 7; },
-			execute(id) { if (id === 7 && o.sitekey === "site" && o.size === "invisible") document.getElementById("captcha").onclick = () => o.callback("token"); },
-		}; window[%q](); }`, r.FormValue("onload"))
-	}))
-	t.Cleanup(provider.Close)
-	query := "captcha=" + url.QueryEscape(provider.URL+"/api.js")
+	query := "captcha=" + url.QueryEscape(s.customer+"/provider.js")
 	ask := func(query, config, who string) (customer, form view) {
 		t.Helper()
 		customer, form = s.configured(t, query, config)
@@ -538,7 +524,7 @@ func TestCaptcha(t *testing.T) {
 	form.awaitText("address-error", "Nothing was sent")
 	starts("")
 
-	_, form = ask("captcha="+url.QueryEscape(provider.URL+"/gone.js"), `{}`, "captcha")
+	_, form = ask("captcha=http%3A%2F%2F127.0.0.1%3A1%2Fapi.js", `{}`, "captcha")
 	form.awaitText("address-error", "could not check your browser")
 
 	// What comes from elsewhere is no result: neither a frame of the site nor the form itself.
