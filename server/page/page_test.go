@@ -3,6 +3,8 @@ package page
 import (
 	"fmt"
 	"testing"
+
+	"github.com/splitpin/splitpin"
 )
 
 // A form asks for what it was asked to ask for, as far as there is a way to it.
@@ -35,15 +37,17 @@ func TestWay(t *testing.T) {
 
 // Apps name the channels in their order; what is none is left out.
 func TestChannels(t *testing.T) {
+	both := []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}
 	for _, test := range []struct {
-		all, asked []string
-		want       string
+		all   []splitpin.Channel
+		asked []string
+		want  string
 	}{
-		{[]string{"sms", "whatsapp"}, nil, "[sms whatsapp]"},
-		{[]string{"sms", "whatsapp"}, []string{"WHATSAPP", "SMS", "WHATSAPP"}, "[whatsapp sms]"},
-		{[]string{"sms", "whatsapp"}, []string{"", "SMS"}, "[sms]"},
-		{[]string{"sms", "whatsapp"}, []string{"null", "PIGEON"}, "[sms whatsapp]"},
-		{[]string{"sms"}, []string{"WHATSAPP"}, "[sms]"},
+		{both, nil, "[sms whatsapp]"},
+		{both, []string{"WHATSAPP", "SMS", "WHATSAPP"}, "[whatsapp sms]"},
+		{both, []string{"", "SMS"}, "[sms]"},
+		{both, []string{"null", "PIGEON"}, "[sms whatsapp]"},
+		{both[:1], []string{"WHATSAPP"}, "[sms]"},
 	} {
 		if got := fmt.Sprint(channels(test.all, test.asked)); got != test.want {
 			t.Errorf("%v of %v: got %s, want %s", test.asked, test.all, got, test.want)
