@@ -355,7 +355,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	switch {
 	case a == nil:
 		return t.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
-	case !now.Before(m.ExpiresAt) || !now.Before(a.ExpiresAt):
+	case !now.Before(m.ExpiresAt):
 		return t.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
 
@@ -368,8 +368,11 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	case err != nil:
 		return t.retry(m, a, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("deriving what it says: "+err.Error(), nil)})
 	}
-	asksForAnswer := v.Code != "" || v.Link != ""
-	if asksForAnswer && !a.Open(now) {
+	switch state := a.State(now); {
+	case v.Notice:
+	case state == splitpin.Expired:
+		return t.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
+	case state != splitpin.Open:
 		return t.giveUp(m, a, gaveUpNotNeeded, "the attempt was answered already")
 	}
 	v.Device, v.Network = cmp.Or(v.Device, a.Device), cmp.Or(v.Network, a.Network)
@@ -398,7 +401,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 func (t *turn) deliver(ctx context.Context, e *entry, v *Values) (l *Letter, failure *SendError, err error) {
 	m, a, now := e.message, e.attempt, t.clock()
 	l = &Letter{ID: letterID(m, a), Ref: attemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
-	if a.ExpiresAt.Before(l.Until) {
+	if a.ExpiresAt.Before(l.Until) && !v.Notice {
 		l.Until = a.ExpiresAt
 	}
 	if err := t.Templates.prepare(l, m.Channel, m.Template, m.Locale, v); err != nil {

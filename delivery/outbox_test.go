@@ -267,9 +267,18 @@ func TestOutboxOutcomes(t *testing.T) {
 			alter: func(r *room, a *splitpin.Attempt, _ *splitpin.Message) {
 				a.ProvedAt = r.clock()
 				r.outbox.Fill = func(context.Context, *splitpin.Message, *splitpin.Attempt) (delivery.Values, error) {
-					return delivery.Values{Project: "Example"}, nil
+					return delivery.Values{Project: "Example", Link: "https://login.example.com/undo/x", Notice: true}, nil
 				}
 			}},
+		{name: "a notice after its attempt expired", wait: 30 * time.Minute, tries: 1, sent: true,
+			alter: func(r *room, a *splitpin.Attempt, m *splitpin.Message) {
+				m.ExpiresAt = a.CreatedAt.Add(time.Hour)
+				r.outbox.Fill = func(context.Context, *splitpin.Message, *splitpin.Attempt) (delivery.Values, error) {
+					return delivery.Values{Project: "Example", Notice: true}, nil
+				}
+			}},
+		{name: "a code whose attempt expired before", wait: 30 * time.Minute, gaveUp: "expired", reason: "expired before it could be sent",
+			alter: func(_ *room, a *splitpin.Attempt, m *splitpin.Message) { m.ExpiresAt = a.CreatedAt.Add(time.Hour) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRoom(t)

@@ -42,6 +42,9 @@ type Values struct {
 	// Label is what a notice is about, in our own vocabulary like Device: the name of a
 	// provider or a browser. What looks otherwise is left out.
 	Label string
+	// Notice says that the message tells what happened, and asks for no answer: it goes
+	// out whatever became of its attempt.
+	Notice bool
 
 	// Where and when it was asked for. Device comes from our own vocabulary
 	// ("Chrome on Linux"), Network is a prefix ("203.0.113.7/32"); what looks
@@ -138,7 +141,8 @@ func showNetwork(network string) string {
 
 // Templates holds the templates of every locale, parsed. A template lies in
 // <locale>/<channel>/<name> as three files: .subject, .text and .html. A channel for
-// phones has the second only. The zero value has none.
+// phones has the second only. What the HTML of several has in common stands in
+// layout.html. The zero value has none.
 type Templates struct {
 	sets  map[string]*templateSet // by locale/channel/name
 	forms forms
@@ -196,6 +200,9 @@ func (t *Templates) add(tree fs.FS, name string) error {
 	if len(parts) != 3 || !aLocale.MatchString(parts[0]) {
 		return errors.New("should be <locale>/<channel>/<name>.<kind>")
 	}
+	if parts[2] == layoutFile {
+		return nil
+	}
 	body, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return err
@@ -213,11 +220,29 @@ func (t *Templates) add(tree fs.FS, name string) error {
 	case ".text":
 		set.text, err = texttemplate.New(name).Option("missingkey=error").Parse(string(body))
 	case ".html":
-		set.html, err = htmltemplate.New(name).Option("missingkey=error").Parse(string(body))
+		set.html, err = parseHTML(tree, name, string(body))
 	default:
 		return errors.New("should end in .subject, .text or .html")
 	}
 	return err
+}
+
+// layoutFile holds what the HTML of all messages of a locale and channel has in common.
+// A template that only defines parts has them put in there.
+const layoutFile = "layout.html"
+
+func parseHTML(tree fs.FS, name, body string) (*htmltemplate.Template, error) {
+	t := htmltemplate.New(name).Option("missingkey=error")
+	if strings.HasPrefix(body, "{{define ") {
+		layout, err := fs.ReadFile(tree, path.Join(path.Dir(name), layoutFile))
+		if err != nil {
+			return nil, err
+		}
+		if t, err = t.Parse(string(layout)); err != nil {
+			return nil, err
+		}
+	}
+	return t.Parse(body)
 }
 
 // Builtin returns the templates that come with the program. It panics where they

@@ -53,21 +53,21 @@ func isAnnouncement(m *splitpin.Message) bool {
 }
 
 // undoLink returns the address at which a credential can be taken back by whoever got
-// the message about it, for as long as it lives.
-func (e *Engine) undoLink(ctx context.Context, a *splitpin.Attempt) (splitpin.Secret, error) {
+// the message about it, for as long as it lives, and the credential's name.
+func (e *Engine) undoLink(ctx context.Context, a *splitpin.Attempt) (_ splitpin.Secret, label string, err error) {
 	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Credentials: true})
 	if err != nil {
-		return "", fmt.Errorf("loading a credential: %w", err)
+		return "", "", fmt.Errorf("loading a credential: %w", err)
 	}
 	c := byNumber(r.Credentials, a.Credential)
 	if c == nil {
-		return "", ErrOver // taken back already
+		return "", "", ErrOver // taken back already
 	}
 	token, err := e.undoToken(c)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return splitpin.Secret(strings.TrimSuffix(e.publicURL, "/") + UndoPath + token), nil
+	return splitpin.Secret(strings.TrimSuffix(e.publicURL, "/") + UndoPath + token), c.Label, nil
 }
 
 // An undo token is the key of the credential, its kind and number, the data key's

@@ -254,7 +254,8 @@ func (e *Engine) Secret(a *splitpin.Attempt) (Told, error) {
 // brings them.
 func (e *Engine) Told(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (told Told, p *splitpin.Project, err error) {
 	if isAnnouncement(m) {
-		told.Link, err = e.undoLink(ctx, a)
+		told.Notice = true
+		told.Link, told.Label, err = e.undoLink(ctx, a)
 	} else {
 		told, err = e.Secret(a)
 	}

@@ -128,6 +128,11 @@ type Message struct {
 // Told is what a message tells: a code to type, a link to open, or both.
 type Told struct {
 	Code, Link splitpin.Secret
+
+	// Notice says that the message tells what happened and asks for no answer. Label is
+	// what it is about. A method leaves both empty.
+	Notice bool
+	Label  string
 }
 
 // A FetchRequest is one answer to one attempt.

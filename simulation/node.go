@@ -127,7 +127,7 @@ func (p *process) post() {
 			if err != nil {
 				return delivery.Values{}, err
 			}
-			return delivery.Values{Code: told.Code, Link: told.Link, Project: shop.Name()}, nil
+			return delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Project: shop.Name()}, nil
 		},
 		Subject: func(project int64, identifier string) [12]byte {
 			subject, _ := p.engine.Subject(project, identifier)

@@ -114,7 +114,8 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 		if err != nil {
 			return delivery.Values{}, err
 		}
-		v := delivery.Values{Code: told.Code, Link: told.Link, Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}
+		v := delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Label: told.Label,
+			Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}
 		v.Host, v.Frame = belongs(p, a, in.host)
 		return v, nil
 	}
