@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 
 	"signin/code":       {".", "account", "phone", "signin"},
+	"signin/link":       {".", "signin", "signin/code"}, // the same code, and a link
 	"signin/passkey":    {".", "signin"},
 	"signin/signintest": {".", "signin"},
 

@@ -44,6 +44,10 @@ type Settings struct {
 	CodeLifetime time.Duration `json:"code_lifetime,omitempty"` // zero: 10 minutes
 	CodeTries    int           `json:"code_tries,omitempty"`    // zero: 5
 
+	// LinkApproval lets whoever opens a link elsewhere let the asking screen in, by its two
+	// digits. A phisher whose screen it is shows the digits too.
+	LinkApproval bool `json:"link_approval,omitempty"`
+
 	// AccessLifetime is the life of access and id tokens; zero: one hour.
 	AccessLifetime time.Duration `json:"access_lifetime,omitempty"`
 

@@ -33,6 +33,9 @@ type StartRequest struct {
 	State      string          `json:"state,omitempty"`       // comes back with a result that comes out elsewhere
 	ClientData json.RawMessage `json:"client_data,omitempty"` // the same: an object of at most 1 KiB, flat
 
+	// RedirectLink asks for a link that leads to redirect_url instead of a page of ours.
+	RedirectLink bool `json:"redirect_link,omitempty"`
+
 	Parent *AttemptRef `json:"parent,omitempty"` // complete: the attempt that needs an address
 	Proof  *AttemptRef `json:"proof,omitempty"`  // enrol: an attempt that was just proved for the same page, instead of an access token
 
@@ -60,6 +63,7 @@ type Attempt struct {
 	Identifier string    `json:"identifier"` // in canonical form
 	State      string    `json:"state"`      // open, proved, denied, expired or collected
 	Code       *CodeForm `json:"code,omitempty"`
+	Link       *LinkForm `json:"link,omitempty"`
 	Location   string    `json:"location,omitempty"` // where the browser must go, at a provider
 
 	// Passkey are the options for navigator.credentials: PublicKeyCredentialCreationOptionsJSON
@@ -84,6 +88,55 @@ type Needs struct {
 type CodeForm struct {
 	Length   int    `json:"length"`
 	Alphabet string `json:"alphabet"`
+}
+
+// LinkForm is what the starter shows while a link is on its way.
+type LinkForm struct {
+	Digits string `json:"digits"` // what is asked for where the link is opened elsewhere
+	// State is open, here (it signed in where it was opened), let_in (POST
+	// /v1/attempts/{id}/grant has the code), refused (somebody said "this was not me") or
+	// dead (wrong digits too often). After the last two the code of the message still works.
+	State string `json:"state"`
+}
+
+// LinkRequest is the body of POST /v1/link/open and /v1/link/refuse.
+type LinkRequest struct {
+	Link string `json:"link"` // the token: what follows /link/, or the parameter challenge
+}
+
+// AdmitRequest is the body of POST /v1/link/admit.
+type AdmitRequest struct {
+	Link   string `json:"link"`
+	Way    string `json:"way"`              // here, let_in or hand_over
+	Digits string `json:"digits,omitempty"` // of the asking screen; not needed in its own browser
+
+	// For here: as for POST /v1/attempts.
+	CodeChallenge string `json:"code_challenge,omitempty"`
+	RedirectURL   string `json:"redirect_url,omitempty"`
+	Origin        string `json:"origin,omitempty"`
+	State         string `json:"state,omitempty"`
+}
+
+// Admitted is the answer to POST /v1/link/admit.
+type Admitted struct {
+	Granted  *Granted `json:"granted,omitempty"`  // for here, and for let_in in the browser that asked
+	Location string   `json:"location,omitempty"` // for hand_over: where to go on
+}
+
+// Link is what whoever opened a link may know.
+type Link struct {
+	Account     string `json:"account"`          // masked
+	Device      string `json:"device,omitempty"` // that asked
+	Place       string `json:"place,omitempty"`  // the network that asked
+	Site        string `json:"site,omitempty"`   // on which it was asked; absent: a page of ours
+	AskedAgo    int    `json:"asked_ago"`        // seconds
+	ExpiresIn   int    `json:"expires_in"`
+	SameBrowser bool   `json:"same_browser"` // that asked: a tap is enough
+	HandedOver  bool   `json:"handed_over"`  // the digits were entered a moment ago: a tap is enough
+	MayLetIn    bool   `json:"may_let_in"`
+	MayHandOver bool   `json:"may_hand_over"`
+	State       string `json:"state"`              // open; proved or collected where it let the browser in that asks again
+	Continue    string `json:"continue,omitempty"` // where the asking page of ours leads
 }
 
 // AnswerRequest is the body of POST /v1/attempts/{id}/answer.

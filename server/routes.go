@@ -1,6 +1,10 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/splitpin/splitpin/signin"
+)
 
 // A route is one line of the table below.
 type route struct {
@@ -28,6 +32,7 @@ func (s *Server) routes() []route {
 		{"GET /{$}", s.home, inTurn},
 		{"GET /signin", s.signin, inTurn},
 		{"GET /captcha", s.captcha, inTurn},
+		{"GET " + signin.LinkPath + "{token}", s.landing, inTurn},
 		{"GET /logo/{project}", s.logo, inTurn},
 		{"GET /assets/", s.assets.ServeHTTP, spared},
 		{"GET /lib/", s.assets.ServeHTTP, spared}, // what Cotter's SDK loads into its own pages
@@ -61,6 +66,10 @@ func (s *Server) v1() []route {
 		{"GET /v1/attempts/{id}", s.call(s.showAttempt), inTurn},
 		{"POST /v1/attempts/{id}/answer", s.call(s.answerAttempt), inTurn},
 		{"POST /v1/attempts/{id}/resend", s.call(s.resendAttempt), inTurn},
+		{"POST /v1/attempts/{id}/grant", s.call(s.grantAttempt), inTurn},
+		{"POST /v1/link/open", s.call(s.openLink), inTurn},
+		{"POST /v1/link/admit", s.call(s.admitByLink), inTurn},
+		{"POST /v1/link/refuse", s.call(s.refuseLink), inTurn},
 		{"POST /v1/token", s.call(s.token), inTurn},
 		{"POST /v1/logout", s.call(s.logout), inTurn},
 

@@ -26,7 +26,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID,
 		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, Captcha: req.Captcha, HandOver: req.HandOver, By: s.Caller(r),
-		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, ClientState: req.State, ClientData: req.ClientData,
+		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, LinkReturns: req.RedirectLink, ClientState: req.State, ClientData: req.ClientData,
 	}
 	var err error
 	switch start.Purpose {
@@ -49,6 +49,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	if err != nil {
 		return nil, err
 	}
+	s.rememberAsking(w, r, started)
 	return &answer{http.StatusCreated, api.StartResponse{
 		Attempt: attempt(started, started.Secret, s.Clock()), Secret: started.Secret.Reveal(),
 	}}, nil
@@ -114,7 +115,7 @@ func grantedOf(g *signin.Granted) api.Granted {
 // rememberBrowser gives a page of ours the cookie that spares its person the
 // limits that strangers share. A call from elsewhere gets none.
 func (s *Server) rememberBrowser(w http.ResponseWriter, r *http.Request, p *splitpin.Project, identifier string) {
-	if r.Header.Get("Sec-Fetch-Site") != "same-origin" {
+	if !fromOurPage(r) {
 		return
 	}
 	known, err := s.Engine.KnownBrowser(p, identifier)
@@ -158,6 +159,9 @@ func attempt(s *signin.Started, secret splitpin.Secret, now time.Time) api.Attem
 	}
 	if s.Form.CodeLength > 0 {
 		out.Code = &api.CodeForm{Length: s.Form.CodeLength, Alphabet: s.Form.CodeAlphabet}
+	}
+	if s.Form.Link {
+		out.Link = &api.LinkForm{Digits: s.Digits, State: linkState(a)}
 	}
 	out.Location = s.Form.Location
 	if s.Form.Passkey != "" {

@@ -351,6 +351,8 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		return nil, ErrUnknown
 	case answerOver, answerMissed:
 		return nil, ErrOver
+	case answerElsewhere:
+		return nil, ErrElsewhere
 	case answerMore, answerAsk:
 		if p, err := unpack(a); err == nil && p.Asks {
 			return nil, ErrAsk
@@ -432,8 +434,9 @@ const (
 	answerMore  // right, and it waits: an address must be proved besides, or the person asked
 	answerAsk   // right, and the person must say yes first
 	answerRight
-	answerRepeated // right again, while the grant lives
-	answerMissed   // wrong, after the attempt was proved
+	answerRepeated  // right again, while the grant lives
+	answerMissed    // wrong, after the attempt was proved
+	answerElsewhere // proved where its link was opened, for a challenge that is not the starter's
 )
 
 func (v answerVerdict) audit() string {
@@ -470,6 +473,8 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, paid, agreed bool, check f
 	switch {
 	case !a.DeniedAt.IsZero():
 		return answerTooMany
+	case a.Link == splitpin.LinkHere:
+		return answerElsewhere // as Look tells the starter anyway
 	case !a.ProvedAt.IsZero():
 		if !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) || !paid && a.Tries >= 2*a.MaxTries {
 			return answerOver

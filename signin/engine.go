@@ -271,7 +271,11 @@ func (e *Engine) Told(ctx context.Context, m *splitpin.Message, a *splitpin.Atte
 // ChallengeID returns the number that old clients compare: the low 31 bits of an
 // HMAC of the attempt's id. It names nothing.
 func (e *Engine) ChallengeID(a *splitpin.Attempt) (int32, error) {
-	mac, err := e.derive(a)("challenge id")
+	return challengeID(e.derive(a))
+}
+
+func challengeID(derive Derive) (int32, error) {
+	mac, err := derive("challenge id")
 	if err != nil {
 		return 0, err
 	}

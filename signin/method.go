@@ -101,6 +101,10 @@ type BeginRequest struct {
 	// the method's own choice.
 	Channel  splitpin.Channel
 	Provider string // "GITHUB"
+	// LinkReturns asks for a link that leads to the redirect URL instead of a page of ours;
+	// Destination is that URL.
+	LinkReturns bool
+	Destination string
 
 	// Derive gives the same for the same label, project and identifier, today and later:
 	// what a method shows for somebody who is nobody can be stable without being stored.
@@ -204,6 +208,10 @@ type Derive func(label string) ([32]byte, error)
 type Form struct {
 	CodeLength   int
 	CodeAlphabet string
+
+	// Link says that the message has a link besides, made of a LinkToken. The engine owns
+	// all that happens where it is opened: see bearer.go.
+	Link bool
 
 	// Passkey are the options for navigator.credentials, as JSON without the challenge.
 	Passkey string

@@ -78,6 +78,9 @@ type StartRequest struct {
 	ClientState string
 	ClientData  []byte
 
+	// LinkReturns asks for a link that leads to Destination instead of a page of ours.
+	LinkReturns bool
+
 	// SameCall says that whoever answers collects with Finish, and no code is given out.
 	SameCall bool
 
@@ -101,6 +104,7 @@ type Started struct {
 	Attempt *splitpin.Attempt
 	Secret  splitpin.Secret
 	Form    Form
+	Digits  string // for whoever opens the link elsewhere; empty: the message has no link
 }
 
 // Start begins an attempt and queues its message. What it answers does not
@@ -182,7 +186,8 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		}
 	}
 	begin := BeginRequest{Project: req.Project, Purpose: req.Purpose, Identifier: identifier, Kind: kind, Origin: req.Origin,
-		User: req.User, Channel: req.Channel, Provider: req.Provider, Derive: e.deriveFor(req.Project, identifier)}
+		User: req.User, Channel: req.Channel, Provider: req.Provider,
+		LinkReturns: req.LinkReturns, Destination: req.Destination, Derive: e.deriveFor(req.Project, identifier)}
 	if begin.Credentials, err = e.known(ctx, now, method, begin); err != nil {
 		return nil, err
 	}
@@ -271,7 +276,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		return nil, fmt.Errorf("starting an attempt: %w", err)
 	}
 	created(new(*attempt)) // a copy: the original is the caller's
-	return &Started{Attempt: attempt, Secret: splitpin.Secret(secret), Form: method.Describe(attempt)}, nil
+	return e.started(method, attempt, splitpin.Secret(secret))
 }
 
 // Resend queues the message of an open attempt once more: the same code, with
@@ -340,7 +345,7 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 		return nil, fmt.Errorf("repeating a message: %w", err)
 	}
 	created(new(*a)) // a copy: the original is the caller's
-	return &Started{Attempt: a, Form: method.Describe(a)}, nil
+	return e.started(method, a, "")
 }
 
 // Look returns an attempt to the one who started it.
@@ -355,7 +360,15 @@ func (e *Engine) Look(ctx context.Context, h Handle) (_ *Started, err error) {
 	if method == nil {
 		return nil, ErrMethod
 	}
-	return &Started{Attempt: a, Form: method.Describe(a)}, nil
+	return e.started(method, a, "")
+}
+
+func (e *Engine) started(method Method, a *splitpin.Attempt, secret splitpin.Secret) (_ *Started, err error) {
+	s := &Started{Attempt: a, Secret: secret, Form: method.Describe(a)}
+	if s.Form.Link {
+		s.Digits, err = digits(e.derive(a))
+	}
+	return s, err
 }
 
 // ResendIn returns how long until another message may be asked for; negative

@@ -141,6 +141,7 @@ func RenderForm(w io.Writer, f Form) error {
 	method := cmp.Or(f.Method, "email_code")
 	link := strings.HasSuffix(method, "_link")
 	p.Lead, p.Change, p.None = "address.code", "code.change.label", "code.resend.none"
+	p.Bears = link && f.Mode == Frame
 	if link {
 		p.Lead = "address.link"
 	}
@@ -157,7 +158,7 @@ func RenderForm(w io.Writer, f Form) error {
 		RedirectURL: f.RedirectURL, FormID: f.FormID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
-		Text: text.only("phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
+		Text: text.only("phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }
@@ -173,6 +174,7 @@ const (
 	Incomplete     Reason = "invalid"  // a parameter is missing or malformed
 	NoSuchMethod   Reason = "method"   // the project does not offer this way of signing in
 	NotFound       Reason = "notfound" // no such page
+	LinkUnknown    Reason = "nolink"   // no such link, or not any more
 	Broken         Reason = "broken"   // our fault
 )
 
@@ -246,6 +248,33 @@ func notAllowed(r Refusal) string {
 		return "refused.either"
 	}
 	return "refused.address"
+}
+
+// Landing is the page at which the link of a message leads. It says nothing about that
+// link: the script takes it from the page's own address and asks.
+type Landing struct {
+	Look   Look
+	Locale string
+	Nonce  string
+	Issuer string // returned as iss to an app; empty: left out
+}
+
+// landingConfig is what the landing page's script reads.
+type landingConfig struct {
+	Base   string            `json:"base"`
+	Locale string            `json:"locale"`
+	Issuer string            `json:"issuer"`
+	Text   map[string]string `json:"text"`
+}
+
+// RenderLanding writes the page at which the link of a message leads.
+func RenderLanding(w io.Writer, l Landing) error {
+	text := textFor(l.Locale)
+	p := newPage(text, l.Look, l.Nonce, "link")
+	p.Script = assetURL("landing.js")
+	p.Config = landingConfig{Base: "/p/" + url.PathEscape(l.Look.ID) + "/v1", Locale: text["lang"], Issuer: l.Issuer,
+		Text: text.only("bearer.", "nolink.", "fault.")}
+	return render(w, "landing.html", p)
 }
 
 // Home is the page at the server's root.
@@ -389,6 +418,7 @@ type page struct {
 	Config              any
 
 	Kind                         Kind
+	Bears                        bool   // there is a screen for whoever opened a link
 	Lead, Change, None           string // keys of texts that depend on what is asked for
 	CaptchaURL                   string
 	Title, Text, Next, RequestID string

@@ -4,6 +4,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/signin/passkey"
 )
 
@@ -13,6 +14,7 @@ func (in *installation) methods(publicURL string) []signin.Method {
 	return []signin.Method{
 		code.Email{},
 		code.SMS{Senders: in.phoneChannels},
+		link.Email(publicURL),
 		passkey.Method{PublicURL: publicURL},
 	}
 }

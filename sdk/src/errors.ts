@@ -7,12 +7,15 @@
 export type ServerCode =
   | "address_proof_needed"
   | "address_unproved"
+  | "attempt_elsewhere"
+  | "attempt_open"
   | "attempt_over"
   | "attempt_unknown"
   | "captcha_required"
   | "challenge_required"
   | "conflict"
   | "credential_taken"
+  | "digits_needed"
   | "forbidden"
   | "grant_invalid"
   | "internal"
@@ -20,6 +23,11 @@ export type ServerCode =
   | "invalid_request"
   | "invalid_text"
   | "last_credential"
+  | "link_not_here"
+  | "link_over"
+  | "link_refused"
+  | "link_tries"
+  | "link_unknown"
   | "method_not_allowed"
   | "method_unknown"
   | "misdirected"
@@ -43,6 +51,7 @@ export type ServerCode =
   | "unknown_project"
   | "unsupported_media_type"
   | "wrong_code"
+  | "wrong_digits"
   | "yes_needed";
 
 /** Codes of this library, for what never reached the server or came from elsewhere. */

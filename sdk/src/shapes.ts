@@ -26,6 +26,8 @@ export interface StartRequest {
   state?: string;
   /** The same: flat, at most 1 KiB. */
   client_data?: object;
+  /** For methods with a link: it leads to redirect_url instead of a page of the server. */
+  redirect_link?: boolean;
   parent?: AttemptRef;
 }
 
@@ -50,6 +52,8 @@ export interface Attempt {
   state: "open" | "proved" | "denied" | "expired" | "collected";
   /** How the code looks that was sent; absent where none was. */
   code?: CodeForm;
+  /** The message has a link. */
+  link?: LinkForm;
   /** Where the browser must go, at a provider. */
   location?: string;
   needs?: Needs;
@@ -65,6 +69,57 @@ export interface Needs {
   label?: string;
   /** That must be proved; absent: any. */
   address?: string;
+}
+
+/** What the starter shows while a link is on its way. */
+export interface LinkForm {
+  /** What is asked for where the link is opened elsewhere. */
+  digits: string;
+  /** let_in: `grant` has the code. refused, dead: the code of the message still works. */
+  state: "open" | "here" | "let_in" | "refused" | "dead";
+}
+
+export interface LinkRequest {
+  link: string;
+}
+
+/** What whoever opened a link may know. */
+export interface Link {
+  /** Masked. */
+  account: string;
+  /** That asked. */
+  device?: string;
+  place?: string;
+  /** On which it was asked; absent: a page of the server. */
+  site?: string;
+  asked_ago: number;
+  expires_in: number;
+  /** This browser asked: a tap is enough. */
+  same_browser: boolean;
+  /** The digits were entered a moment ago: a tap is enough. */
+  handed_over: boolean;
+  may_let_in: boolean;
+  may_hand_over: boolean;
+  state: "open" | "proved" | "collected";
+  /** Where the asking page of the server leads. */
+  continue?: string;
+}
+
+export interface AdmitRequest {
+  link: string;
+  way: "here" | "let_in" | "hand_over";
+  /** Of the asking screen. */
+  digits?: string;
+  code_challenge?: string;
+  redirect_url?: string;
+  origin?: string;
+  state?: string;
+}
+
+export interface Admitted {
+  granted?: Granted;
+  /** For hand_over: where to go on. */
+  location?: string;
 }
 
 export interface CodeForm {

@@ -162,7 +162,7 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 	}
 	status := map[web.Reason]int{
 		web.NotAllowed: http.StatusForbidden, web.NotFramed: http.StatusForbidden, web.UnknownProject: http.StatusNotFound,
-		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound,
+		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound, web.LinkUnknown: http.StatusNotFound,
 	}[refusal.Reason]
 	if status == 0 {
 		status = http.StatusInternalServerError
@@ -177,6 +177,17 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 		return
 	}
 	Write(w, status, web.CSP(refusal.Nonce, ancestors), page.Bytes())
+}
+
+// Landing sends the page at which the link of a message leads. It is never framed.
+func (s *Pages) Landing(w http.ResponseWriter, r *http.Request, p *splitpin.Project, issuer string) {
+	l := web.Landing{Look: look(p), Nonce: nonce(), Locale: preferred(r, p), Issuer: issuer}
+	var page bytes.Buffer
+	if err := web.RenderLanding(&page, l); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the page of a link: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CSP(l.Nonce, nil), page.Bytes())
 }
 
 // Home sends the page at the root: h says what of this server there is to open.

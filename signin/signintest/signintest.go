@@ -102,7 +102,7 @@ func (s *suite) on(t *testing.T) *suite { return &suite{t, s.m, s.c} }
 func (s *suite) begin() signin.Begun {
 	s.t.Helper()
 	begun, err := s.m.Begin(s.t.Context(), signin.BeginRequest{
-		Project: &splitpin.Project{Number: 1, Settings: s.c.Settings}, Identifier: s.c.Identifier, Kind: s.c.Kind})
+		Project: &splitpin.Project{Number: 1, Settings: s.c.Settings}, Purpose: splitpin.SignIn, Identifier: s.c.Identifier, Kind: s.c.Kind})
 	if err != nil {
 		s.t.Fatalf("beginning: %v", err)
 	}
@@ -155,7 +155,7 @@ func (s *suite) bounds(begun signin.Begun) {
 		s.t.Error("beginning twice gave two results: what differs belongs into the attempt's own key")
 	}
 	for _, kind := range s.c.Refused {
-		_, err := s.m.Begin(s.t.Context(), signin.BeginRequest{Project: &splitpin.Project{Number: 1, Settings: s.c.Settings},
+		_, err := s.m.Begin(s.t.Context(), signin.BeginRequest{Project: &splitpin.Project{Number: 1, Settings: s.c.Settings}, Purpose: splitpin.SignIn,
 			Identifier: "somebody", Kind: kind})
 		if e := splitpin.ErrorOf(err); e == nil || e.Kind == splitpin.Internal {
 			s.t.Errorf("identifier of kind %v: got %v, want a refusal that the person can read", kind, err)

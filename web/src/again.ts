@@ -2,14 +2,9 @@
 // good for. What counts down is not announced: a screen reader would talk
 // without end.
 
-import type { Attempt as Known } from "../../sdk/src/shapes";
+import type { Attempt } from "../../sdk/src/shapes";
 import { $ } from "./page";
 import { clock, duration, t } from "./text";
-
-/** An attempt, as far as forms show one. */
-export interface Attempt extends Known {
-  link?: { digits: string }; // a link was sent: what its page may ask for
-}
 
 let expiresAt = 0; // by this machine's clock, in milliseconds
 let resendAt = 0;

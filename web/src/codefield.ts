@@ -1,7 +1,7 @@
 // The field for the code. Whatever is typed or pasted, what is sent is the bare
 // code.
 
-import type { Attempt } from "./again";
+import type { Attempt } from "../../sdk/src/shapes";
 import { $ } from "./page";
 import { fault } from "./screens";
 import { t } from "./text";

@@ -15,8 +15,8 @@
 import { Attempts, type SignInGrant } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { solve } from "../../sdk/src/puzzle";
-import type { StartRequest } from "../../sdk/src/shapes";
-import { type Attempt, countFor, drawAgain, isOver, mayResend, nameResend, notice, resendRuns } from "./again";
+import type { Attempt, StartRequest } from "../../sdk/src/shapes";
+import { countFor, drawAgain, isOver, mayResend, nameResend, notice, resendRuns } from "./again";
 import { askCaptcha } from "./captcha";
 import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
@@ -25,7 +25,7 @@ import { host, leavesBrowser, withParams } from "./destination";
 import { addFields, type ClientData, readFields } from "./fields";
 import { type IdentifierField, identifierInput } from "./identifier";
 import { showLegal } from "./legal";
-import type { OpenedLink } from "./link";
+import { bearHere, type OpenedLink } from "./link";
 import { forget, recall, remember } from "./memory";
 import { $, config, framed } from "./page";
 import { type FromSDK, Parent } from "./parent";
@@ -36,7 +36,7 @@ import { dress } from "./styles";
 import { duration, plural, t, tInto } from "./text";
 import { showLink, watch } from "./waiting";
 
-type Phase = "address" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving";
+type Phase = "address" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
 
 const attempts = new Attempts({ base: config.base });
 
@@ -142,6 +142,12 @@ async function start(): Promise<void> {
   if (framed) body.origin = config.domain;
   if (config.redirectUrl) body.redirect_url = config.redirectUrl;
   if (config.formId) body.form_id = config.formId;
+  if (config.method.endsWith("_link")) {
+    // The result may come out elsewhere, and takes these along.
+    body.redirect_link = config.linkReturns;
+    body.client_data = clientData;
+    if (config.state) body.state = config.state;
+  }
   if (config.method.endsWith("_link")) {
     // The result may come out elsewhere, and these with it.
     body.state = config.state;
@@ -537,7 +543,14 @@ function skipAddress(c: SDKConfig): void {
 
 /** A link was opened on the site's page, which handed it on. */
 function takeLink(link: OpenedLink | undefined): void {
-  if (!link) stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
+  if (!link || !config.method.endsWith("_link")) return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
+  phase = "bearing";
+  const mine = ++round;
+  bearHere(link, again(), (granted) => {
+    if (mine !== round) return;
+    clientData = (granted.client_data ?? {}) as ClientData;
+    finish(granted);
+  });
 }
 
 const parent = framed ? new Parent(config.domain, config.messageId, receive) : undefined;

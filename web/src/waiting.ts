@@ -1,7 +1,7 @@
 // While a link is on its way: what its page may ask for is shown here, and the
 // server is asked now and then whether it was opened.
 
-import type { Attempt } from "./again";
+import type { Attempt } from "../../sdk/src/shapes";
 import { $, config } from "./page";
 import type { RequestText } from "./sdkconfig";
 import { t, tInto } from "./text";

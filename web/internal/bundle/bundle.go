@@ -17,7 +17,7 @@ import (
 )
 
 // entries are the files that pages load; what they import comes along.
-var entries = []string{"form.ts", "phoneform.ts", "widget.ts", "inbox.ts", "style.css", "modal.css"}
+var entries = []string{"form.ts", "phoneform.ts", "widget.ts", "inbox.ts", "landing.ts", "style.css", "modal.css"}
 
 // copied are taken over as they are.
 var copied = []string{"icon.svg"}

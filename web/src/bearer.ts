@@ -1,0 +1,146 @@
+// The screen for whoever opened the link of a message: what it is for, and one tap
+// that signs in. It stands on our landing page and in the form of a site to which
+// links return. Nothing here happens by itself: programs open links too.
+
+import { Links } from "../../sdk/src/link";
+import { SplitpinError as Problem } from "../../sdk/src/errors";
+import type { Admitted, Link } from "../../sdk/src/shapes";
+import { $ } from "./page";
+import { busy, fault, rename, show, status, type Status } from "./screens";
+import { ago, duration, plural, t } from "./text";
+import { host } from "./destination";
+
+type Way = "here" | "let_in" | "hand_over";
+
+export interface Bearing {
+  base: string;
+  token: string;
+  /** What a tap asks for; undefined: this place can do nothing with the link. */
+  way(link: Link): Way | undefined;
+  /** What goes with here. */
+  own?: { code_challenge: string; redirect_url?: string; origin?: string; state?: string };
+  done(admitted: Admitted, way: Way, link: Link): void;
+  /** Leads back, where a link does nothing any more; absent: there is nowhere to go. */
+  again?: Pick<Status, "action" | "link"> | undefined;
+}
+
+/** Asks what the link is for, and shows it. */
+export async function bear(b: Bearing): Promise<void> {
+  const links = new Links({ base: b.base });
+  const digits = $<HTMLInputElement>("digits");
+  let link: Link;
+  try {
+    link = await links.open(b.token);
+  } catch (error) {
+    return refused(b, error, () => void bear(b));
+  }
+  const way = b.way(link);
+  const sure = link.same_browser || link.handed_over;
+  const both = way !== "let_in" && link.may_let_in && !sure;
+  // It let this browser in: what that gave is given again, and nothing is decided.
+  if (link.state === "collected") return b.done({}, "let_in", link);
+  if (link.state === "proved") return void admit("let_in", "", $("status-action"));
+
+  $("bearer-lead").textContent = t(
+    !way ? "bearer.lead.none" : link.same_browser ? "bearer.lead.same" : link.handed_over ? "bearer.lead.handed" : "bearer.lead.digits",
+  );
+  $("bearer-account").textContent = link.account;
+  $("bearer-asked").textContent = ago(link.asked_ago, t("bearer.asked.now"));
+  $("bearer-device").textContent = [link.device, link.place].filter(Boolean).join(", ");
+  $("bearer-device-row").hidden = !link.device && !link.place;
+  const goes = link.continue ?? (way === "hand_over" ? link.site : undefined);
+  $("bearer-goes").textContent = goes ? host(goes) : "";
+  $("bearer-goes-row").hidden = !goes;
+  $("bearer-form").hidden = !way;
+  $("bearer-digits").hidden = sure;
+  $("digits-hint").textContent = t(both || way === "let_in" ? "bearer.digits.hint.let_in" : "bearer.digits.hint");
+  rename($("bearer-submit"), t(sure ? "bearer.yes" : way === "let_in" ? "bearer.let_in" : "bearer.here"));
+  $("bearer-other").hidden = !both;
+  show("bearer");
+  (way && !sure ? digits : $("bearer-title")).focus();
+
+  let running = false;
+  $("bearer-form").onsubmit = (event) => {
+    event.preventDefault();
+    if (running || !way) return;
+    const typed = digits.value.replace(/\D/g, "");
+    if (!sure && typed.length !== 2) return fault(digits, t("bearer.digits.empty"));
+    fault(digits, "");
+    const button = event.submitter ?? $("bearer-submit");
+    void admit(button.id === "bearer-other" ? "let_in" : way, typed, button);
+  };
+  digits.oninput = () => fault(digits, "");
+  $("bearer-refuse").onclick = () => {
+    show("refuse");
+    $("refuse-title").focus();
+  };
+  $("refuse-no").onclick = () => {
+    show("bearer");
+    $("bearer-title").focus();
+  };
+  $("refuse-form").onsubmit = (event) => {
+    event.preventDefault();
+    if (!running) void refuse();
+  };
+
+  async function admit(way: Way, typed: string, button: HTMLElement): Promise<void> {
+    running = true;
+    busy(button, t("bearer.busy"));
+    try {
+      const admitted = await links.admit({ link: b.token, way, ...(typed && { digits: typed }), ...(way === "here" && b.own) });
+      b.done(admitted, way, link);
+    } catch (error) {
+      busy(button, "");
+      const p = error instanceof Problem ? error : new Problem("internal");
+      if (p.code === "wrong_digits") fault(digits, p.triesLeft === undefined ? t("bearer.digits.wrong") : plural("bearer.digits.wrong", p.triesLeft));
+      else if (p.code === "digits_needed") void bear(b); // the proof of this browser is gone
+      else if (ends(p)) refused(b, p);
+      else fault(digits, passing(p));
+    } finally {
+      running = false;
+    }
+  }
+
+  async function refuse(): Promise<void> {
+    running = true;
+    $("refuse-error").textContent = "";
+    busy($("refuse-yes"), t("bearer.refuse.busy"));
+    try {
+      await links.refuse(b.token);
+      status({ kind: "good", title: t("bearer.refused.title"), text: t("bearer.refused.text") });
+    } catch (error) {
+      const p = error instanceof Problem ? error : new Problem("internal");
+      if (ends(p)) refused(b, p);
+      else $("refuse-error").textContent = passing(p);
+    } finally {
+      running = false;
+      busy($("refuse-yes"), "");
+    }
+  }
+}
+
+/** Why a link does nothing any more: title and text. */
+const over: Record<string, [title: string, text: string]> = {
+  link_unknown: ["nolink.title", "nolink.text"],
+  link_over: ["bearer.over.title", "bearer.over.text"],
+  link_refused: ["bearer.off.title", "bearer.off.refused"],
+  link_tries: ["bearer.off.title", "bearer.off.tries"],
+  link_not_here: ["bearer.elsewhere.title", "bearer.lead.none"],
+};
+
+function ends(p: Problem): boolean {
+  return p.code in over;
+}
+
+/** What went wrong and may go better the next time. */
+function passing(p: Problem): string {
+  const key = { offline: "fault.offline", unavailable: "fault.unavailable" }[p.code as string] ?? (p.status === 429 ? "fault.limited" : "fault.internal");
+  return t(key, { time: duration(p.retryAfter || 60) }) + (key === "fault.internal" && p.requestId ? ` ${t("fault.reference", { id: p.requestId })}` : "");
+}
+
+function refused(b: Bearing, error: unknown, again?: () => void): void {
+  const p = error instanceof Problem ? error : new Problem("internal");
+  const [title, text] = over[p.code] ?? [];
+  if (title && text) return status({ kind: "bad", title: t(title), text: t(text), ...b.again });
+  status({ kind: "bad", title: t("bearer.fault"), text: passing(p), ...(again && { action: { label: t("bearer.retry"), run: again } }) });
+}
