@@ -270,7 +270,7 @@ func Check(s splitpin.Settings) error {
 			}
 		}
 	}
-	problems = append(problems, checkSite(s.Site), checkCode(s))
+	problems = append(problems, checkSite(s.Site), checkPhone(s.Phone), checkCode(s))
 	return errors.Join(problems...)
 }
 

@@ -103,6 +103,13 @@ func WorstCost(s splitpin.PhoneSettings) int64 {
 	return min(day, hour/2+24*hour/2)
 }
 
+// LeastBudget returns the least budget of an hour or a day that pays for a message of
+// that price to a stranger: strangers have their share of it, and half of that at once.
+func LeastBudget(price int64) int64 {
+	least := 2 * knownShare * price
+	return least + least/100 // see portion: a little less comes in
+}
+
 // toPhone reports whether messages of a channel are paid for.
 func toPhone(c splitpin.Channel) bool {
 	return c == splitpin.SMSChannel || c == splitpin.WhatsAppChannel

@@ -38,6 +38,19 @@ func phones(t testing.TB, alter func(*splitpin.PhoneSettings)) *house {
 	return h
 }
 
+// force gives a project settings that no operator could.
+func (h *house) force(p *splitpin.Project, alter func(*splitpin.Settings)) *splitpin.Project {
+	h.t.Helper()
+	err := h.db.Change(h.t.Context(), splitpin.Reads{Project: p.ID}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		alter(&r.Project.Settings)
+		return splitpin.Writes{Put: []splitpin.Record{r.Project}}, nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return h.noticed(p.ID)
+}
+
 // text asks for a code by SMS.
 func (v *visitor) text(number string) (*signin.Started, error) {
 	req := v.request(number)
@@ -330,7 +343,7 @@ func TestSmallBudgets(t *testing.T) {
 	if _, err := h.from(1).text(german(1)); err != nil {
 		t.Errorf("a budget that pays for one message: %v", err)
 	}
-	h = phones(t, func(s *splitpin.PhoneSettings) { s.BudgetDay, s.BudgetHour = dollar/10, dollar/10 })
+	h.shop = h.force(h.shop, func(s *splitpin.Settings) { s.Phone.BudgetDay, s.Phone.BudgetHour = dollar/10, dollar/10 })
 	_, err := h.from(1).text(german(1))
 	refused(t, "a budget below the price of a message", err, signin.ErrPhoneBudget)
 }
@@ -415,9 +428,10 @@ func newWorst(t *testing.T, phone splitpin.PhoneSettings) *worst {
 		}
 		w.nodes[i] = h
 	}
-	s := splitpin.Settings{Origins: []string{shopOrigin}, CodeLength: 12, Phone: phone,
-		Limits: splitpin.Limits{StartsPerNetwork: 1e6, RefusePerNetwork: 1e7, MessagesPerAddress: 1000, MessagesPerDay: 1000}}
-	p := w.nodes[0].newProject(s)
+	p := w.nodes[0].force(w.nodes[0].newProject(splitpin.Settings{}), func(s *splitpin.Settings) {
+		*s = splitpin.Settings{Origins: []string{shopOrigin}, CodeLength: 12, Phone: phone,
+			Limits: splitpin.Limits{StartsPerNetwork: 1e6, RefusePerNetwork: 1e7, MessagesPerAddress: 1000, MessagesPerDay: 1000}}
+	})
 	w.nodes[0].shop, w.nodes[1].shop = p, w.nodes[1].noticed(p.ID)
 	return w
 }

@@ -42,11 +42,14 @@ type look struct {
 	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
 	CodeTries      *int           `help:"Answers that one code takes." placeholder:"N"`
 	AccessLifetime *time.Duration `help:"Life of access and id tokens; 0: 1h." placeholder:"DURATION"`
+	Method         []string       `help:"Way to sign in that is offered, replacing the list; repeat for several. Empty: all that the server has." placeholder:"NAME"`
 
 	StartsPerNetwork   *int `help:"Sign-ins from one network in 5 minutes before a puzzle is asked; 0: 10." placeholder:"N"`
 	RefusePerNetwork   *int `help:"The same before they are refused; 0: 200." placeholder:"N"`
 	MessagesPerAddress *int `help:"Messages that strangers may cause to one address in 10 minutes; 0: 3." placeholder:"N"`
 	MessagesPerDay     *int `help:"The same in a day; 0: 10." placeholder:"N"`
+
+	phones
 }
 
 func (l *look) apply(s *splitpin.Settings) error {
@@ -91,7 +94,10 @@ func (l *look) apply(s *splitpin.Settings) error {
 	set(&s.Limits.RefusePerNetwork, l.RefusePerNetwork)
 	set(&s.Limits.MessagesPerAddress, l.MessagesPerAddress)
 	set(&s.Limits.MessagesPerDay, l.MessagesPerDay)
-	return nil
+	if l.Method != nil {
+		s.Methods = slices.DeleteFunc(slices.Clone(l.Method), func(name string) bool { return name == "" })
+	}
+	return l.phones.apply(&s.Phone)
 }
 
 func set[T any](to, from *T) {
@@ -138,6 +144,9 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 	if c.AppKey && c.Lookup == nil {
 		d.Settings.Lookup = splitpin.LookupMinimal // its clients ask before they sign anybody up
 	}
+	if err := checkMethods(d.Settings.Methods, in.engine.Methods()); err != nil {
+		return err
+	}
 	p, secret, err := in.projects.Create(ctx, d)
 	if err != nil {
 		return err
@@ -157,7 +166,7 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 	if len(p.Settings.Origins) == 0 {
 		t.printf("It lists no origin, so nobody can sign in yet: name your site with 'splitpin project set %s --add-origin https://…'\n", p.ID)
 	}
-	t.printf("%s\n", risk(p.Settings))
+	t.printf("%s\n%s\n", risk(p.Settings), phoneRisk(p.Settings.Phone))
 	return nil
 }
 
@@ -233,6 +242,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
+		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
 		{"Made", p.CreatedAt.Format(time.RFC3339)}, {"Changed", p.UpdatedAt.Format(time.RFC3339)},
 	}
@@ -251,6 +261,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		rows = append(rows, [2]string{"Admits", otherwise(strings.Join(who, "  "), "nobody") + " (" + otherwise(form, "every form without a list") + ")"})
 	}
 	rows = append(rows, siteRows(s.Site)...)
+	rows = append(rows, phoneRows(s.Phone)...)
 	for _, k := range p.Secrets {
 		text := string(k.Kind) + " since " + k.CreatedAt.Format(time.RFC3339)
 		if !k.RetiresAt.IsZero() {
@@ -261,7 +272,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	for _, r := range rows {
 		t.printf("%-12s %s\n", r[0], otherwise(r[1], "-"))
 	}
-	t.printf("%s\n", risk(s))
+	t.printf("%s\n%s\n", risk(s), phoneRisk(s.Phone))
 	return nil
 }
 
@@ -333,10 +344,13 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	before := ""
+	var before, phonesBefore string
 	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
-		before = risk(p.Settings)
+		before, phonesBefore = risk(p.Settings), phoneRisk(p.Settings.Phone)
 		if err := c.apply(&p.Settings); err != nil {
+			return err
+		}
+		if err := checkMethods(p.Settings.Methods, in.engine.Methods()); err != nil {
 			return err
 		}
 		p.Settings.Origins = origins(append(slices.Clone(p.Settings.Origins), c.AddOrigin...))
@@ -363,6 +377,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
 	}
 	if after := risk(p.Settings); after != before {
+		t.printf("%s\n", after)
+	}
+	if after := phoneRisk(p.Settings.Phone); after != phonesBefore {
 		t.printf("%s\n", after)
 	}
 	return nil

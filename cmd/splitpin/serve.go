@@ -26,6 +26,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
 )
@@ -116,7 +117,8 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			log.Warn("this project lists no origin, so nobody can sign in: name its site with 'splitpin project set "+p.ID+" --add-origin https://…'", "project", p.ID)
 		}
 		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
-			"guess_probability_per_address_and_day", project.Odds(project.GuessProbability(p.Settings)))
+			"guess_probability_per_address_and_day", project.Odds(project.GuessProbability(p.Settings)),
+			"phones_cost_at_most_per_day", signin.Amount(signin.WorstCost(p.Settings.Phone)))
 	}
 	if len(in.engine.Projects()) == 0 {
 		log.Warn("there is no project yet: make one with 'splitpin project create'")
