@@ -111,6 +111,9 @@ func (s Stage) aboutServer() bool {
 type SendError struct {
 	Stage     Stage
 	Temporary bool
+	// Uncertain says that the next hop may have taken the letter all the same, and that
+	// sending it once more may cost once more. The outbox does not, then.
+	Uncertain bool
 
 	// Detail is for the operator: what was seen, in a sentence, with the server's
 	// own reply where there is one. It holds no code, link, password or full

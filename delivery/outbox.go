@@ -417,13 +417,13 @@ func (t *turn) deliver(ctx context.Context, e *entry, v *Values) (l *Letter, fai
 }
 
 // fallsBack reports whether a message goes on over its other channel: this one has
-// refused it for good, or needs an operator, or has failed twice. A person is waiting,
-// and has minutes.
+// refused it for good, or must not be asked again, or needs an operator, or has failed
+// twice. A person is waiting, and has minutes.
 func (t *turn) fallsBack(m *splitpin.Message, failure *SendError) bool {
 	if m.Fallback == "" || t.Senders[m.Fallback] == nil || failure.Stage == StageCancelled {
 		return false
 	}
-	return !failure.Temporary || failure.Stage == StageConfig || failure.Stage == StageAuth || m.Tries >= 2
+	return !failure.Temporary || failure.Uncertain || failure.Stage == StageConfig || failure.Stage == StageAuth || m.Tries >= 2
 }
 
 // fallBack turns a message to its other channel, from which there is no way back, and
@@ -454,6 +454,8 @@ func (t *turn) tried(m *splitpin.Message, a *splitpin.Attempt, l *Letter, failur
 		return &outcome{message: m}
 	case t.ctx.Err() != nil && failure.Stage == StageCancelled:
 		return t.release(m)
+	case failure.Uncertain:
+		return t.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l)+"; it may have been taken, and is not paid for twice")
 	case !failure.Temporary:
 		return t.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l))
 	}

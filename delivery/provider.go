@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/splitpin/splitpin/outgoing"
 )
@@ -22,6 +24,10 @@ type provider struct {
 	url    string // the setting that says where it is: "twilio.url"
 	secret string // the settings that it knows us by: "twilio.account_sid and twilio.secret"
 	client *http.Client
+
+	// once says that a request made twice is fulfilled once: it bears a key by which
+	// the provider can tell.
+	once bool
 }
 
 // A fault is what an error code of a provider means to us.
@@ -44,23 +50,32 @@ func (r reply) ok() bool { return r.status >= 200 && r.status < 300 }
 // every status is one.
 func (p *provider) ask(req *http.Request) (reply, error) {
 	req.Header.Set("User-Agent", "Splitpin")
+	var left atomic.Bool // a part of the request at least
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { left.Store(true) }}))
+	r, err := p.exchange(req)
+	if err != nil {
+		failure := p.unreachable(req, err)
+		failure.Uncertain = left.Load() && !p.once
+		return reply{}, failure
+	}
+	return r, nil
+}
+
+func (p *provider) exchange(req *http.Request) (reply, error) {
 	res, err := p.client.Do(req)
 	if err != nil {
-		return reply{}, p.unreachable(req, err)
+		return reply{}, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return reply{}, p.unreachable(req, err)
-	}
-	return reply{res.StatusCode, body}, nil
+	return reply{res.StatusCode, body}, err
 }
 
 // unreachable says why there was no reply. Whatever it is may pass. The error of
 // package net/http holds the address with its query, so that only its inside is shown.
-func (p *provider) unreachable(req *http.Request, err error) error {
+func (p *provider) unreachable(req *http.Request, err error) *SendError {
 	if req.Context().Err() != nil {
-		return stopped(req.Context(), err)
+		return asSendError(stopped(req.Context(), err))
 	}
 	var (
 		where     = req.URL.Host
@@ -106,7 +121,12 @@ func (p *provider) refused(r reply, known fault, said string, l *Letter) error {
 	if said != "" {
 		detail += " " + said
 	}
-	return &SendError{Stage: f.stage, Temporary: f.temporary, Detail: Scrub(detail, l)}
+	e := &SendError{Stage: f.stage, Temporary: f.temporary, Detail: Scrub(detail, l)}
+	// Who has a problem may have found it after the work was done. Who is overloaded
+	// says so before, and so does everybody who names the fault.
+	broken := known.what == "" && r.status >= 500 && r.status != http.StatusServiceUnavailable
+	e.Uncertain = !p.once && (broken || r.ok())
+	return e
 }
 
 // byStatus is what a status means by itself.

@@ -198,3 +198,53 @@ func TestProviderOutOfReach(t *testing.T) {
 }
 
 const aSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+// Nobody pays twice for a letter that may have been taken, unless the provider can tell.
+func TestProviderPerhapsTaken(t *testing.T) {
+	answers := map[string]http.HandlerFunc{
+		"hangs up": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+		},
+		"breaks":                     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"is a proxy":                 func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) },
+		"overloaded":                 func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+		"refuses":                    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) },
+		"too many":                   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) },
+		"says yes in another tongue": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
+	}
+	certain := map[string]bool{"overloaded": true, "refuses": true, "too many": true, "is not there": true}
+	answers["is not there"] = nil
+	for name, answer := range answers {
+		server := httptest.NewServer(answer)
+		t.Cleanup(server.Close)
+		if answer == nil {
+			server.Close()
+		}
+		twilio, err := delivery.NewTwilio(delivery.TwilioConfig{AccountSID: twilioAccount, Secret: "s", From: "Example", URL: server.URL + "/PRODUCT", Client: local(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whatsApp, err := delivery.NewWhatsApp(delivery.WhatsAppConfig{PhoneNumberID: whatsAppNumber, Token: "t", Template: "code", URL: server.URL, Client: local(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		webhook, err := delivery.NewWebhook(delivery.WebhookConfig{URL: server.URL, Secrets: aSecret, Client: local(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sender := range []delivery.Sender{twilio, whatsApp, webhook} {
+			var e *delivery.SendError
+			err := sender.Send(t.Context(), phoneLetter(splitpin.SMSChannel))
+			if errors.As(err, &e) {
+				if want := !certain[name] && sender != delivery.Sender(webhook); e.Uncertain != want {
+					t.Errorf("one that %s, by %T: uncertain %v, want %v (%v)", name, sender, e.Uncertain, want, e)
+				}
+			} else if err != nil || sender != delivery.Sender(webhook) {
+				t.Errorf("one that %s, by %T: %v", name, sender, err)
+			}
+		}
+	}
+}

@@ -186,7 +186,7 @@ var twilioFaults = map[int]fault{
 // A Twilio sends text messages through Twilio's Programmable Messaging.
 //
 // Its interface takes no key by which a repeated request could be told: where the
-// connection breaks before the answer, the letter goes out again, with the same code.
+// connection breaks before the answer, the error is Uncertain.
 type Twilio struct{ *twilio }
 
 // NewTwilio checks cfg and names everything that is wrong with it, one problem a

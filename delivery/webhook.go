@@ -44,7 +44,7 @@ type Webhook struct {
 // line. It connects nowhere.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	var problems []error
-	w := &Webhook{provider: provider{name: "the webhook", url: "webhook.url", secret: "that both sides have the same webhook.secret", client: cfg.Client}, clock: cfg.Clock}
+	w := &Webhook{provider: provider{name: "the webhook", url: "webhook.url", once: true, secret: "that both sides have the same webhook.secret", client: cfg.Client}, clock: cfg.Clock}
 	if cfg.URL == "" {
 		problems = append(problems, errors.New("webhook.url: is missing; the address that takes messages, https://…"))
 	} else {
