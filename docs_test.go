@@ -273,6 +273,55 @@ func TestDecisions(t *testing.T) {
 	differ(t, "dependency", imported, index, listed)
 }
 
+// TestCotterRows holds the table of proofs against the contract, whose section 16 says
+// which pages of Cotter's documentation a client for the web, for Node or curl can show,
+// and against the tests.
+func TestCotterRows(t *testing.T) {
+	rows := func(path, from string) map[string]string {
+		_, section, ok := strings.Cut(read(t, path), "\n"+from)
+		if !ok {
+			t.Fatalf("%s has no section %q", path, from)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		found := map[string]string{}
+		for line := range strings.Lines(section) {
+			if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| ") {
+				found[strings.TrimPrefix(cells[0], "| ")] = cells[2]
+			}
+		}
+		return found
+	}
+	contract := rows("docs/cotter-contract.md", "## 16. ")
+	maps.DeleteFunc(contract, func(_, proof string) bool {
+		return !regexp.MustCompile(`(^|[ ,])(W|L|R|N|C)\b`).MatchString(proof)
+	})
+	if len(contract) < 25 {
+		t.Fatalf("only %d rows of the contract were found", len(contract))
+	}
+	const page = "docs/cotter.md"
+	listed := rows(page, "## What proves it")
+	delete(listed, "Page of the documentation")
+	differ(t, "row of the contract", contract, page, listed)
+
+	tests := map[string]bool{}
+	for _, path := range files(t, "_test.go") {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(read(t, path), -1) {
+			tests[m[1]] = true
+		}
+	}
+	for row, proof := range listed {
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(proof, -1)
+		if len(named) == 0 && !strings.Contains(proof, "not there yet") {
+			t.Errorf("%s names no test for %q, and does not say that it is not there yet", page, row)
+		}
+		for _, m := range named {
+			if !tests[m[1]] {
+				t.Errorf("%s names %s for %q, which is no test", page, m[1], row)
+			}
+		}
+	}
+}
+
 // TestDocFollowsTheCode holds the files and functions that doc.go names against
 // the code.
 func TestDocFollowsTheCode(t *testing.T) {
