@@ -15,6 +15,7 @@ func (in *installation) methods(publicURL string) []signin.Method {
 		code.Email{},
 		code.SMS{Senders: in.phoneChannels},
 		link.Email(publicURL),
+		link.SMS(publicURL, in.phoneChannels),
 		passkey.Method{PublicURL: publicURL},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/splitpin/splitpin"
@@ -15,7 +16,7 @@ import (
 	"github.com/splitpin/splitpin/signin/code"
 )
 
-// Method is a method of the link, made by [Email] or [Over].
+// Method is a method of the link, made by [Email]; that of [SMS] is one too.
 type Method struct {
 	code      signin.Messenger
 	name      string
@@ -26,13 +27,32 @@ var _ signin.Messenger = Method{}
 
 // Email returns the method "email_link". publicURL is where the pages of this server
 // stand.
-func Email(publicURL string) Method { return Over(code.Email{}, "email_link", publicURL) }
+func Email(publicURL string) Method { return over(code.Email{}, "email_link", publicURL) }
 
-// Over returns a method of the link that goes the way of another method's code, and
-// whose template is called "link" where that of the code is called "code".
-func Over(code signin.Messenger, name, publicURL string) Method {
+func over(code signin.Messenger, name, publicURL string) Method {
 	return Method{code, name, strings.TrimSuffix(publicURL, "/")}
 }
+
+// Phone is the method "sms_link", made by [SMS].
+type Phone struct {
+	Method
+	numbers code.SMS
+}
+
+var _ signin.Chooser = Phone{}
+
+// SMS returns the method "sms_link". senders returns the channels that have a sender. A
+// link goes by SMS alone: the templates of WhatsApp that carry a code have no place for
+// one.
+func SMS(publicURL string, senders func() []splitpin.Channel) Phone {
+	numbers := code.SMS{Senders: func() []splitpin.Channel {
+		return slices.DeleteFunc(senders(), func(c splitpin.Channel) bool { return c != splitpin.SMSChannel })
+	}}
+	return Phone{over(numbers, "sms_link", publicURL), numbers}
+}
+
+// Channels returns SMS where the project has it.
+func (m Phone) Channels(p *splitpin.Project) []splitpin.Channel { return m.numbers.Channels(p) }
 
 func (m Method) Name() string     { return m.name }
 func (Method) AuthMethod() string { return "MAGIC_LINK" }

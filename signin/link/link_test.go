@@ -28,6 +28,28 @@ func TestMethod(t *testing.T) {
 		mk("defaults", splitpin.Settings{}), mk("letters", splitpin.Settings{CodeAlphabet: "BCDFGHJKLMNPQRSTVWXZ"}))
 }
 
+func TestPhone(t *testing.T) {
+	both := func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }
+	m := link.SMS(public, both)
+	settings := splitpin.Settings{Phone: splitpin.PhoneSettings{Channels: both(), Fallback: true, Countries: []string{"DE"}}}
+	signintest.Run(t, func() signin.Messenger { return m }, signintest.Case{Name: "by SMS", Settings: settings,
+		Identifier: "+4915123456789", Kind: splitpin.Phone,
+		Answer: func(text string) json.RawMessage {
+			b, _ := json.Marshal(map[string]string{"code": text})
+			return b
+		},
+		Refused: []splitpin.IdentifierKind{splitpin.Email, splitpin.OtherName}})
+	begun, err := m.Begin(t.Context(), signin.BeginRequest{Project: &splitpin.Project{Settings: settings}, Purpose: splitpin.SignIn,
+		Identifier: "+4915123456789", Kind: splitpin.Phone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := signin.Message{Channel: splitpin.SMSChannel, Template: "link"}
+	if got := m.Message(&splitpin.Attempt{Data: begun.Data}); got != want {
+		t.Errorf("got %+v, want %+v: a link does not fall back to WhatsApp", got, want)
+	}
+}
+
 // A link does not prove that somebody is still there, or completes anything: who is asked
 // for that is at a screen.
 func TestBeginRefuses(t *testing.T) {
