@@ -110,3 +110,92 @@ func TestZeroBits(t *testing.T) {
 		}
 	}
 }
+
+// Bearers of the link and the starter in any order: one proof at most, and none by a
+// bearer who showed neither the browser, nor a hand-over, nor the right digits.
+func TestAnyOrderOfBearers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1<<30, 0)
+		a := &splitpin.Attempt{Purpose: splitpin.SignIn, MaxTries: 5, ExpiresAt: now.Add(10 * time.Minute)}
+		mayLetIn, mayHandOver := rapid.Bool().Draw(t, "may let in"), rapid.Bool().Draw(t, "may hand over")
+		proofs, wrong := 0, 0
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(-60, 300).Draw(t, "seconds")) * time.Second)
+			before := *a
+			switch rapid.IntRange(0, 5).Draw(t, "who") {
+			case 0: // the starter
+				right := rapid.Bool().Draw(t, "right code")
+				verdict := decideAnswer(now, a, false, false, func() checked {
+					if right {
+						return checkedRight
+					}
+					return checkedWrong
+				})
+				if verdict == answerRight {
+					proofs++
+				}
+				if before.Link == splitpin.LinkHere && verdict != answerElsewhere {
+					t.Fatalf("the starter got verdict %d of what signed in elsewhere", verdict)
+				}
+				if a.LinkTries != before.LinkTries || a.Link != before.Link {
+					t.Fatal("the starter changed the link")
+				}
+			case 1: // "not me"
+				if decideOpen(now, a, bearsHandOver) == admitRight {
+					a.Link = splitpin.LinkRefused
+				}
+			default:
+				right, looked := rapid.Bool().Draw(t, "right digits"), false
+				ask := asked{
+					way:       rapid.SampledFrom([]Way{Here, LetIn, HandOver}).Draw(t, "way"),
+					proof:     rapid.SampledFrom([]bears{bearsLink, bearsLink, bearsBrowser, bearsHandOver}).Draw(t, "proof"),
+					challenge: [32]byte{byte(rapid.IntRange(1, 2).Draw(t, "challenge"))},
+					none:      rapid.Bool().Draw(t, "no digits"),
+					mayLetIn:  mayLetIn, mayHandOver: mayHandOver,
+					right: func() bool { looked = true; return right },
+				}
+				verdict := decideAdmit(now, a, ask)
+				sure := ask.proof != bearsLink || looked && right
+				switch verdict {
+				case admitRight:
+					proofs++
+					if !sure || !before.ProvedAt.IsZero() || !now.Before(a.ExpiresAt) || a.ProvedAt != now {
+						t.Fatalf("proved by %+v of %+v", ask, before)
+					}
+					if before.Link == splitpin.LinkRefused && ask.proof != bearsBrowser {
+						t.Fatal("a refused link signed in")
+					}
+					if ask.way == LetIn && ask.proof != bearsBrowser && !(mayLetIn && ask.proof == bearsLink) {
+						t.Fatalf("%+v let the asking screen in", ask)
+					}
+				case admitRepeated:
+					if !sure || proofs != 1 || a.ProvedAt != before.ProvedAt || ask.way == Here && a.Challenge != ask.challenge {
+						t.Fatalf("repeated for %+v of %+v", ask, before)
+					}
+				case admitHandedOver:
+					if !sure || !mayHandOver || !before.ProvedAt.IsZero() || before.Link == splitpin.LinkRefused && ask.proof != bearsBrowser {
+						t.Fatalf("handed over to %+v of %+v", ask, before)
+					}
+				case admitWrong, admitLast:
+					wrong++
+					if !looked || right || (verdict == admitLast) != (a.LinkTries == MaxLinkTries) {
+						t.Fatalf("verdict %d of %+v with %d tries", verdict, ask, a.LinkTries)
+					}
+				case admitAsk:
+					if looked || !ask.none {
+						t.Fatalf("asked for digits of %+v", ask)
+					}
+				}
+				if a.Tries != before.Tries || a.LinkTries != wrong || looked && ask.none {
+					t.Fatalf("verdict %d charged %d tries of the starter, %d of the link for %d wrong", verdict, a.Tries-before.Tries, a.LinkTries, wrong)
+				}
+			}
+			if a.ProvedAt.IsZero() != (proofs == 0) {
+				t.Fatalf("%d proofs, proved at %v", proofs, a.ProvedAt)
+			}
+		}
+		if proofs > 1 || wrong > MaxLinkTries {
+			t.Fatalf("%d proofs, %d wrong pairs looked at", proofs, wrong)
+		}
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
@@ -120,7 +121,7 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	}
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels}, h.cards},
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels}, link.Email("https://login.example.org"), h.cards},
 		Clock:   h.clock.now, PublicURL: "https://login.example.org"})
 	if err != nil {
 		h.t.Fatal(err)
