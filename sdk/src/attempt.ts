@@ -10,7 +10,7 @@ import type { Attempt as Told, StartRequest, StartResponse } from "./shapes.js";
 import { tab } from "./storage.js";
 import type { World } from "./world.js";
 
-export interface StartOptions {
+export interface StartOptions extends Wish {
   /** The address or number, as the person typed it. */
   identifier: string;
   /** "email_code" where nothing is said. `Splitpin.project` tells which the project has. */
@@ -21,9 +21,6 @@ export interface StartOptions {
   locale?: string;
   /** An allow-list of the project to hold the identifier against. */
   formId?: string;
-  /** Called when a puzzle has to be solved first, which takes from a moment to some seconds. */
-  onPuzzle?: () => void;
-  signal?: AbortSignal;
 }
 
 /** What an attempt needs to go on after a reload. */
@@ -44,6 +41,8 @@ export interface Place {
   world: World;
   /** Of what is kept in the tab. */
   key: string;
+  /** Ends the passkey window that is open: a browser has one at a time. */
+  asking?: AbortController | undefined;
 }
 
 /** One try at a proof, which its message and its code belong to. */
@@ -81,14 +80,8 @@ export class Attempt {
   async answer(code: string): Promise<SignedIn> {
     try {
       const granted = await this.attempts.answer(this.kept.id, this.kept.secret, { code });
-      const now = this.kept.verifier
-        ? await this.place.session.open({
-            grant_type: "authorization_code",
-            code: granted.authorization_code,
-            challenge_id: granted.challenge_id,
-            code_verifier: this.kept.verifier,
-          })
-        : await this.place.session.current();
+      const { session } = this.place;
+      const now = await (this.kept.verifier ? session.collect(granted, this.kept.verifier) : session.current());
       if (!now) throw signedOut();
       this.forget();
       return now;
@@ -125,28 +118,41 @@ export class Attempt {
   }
 }
 
-/** Starts an attempt. With a token it confirms who is signed in, else it signs in. */
-export async function begin(place: Place, options: StartOptions, token?: string): Promise<Attempt> {
-  const { signal } = options;
-  const verifier = token ? "" : random();
-  const body: StartRequest = {
-    method: options.method ?? "email_code",
-    identifier: options.identifier,
-    origin: location.origin,
-    locale: options.locale ?? document.documentElement.lang,
-    ...(token ? { purpose: "confirm" } : { code_challenge: await challengeOf(verifier) }),
-    ...(options.channel && { channel: options.channel }),
-    ...(options.formId && { form_id: options.formId }),
-  };
+/** What may be said about any start. */
+export interface Wish {
+  /** Called when a puzzle has to be solved first, which takes from a moment to some seconds. */
+  onPuzzle?: (() => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Starts an attempt for this page, with an access token where its purpose needs one. */
+export async function launch(place: Place, body: StartRequest, { signal, onPuzzle }: Wish, token?: string): Promise<StartResponse> {
   const ask = (body: StartRequest): Promise<StartResponse> =>
     call(place.server, "POST", "/attempts", body, token ? { Authorization: `Bearer ${token}` } : undefined);
-  let started: StartResponse;
   signal?.throwIfAborted();
   try {
-    started = await startSolving(ask, body, () => !signal?.aborted, options.onPuzzle);
+    return await startSolving(ask, { origin: location.origin, ...body }, () => !signal?.aborted, onPuzzle);
   } finally {
     signal?.throwIfAborted();
   }
+}
+
+/** Starts an attempt with a form. With a token it confirms who is signed in, else it signs in. */
+export async function begin(place: Place, options: StartOptions, token?: string): Promise<Attempt> {
+  const verifier = token ? "" : random();
+  const started = await launch(
+    place,
+    {
+      method: options.method ?? "email_code",
+      identifier: options.identifier,
+      locale: options.locale ?? document.documentElement.lang,
+      ...(token ? { purpose: "confirm" } : { code_challenge: await challengeOf(verifier) }),
+      ...(options.channel && { channel: options.channel }),
+      ...(options.formId && { form_id: options.formId }),
+    },
+    options,
+    token,
+  );
   const kept: Kept = { id: started.attempt.id, secret: started.secret, verifier };
   tab.write(place.key, kept);
   return new Attempt(started.attempt, kept, place);

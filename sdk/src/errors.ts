@@ -13,8 +13,11 @@ export type ServerCode =
   | "attempt_unknown"
   | "captcha_required"
   | "challenge_required"
+  | "channel_not_offered"
   | "conflict"
+  | "country_not_allowed"
   | "credential_taken"
+  | "credential_unknown"
   | "digits_needed"
   | "forbidden"
   | "grant_invalid"
@@ -29,18 +32,26 @@ export type ServerCode =
   | "link_tries"
   | "link_unknown"
   | "method_not_allowed"
+  | "method_off"
   | "method_unknown"
   | "misdirected"
   | "not_admitted"
   | "not_found"
   | "number_not_enough"
   | "origin_not_allowed"
+  | "passkey_any_origin"
+  | "passkey_registered"
+  | "passkey_site"
+  | "phone_budget"
+  | "phone_paused"
+  | "phone_unreachable"
   | "proof_too_old"
   | "redirect_not_allowed"
   | "refresh_invalid"
   | "resend_too_soon"
   | "too_large"
   | "too_many_messages"
+  | "too_many_passkeys"
   | "too_many_refreshes"
   | "too_many_starts"
   | "too_many_tries"
@@ -50,6 +61,7 @@ export type ServerCode =
   | "undo_unknown"
   | "unknown_project"
   | "unsupported_media_type"
+  | "wrong_answer"
   | "wrong_code"
   | "wrong_digits"
   | "yes_needed";
@@ -63,6 +75,8 @@ export type LocalCode =
   | "not_ours" // what came back from the sign-in page was not begun in this tab
   | "offline" // no answer came: no network, no server, no patience left, an origin that the project does not list
   | "origin_not_listed" // fetch would send the token to an origin that `apis` does not list
+  | "passkey_cancelled" // no passkey was used: the person closed the window, its time was over, or there is none
+  | "passkey_unsupported" // the browser has no passkeys
   | "signed_out" // nobody is signed in
   | "wrong_issuer"; // what came back comes from another server
 

@@ -11,6 +11,7 @@
 //     replaces what it asked with;
 //   - a session ends by refresh_invalid alone, or by logging out.
 
+import type { SignInGrant } from "./attempts.js";
 import { call, type Server } from "./call.js";
 import { isPassing, SplitpinError } from "./errors.js";
 import { random } from "./pkce.js";
@@ -90,6 +91,12 @@ export class Session {
     await this.save(kept, asked.now);
     await this.changed();
     return shown(kept);
+  }
+
+  /** Collects what a right answer granted. */
+  collect(granted: SignInGrant, verifier: string): Promise<SignedIn> {
+    const { authorization_code: code, challenge_id } = granted;
+    return this.open({ grant_type: "authorization_code", code, challenge_id, code_verifier: verifier });
   }
 
   /**

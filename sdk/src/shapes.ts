@@ -29,9 +29,13 @@ export interface StartRequest {
   /** For methods with a link: it leads to redirect_url instead of a page of the server. */
   redirect_link?: boolean;
   parent?: AttemptRef;
+  /** For enrol: an attempt that was just proved for the same page, instead of an access token. */
+  proof?: AttemptRef;
+  /** For enrol: Cotter's SDK goes on, in the page of the site. */
+  hand_over?: boolean;
 }
 
-/** The attempt that one with the purpose complete is for. */
+/** What the starter of another attempt holds. */
 export interface AttemptRef {
   id: string;
   secret: string;
@@ -56,6 +60,8 @@ export interface Attempt {
   link?: LinkForm;
   /** Where the browser must go, at a provider. */
   location?: string;
+  /** Options for navigator.credentials, in their JSON form. */
+  passkey?: { challenge: string } & Record<string, unknown>;
   needs?: Needs;
   tries_left: number;
   expires_in: number;
@@ -200,6 +206,8 @@ export interface Credential {
   used_at?: string;
   /** Absent: it does not. */
   expires_at?: string;
+  /** Of a passkey: "synced" or "single_device", and "counter_went_back". */
+  facts?: string[];
 }
 
 export interface Project {

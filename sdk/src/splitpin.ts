@@ -2,7 +2,9 @@
 
 import { type Attempt, begin, type Place, resume, signedOut, type StartOptions } from "./attempt.js";
 import { call, type Server } from "./call.js";
+import { addPasskey, type PasskeyOptions, type PasskeySignIn, signInWithPasskey } from "./ceremony.js";
 import { SplitpinError } from "./errors.js";
+import { passkeySupport } from "./passkey.js";
 import { comeBack, type SignInOptions, signInUrl } from "./redirect.js";
 import { Session, type SignedIn } from "./session.js";
 import type { Credential, Project, Session as Listed, User } from "./shapes.js";
@@ -102,6 +104,19 @@ export class Splitpin {
     return resume(this.attempts);
   }
 
+  /**
+   * Lets the person sign in with a passkey. A browser shows one such window at a
+   * time: a later call ends an earlier one, with passkey_cancelled.
+   */
+  signInWithPasskey(options: PasskeySignIn = {}): Promise<SignedIn> {
+    return signInWithPasskey(this.attempts, options);
+  }
+
+  /** What this browser can do with passkeys. */
+  passkeySupport(): Promise<{ passkeys: boolean; autofill: boolean }> {
+    return passkeySupport();
+  }
+
   // ------------------------------------------------------------ signed in
 
   /** Who is signed in, as storage knows it; asks nobody. Null: nobody. */
@@ -170,6 +185,14 @@ export class Splitpin {
   /** What the user can sign in with besides the address, newest first. */
   async credentials(): Promise<Credential[]> {
     return (await this.asUser<{ credentials: Credential[] }>("GET", "/credentials")).credentials;
+  }
+
+  /**
+   * Lets the person make a passkey for this site, and returns its id. Throws
+   * `proof_too_old` where the person has to `confirm` first.
+   */
+  addPasskey(options: PasskeyOptions = {}): Promise<string> {
+    return this.withToken((token) => addPasskey(this.attempts, options, token));
   }
 
   /** Gives a credential another name, and returns all of them. */

@@ -1,0 +1,120 @@
+// The browser's side of passkeys (WebAuthn Level 3): options that come as JSON go
+// to navigator.credentials, and what it gives goes back as JSON. Written out,
+// because the browsers of 2022 cannot convert, and some password managers break
+// the conversion of those that can.
+
+import { SplitpinError } from "./errors.js";
+import { base64url } from "./pkce.js";
+import type { Attempt } from "./shapes.js";
+
+/** Options for navigator.credentials as the server writes them. */
+export type CredentialOptions = NonNullable<Attempt["passkey"]>;
+
+export interface PasskeyCall {
+  signal?: AbortSignal | undefined;
+  /**
+   * For showPasskey: wait until the person chooses a passkey from what the browser
+   * offers in a field with autocomplete="username webauthn".
+   */
+  autofill?: boolean;
+  /**
+   * For makePasskey: make one without asking, where the person's password manager
+   * does so after a sign-in. Where it does not, that is passkey_cancelled.
+   */
+  quietly?: boolean;
+}
+
+/** What this browser can do with passkeys. */
+export async function passkeySupport(): Promise<{ passkeys: boolean; autofill: boolean }> {
+  const passkeys = typeof PublicKeyCredential === "function";
+  try {
+    return { passkeys, autofill: passkeys && (await PublicKeyCredential.isConditionalMediationAvailable?.()) === true };
+  } catch {
+    return { passkeys, autofill: false };
+  }
+}
+
+/** Lets the person show a passkey. Returns the answer to the attempt that the options are of. */
+export function showPasskey(options: CredentialOptions, call: PasskeyCall = {}): Promise<object> {
+  const publicKey = decoded(options) as unknown as PublicKeyCredentialRequestOptions;
+  return ask((credentials) =>
+    credentials.get({ publicKey, ...(call.signal && { signal: call.signal }), ...(call.autofill && { mediation: "conditional" as const }) }), call.signal);
+}
+
+/** Lets the person make a passkey. Returns the answer to the attempt that the options are of. */
+export function makePasskey(options: CredentialOptions, call: PasskeyCall = {}): Promise<object> {
+  const publicKey = decoded(options) as unknown as PublicKeyCredentialCreationOptions;
+  return ask((credentials) =>
+    credentials.create({ publicKey, ...(call.signal && { signal: call.signal }), ...(call.quietly && { mediation: "conditional" }) } as CredentialCreationOptions), call.signal);
+}
+
+/**
+ * Tells the browser that the server knows of no such passkey, so that it offers it
+ * no more. Only for what the server said so of: credential_unknown.
+ */
+export async function forgetPasskey(options: CredentialOptions, answer: object): Promise<void> {
+  const signal = (globalThis.PublicKeyCredential as { signalUnknownCredential?: (o: object) => Promise<void> } | undefined)?.signalUnknownCredential;
+  try {
+    await signal?.call(PublicKeyCredential, { rpId: options.rpId, credentialId: (answer as { id: string }).id });
+  } catch {
+    // The browser does not want to know; nothing depends on it.
+  }
+}
+
+async function ask(run: (credentials: CredentialsContainer) => Promise<Credential | null>, signal?: AbortSignal): Promise<object> {
+  if (typeof PublicKeyCredential !== "function") {
+    throw new SplitpinError("passkey_unsupported", 0, {}, "This browser has no passkeys. Please sign in another way.");
+  }
+  let credential: PublicKeyCredential | null;
+  try {
+    credential = (await run(navigator.credentials)) as PublicKeyCredential | null;
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    const name = (cause as { name?: unknown } | null)?.name;
+    if (name === "InvalidStateError") {
+      throw new SplitpinError("passkey_registered", 0, { cause }, "This device has a passkey for this account already. Please use that one to sign in.");
+    }
+    if (name === "SecurityError") {
+      throw new SplitpinError("passkey_site", 0, { cause }, "There can be no passkey for this page: it needs HTTPS and a host name that the project lists.");
+    }
+    // A browser does not tell who closed its window, whose time was over, and who has no passkey.
+    throw new SplitpinError("passkey_cancelled", 0, { cause }, "No passkey was used. You can try again, or sign in another way.");
+  }
+  if (!credential) throw new SplitpinError("passkey_cancelled", 0, {}, "No passkey was used. You can try again, or sign in another way.");
+  return encoded(credential);
+}
+
+type Descriptor = { id: string };
+
+/** The options with bytes in the place of base64url. */
+function decoded(o: CredentialOptions): object {
+  const list = (l: unknown): object[] => (l as Descriptor[]).map((d) => ({ ...d, id: bytes(d.id) }));
+  const user = o.user as Descriptor | undefined;
+  return {
+    ...o,
+    challenge: bytes(o.challenge),
+    ...(user && { user: { ...user, id: bytes(user.id) } }),
+    ...(Array.isArray(o.allowCredentials) && { allowCredentials: list(o.allowCredentials) }),
+    ...(Array.isArray(o.excludeCredentials) && { excludeCredentials: list(o.excludeCredentials) }),
+  };
+}
+
+/** What PublicKeyCredential.toJSON gives. */
+function encoded(c: PublicKeyCredential): object {
+  const r = c.response as AuthenticatorAttestationResponse & AuthenticatorAssertionResponse;
+  const rest = r.attestationObject
+    ? { attestationObject: text(r.attestationObject), transports: r.getTransports?.() ?? [] }
+    : { authenticatorData: text(r.authenticatorData), signature: text(r.signature), ...(r.userHandle && { userHandle: text(r.userHandle) }) };
+  return {
+    id: c.id,
+    rawId: text(c.rawId),
+    type: c.type,
+    response: { clientDataJSON: text(r.clientDataJSON), ...rest },
+    clientExtensionResults: c.getClientExtensionResults(),
+    ...(c.authenticatorAttachment && { authenticatorAttachment: c.authenticatorAttachment }),
+  };
+}
+
+const bytes = (t: string): Uint8Array => Uint8Array.from(atob(t.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+
+const text = (buffer: ArrayBuffer): string => base64url(new Uint8Array(buffer));
