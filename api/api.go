@@ -139,6 +139,11 @@ type Link struct {
 	Continue    string `json:"continue,omitempty"` // where the asking page of ours leads
 }
 
+// ResendRequest is the body of POST /v1/attempts/{id}/resend, which may be left out.
+type ResendRequest struct {
+	Channel string `json:"channel,omitempty"` // another of the project's channels; empty: as before
+}
+
 // AnswerRequest is the body of POST /v1/attempts/{id}/answer.
 type AnswerRequest struct {
 	Code string `json:"code"` // spaces and hyphens are ignored

@@ -67,12 +67,18 @@ func (s *Server) showAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin
 	return ok(attempt(started, h.Secret, s.Clock()))
 }
 
-func (s *Server) resendAttempt(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+func (s *Server) resendAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
 	h, err := s.handle(r, p)
 	if err != nil {
 		return nil, err
 	}
-	started, err := s.Engine.Resend(r.Context(), h)
+	var req api.ResendRequest
+	if r.ContentLength != 0 { // the way it went needs no words
+		if err := edge.ReadJSON(w, r, &req); err != nil {
+			return nil, err
+		}
+	}
+	started, err := s.Engine.Resend(r.Context(), h, splitpin.Channel(req.Channel))
 	if err != nil {
 		return nil, err
 	}

@@ -231,7 +231,7 @@ func TestOnlyTheStarterIsLetNear(t *testing.T) {
 	stranger.Secret = "AAAAAAAAAAAAAAAAAAAAAA"
 	_, err := h.Look(t.Context(), stranger)
 	refused(t, "looking", err, signin.ErrUnknown)
-	_, err = h.Resend(t.Context(), stranger)
+	_, err = h.Resend(t.Context(), stranger, "")
 	refused(t, "asking for a message", err, signin.ErrUnknown)
 	for range 10 {
 		_, err = h.Answer(t.Context(), stranger, said("000000"))

@@ -328,13 +328,48 @@ func TestCostOfAMessage(t *testing.T) {
 		}
 		h.clock.wait(time.Minute)
 		o := ann.opened(s)
-		if _, err := h.Resend(t.Context(), o.handle); err != nil {
+		if _, err := h.Resend(t.Context(), o.handle, ""); err != nil {
 			t.Errorf("%s: again: %v", test.name, err)
 		}
 		for i, m := range h.messages(o) {
 			equal(t, fmt.Sprintf("%s, message %d", test.name, i), m.Cost, test.cost)
 		}
 	}
+}
+
+// A message that goes over another channel costs what that channel costs, and is of the
+// same code and the same tries.
+func TestResendOverAnotherChannel(t *testing.T) {
+	h := phones(t, func(s *splitpin.PhoneSettings) { s.Channels, s.Fallback = bothChannels(), true })
+	ann := h.from(1)
+	s, err := ann.text(german(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := ann.opened(s)
+	_, err = h.Resend(t.Context(), o.handle, splitpin.WhatsAppChannel)
+	refused(t, "at once", err, signin.ErrSoon)
+	h.clock.wait(time.Minute)
+	_, err = h.Resend(t.Context(), o.handle, splitpin.EmailChannel)
+	refused(t, "by mail", err, signin.ErrChannel)
+	if _, err := h.Resend(t.Context(), o.handle, splitpin.WhatsAppChannel); err != nil {
+		t.Fatal(err)
+	}
+	mails := h.messages(o)
+	equal(t, "messages", len(mails), 2)
+	for i, want := range []struct {
+		channel, then splitpin.Channel
+		cost          int64
+	}{{splitpin.SMSChannel, splitpin.WhatsAppChannel, 2 * dollar / 10}, {splitpin.WhatsAppChannel, "", dollar / 10}} {
+		equal(t, "channel", mails[i].Channel, want.channel)
+		equal(t, "fallback", mails[i].Fallback, want.then)
+		equal(t, "cost", mails[i].Cost, want.cost)
+	}
+	// A method with one way has no other.
+	mail := ann.start(ada)
+	h.clock.wait(time.Minute)
+	_, err = h.Resend(t.Context(), mail.handle, splitpin.WhatsAppChannel)
+	refused(t, "an emailed code by WhatsApp", err, signin.ErrChannel)
 }
 
 // However small a budget is, what it cannot pay is refused, and not for ever where it could.
@@ -488,7 +523,7 @@ func (w *worst) burst(node int, where string, number, messages int, enters, agai
 		w.keep(h, o)
 		if again {
 			w.clock.wait(30 * time.Second)
-			if _, err := h.Resend(w.t.Context(), o.handle); err == nil {
+			if _, err := h.Resend(w.t.Context(), o.handle, ""); err == nil {
 				w.keep(h, o)
 			} else {
 				w.mustBeMoney(err)

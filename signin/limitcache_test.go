@@ -91,7 +91,7 @@ func TestRefusalsAreForgottenWithWhatIsGivenBack(t *testing.T) {
 		refused(t, "a start while the lane is spent", err, signin.ErrManyMessages)
 		o.mustAnswer()
 	})
-	_, err := v.Resend(t.Context(), o.handle)
+	_, err := v.Resend(t.Context(), o.handle, "")
 	refused(t, "asking again for a message of an answered attempt", err, signin.ErrOver)
 	v.start(ada)
 }

@@ -180,7 +180,7 @@ func TestStrangersShareOneLane(t *testing.T) {
 	o := stranger(4).start(ada)
 
 	h.clock.wait(time.Minute)
-	_, err = h.Resend(t.Context(), o.handle)
+	_, err = h.Resend(t.Context(), o.handle, "")
 	refused(t, "a resend that the lane has no room for", err, signin.ErrManyMessages)
 }
 

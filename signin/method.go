@@ -53,6 +53,11 @@ type Chooser interface {
 	// taken without a wish first. Where there is none, the project does not offer the
 	// method.
 	Channels(p *splitpin.Project) []splitpin.Channel
+
+	// Over is Message where the person asks for the message once more by another of these
+	// channels: it tells the same. It refuses, with a splitpin.Error, a channel that the project
+	// does not offer or that does not reach this person.
+	Over(p *splitpin.Project, a *splitpin.Attempt, c splitpin.Channel) (Message, error)
 }
 
 // A Fetcher is a method whose answers must be looked at before the transaction that

@@ -31,6 +31,9 @@ var (
 		Message: "The redirect URL is not in the list of allowed URLs. Please contact the site owner."}
 	ErrNotAdmitted = &splitpin.Error{Kind: splitpin.Forbidden, Code: "not_admitted", Field: "identifier",
 		Message: "This address is not on the list of people who may sign in here. Please ask the site owner for access."}
+	// ErrChannel refuses a channel that the project does not have.
+	ErrChannel = &splitpin.Error{Kind: splitpin.Invalid, Code: "channel_not_offered", Field: "channel",
+		Message: "Codes are not sent that way here. Please choose another."}
 	ErrForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id",
 		Message: "The name of the form is too long."}
 	ErrPurpose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "purpose",
@@ -280,8 +283,8 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 }
 
 // Resend queues the message of an open attempt once more: the same code, with
-// the tries and the expiry it has.
-func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
+// the tries and the expiry it has. It goes the way it went, or over another channel where one is named.
+func (e *Engine) Resend(ctx context.Context, h Handle, over splitpin.Channel) (_ *Started, err error) {
 	ctx, done := e.observe(ctx, "resend")
 	defer func() { done(err) }()
 	now := e.moment()
@@ -296,7 +299,10 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	if err := mayResend(now, a); err != nil {
 		return nil, err
 	}
-	what := method.Message(a)
+	what, err := again(method, h.Project, a, over)
+	if err != nil {
+		return nil, err
+	}
 	message, err := e.toll(ctx, now, h.Project, a, what, h.By)
 	if err != nil {
 		return nil, err
@@ -346,6 +352,19 @@ func (e *Engine) Resend(ctx context.Context, h Handle) (_ *Started, err error) {
 	}
 	created(new(*a)) // a copy: the original is the caller's
 	return e.started(method, a, "")
+}
+
+// again is the message of an attempt that is asked for once more.
+func again(method Messenger, p *splitpin.Project, a *splitpin.Attempt, over splitpin.Channel) (Message, error) {
+	what := method.Message(a)
+	if over == "" || over == what.Channel {
+		return what, nil
+	}
+	chooser, ok := method.(Chooser)
+	if !ok {
+		return Message{}, ErrChannel
+	}
+	return chooser.Over(p, a, over)
 }
 
 // Look returns an attempt to the one who started it.

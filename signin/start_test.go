@@ -144,7 +144,7 @@ func TestResend(t *testing.T) {
 	o := v.start(ada)
 	code, expires := o.right(), o.Attempt.ExpiresAt
 	resend := func() error {
-		s, err := h.Resend(t.Context(), o.handle)
+		s, err := h.Resend(t.Context(), o.handle, "")
 		if err == nil {
 			equal(t, "expiry", s.Attempt.ExpiresAt, expires)
 			o.Attempt = s.Attempt
@@ -207,7 +207,7 @@ func TestResendWhoseAnswerIsLost(t *testing.T) {
 	h.clock.wait(time.Minute)
 	plain := h.db.Store
 	h.db.Store = lost{plain}
-	if _, err := h.Resend(t.Context(), o.handle); !errors.Is(err, splitpin.ErrUncertain) {
+	if _, err := h.Resend(t.Context(), o.handle, ""); !errors.Is(err, splitpin.ErrUncertain) {
 		t.Fatalf("a lost answer: %v", err)
 	}
 	h.db.Store = plain
@@ -227,7 +227,7 @@ func TestDoubleClickSendsOnce(t *testing.T) {
 	var mu sync.Mutex
 	sent, soon := 0, 0
 	h.together(2, func(ctx context.Context, _ int) {
-		_, err := h.Resend(ctx, o.handle)
+		_, err := h.Resend(ctx, o.handle, "")
 		mu.Lock()
 		defer mu.Unlock()
 		switch e := splitpin.ErrorOf(err); {
@@ -353,7 +353,7 @@ func TestPanicFreesThePlace(t *testing.T) {
 	h.clock.wait(time.Minute)
 	for name, step := range map[string]func(){
 		"start":  func() { v.Start(t.Context(), v.request("bob@example.org")) },
-		"resend": func() { h.Resend(t.Context(), o.handle) },
+		"resend": func() { h.Resend(t.Context(), o.handle, "") },
 	} {
 		outbox.told = nil
 		func() {

@@ -52,7 +52,7 @@ func TestCompromisedMasterKey(t *testing.T) {
 		refused(t, when+": the right answer", err, signin.ErrOver)
 		_, err = h.Look(t.Context(), asked.handle)
 		refused(t, when+": looking", err, signin.ErrOver)
-		_, err = h.Resend(t.Context(), asked.handle)
+		_, err = h.Resend(t.Context(), asked.handle, "")
 		refused(t, when+": another message", err, signin.ErrOver)
 		_, err = h.Collect(t.Context(), proved.collection(granted))
 		refused(t, when+": collecting", err, signin.ErrGrant)

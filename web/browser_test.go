@@ -65,7 +65,7 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		return a
 	}
 	// A phone number is somebody by its last digit.
-	if people := map[byte]string{'0': "ada", '1': "busy", '2': "elsewhere", '3': "letin", '4': "denied"}; strings.HasPrefix(in.Identifier, "+") {
+	if people := map[byte]string{'0': "ada", '1': "busy", '2': "elsewhere", '3': "letin", '4': "denied", '7': "abroad", '8': "spent"}; strings.HasPrefix(in.Identifier, "+") {
 		in.Identifier = people[in.Identifier[len(in.Identifier)-1]]
 	}
 	const challenge = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
@@ -76,6 +76,10 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "<html>nobody is at home")
 	case len(path) == 1 && name == "busy":
 		reply(429, object{"code": "too_many_messages", "retry_after": 240})
+	case len(path) == 1 && name == "abroad":
+		reply(403, object{"code": "country_not_allowed"})
+	case len(path) == 1 && name == "spent":
+		reply(429, object{"code": "phone_budget", "retry_after": 600})
 	case len(path) == 1 && name == "puzzle" && !solved(in.Puzzle, challenge, 12):
 		reply(429, object{"code": "challenge_required", "challenge": challenge})
 	case len(path) == 1 && name == "captcha" && in.Captcha != "token":
@@ -83,7 +87,7 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 	case len(path) == 1:
 		a := attempt(name)
 		if strings.HasSuffix(in.Method, "_link") {
-			a["link"] = object{"digits": "42"}
+			a["link"] = object{"digits": "42", "state": "open"}
 		}
 		reply(201, object{"attempt": a, "secret": "s"})
 	case len(path) == 2:
@@ -91,11 +95,14 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		if state := map[string]string{"elsewhere": "proved", "letin": "proved", "denied": "denied"}[path[1]]; state != "" {
 			a["state"] = state
 		}
+		if path[1] == "refused" || path[1] == "dead" {
+			a["link"] = object{"digits": "42", "state": path[1]}
+		}
 		reply(200, a)
 	case path[2] == "grant" && path[1] == "letin":
 		reply(200, object{"authorization_code": "granted", "challenge_id": 77})
 	case path[2] == "grant":
-		reply(403, object{"code": "forbidden"})
+		reply(401, object{"code": "attempt_elsewhere"})
 	case path[2] == "resend":
 		reply(200, attempt(path[1]))
 	case in.Code == "482913" || in.Code == "BCDFGHJK":

@@ -101,7 +101,7 @@ func TestAdditionalFieldsOfTheSiteAlone(t *testing.T) {
 func TestWhoKeepsTheSitesData(t *testing.T) {
 	s := startStage(t)
 	for _, test := range []struct{ method, want string }{
-		{"email_link", `{"client_data":{"name":"Ada"},"state":"a&b"}`}, {"email_code", `{}`},
+		{"email_link", `{"client_data":{"name":"Ada"},"redirect_link":false,"state":"a&b"}`}, {"email_code", `{}`},
 	} {
 		customer, form := s.configured(t, "method="+test.method, `{additionalFields: [{name: "name", initial_value: "Ada"}]}`)
 		form.paste("address", "ada@example.org")
@@ -111,7 +111,7 @@ func TestWhoKeepsTheSitesData(t *testing.T) {
 		customer.eval(`send({action: "CONTINUE_SUBMIT"})`)
 		form.await("the message is sent", `document.getElementById("code-screen").checkVisibility()`)
 		got := map[string]any{}
-		for _, key := range []string{"state", "client_data"} {
+		for _, key := range []string{"state", "client_data", "redirect_link"} {
 			if v, ok := s.started(t)[key]; ok {
 				got[key] = v
 			}
@@ -147,7 +147,7 @@ func TestStyles(t *testing.T) {
 	_, form := s.configured(t, "kind=phone&method=sms_code&channel=sms", `{
 		additionalFields: [{name: "news", type: "checkbox"}, {name: "name"}], socialLoginProviders: ["GITHUB"],
 		styles: {
-			input_label: {color: "rgb(1, 2, 3)", fontSize: 20, lineHeight: 2, position: "fixed", display: "none", opacity: 0, content: "'x'", ":hover": {color: "red"}},
+			input_label: {color: "rgb(1, 2, 3)", fontSize: 20, lineHeight: 2, letterSpacing: "var(--round)", position: "fixed", display: "none", opacity: 0, content: "'x'", ":hover": {color: "red"}},
 			form_container: {backgroundColor: "rgb(250, 250, 250)", backgroundImage: "linear-gradient(red, red)", background: "url(https://elsewhere.example/x)", border: "2px solid url(x)",
 				padding: "7px; } body { display: none", margin: "3px !important", width: "var(--x)", maxWidth: "\\75rl(x)"},
 			"error, body": {color: "red"}, unknown: {color: "red"}, error: "color: red", input_row: null, __proto__: {color: "red"},
@@ -159,6 +159,7 @@ func TestStyles(t *testing.T) {
 		{".input_label", "color", "rgb(1, 2, 3)"},
 		{".input_label", "fontSize", "20px"},
 		{".input_label", "lineHeight", "40px"},
+		{".input_label", "letterSpacing", "normal"},
 		{".input_label", "position", "static"},
 		{".input_label", "display", "block"},
 		{".input_label", "opacity", "1"},
@@ -267,7 +268,7 @@ func TestDirectLogin(t *testing.T) {
 func TestPhoneField(t *testing.T) {
 	s := startStage(t)
 	const phone = "kind=phone&method=sms_code&channel=sms"
-	for _, test := range []struct{ name, config, country, typed, shown, sent, says string }{
+	for _, test := range []struct{ name, config, country, typed, shown, sent, says, unsent string }{
 		{name: "as at home", config: `{countryCode: ["+49"]}`, typed: "0151 12345670", sent: "+4915112345670"},
 		{name: "whole", config: `{countryCode: ["+1"]}`, typed: "+49 (0)151 123-456 70", shown: "+49 1511 2345670", sent: "+4915112345670"},
 		{name: "with two zeros", config: `{countryCode: ["+1"]}`, typed: "0049 151 12345670", shown: "+49 1511 2345670", sent: "+4915112345670"},
@@ -275,6 +276,8 @@ func TestPhoneField(t *testing.T) {
 		{name: "in digits of another script", config: `{countryCode: ["+20"]}`, typed: "٠١٠٠ ١٢٣ ٤٥٦٠", sent: "+201001234560"},
 		{name: "in full width", config: `{countryCode: ["+1"]}`, typed: "＋４４７４００１２３４５０", shown: "+44 7400 123450", sent: "+447400123450"},
 		{name: "the list is asked", config: `{countryCode: ["+1"]}`, country: "GB", typed: "07400 123450", sent: "+447400123450"},
+		{name: "a country that gets no messages", config: `{countryCode: ["+49"]}`, typed: "0151 12345677", unsent: "no messages to phones in that country"},
+		{name: "a spent budget", config: `{countryCode: ["+49"]}`, typed: "0151 12345678", unsent: "try again in 10 minutes"},
 		{name: "empty", config: `{}`, typed: " ", says: "enter your phone number"},
 		{name: "too short", config: `{countryCode: ["+49"]}`, typed: "0151", says: "too short"},
 		{name: "too long", config: `{countryCode: ["+49"]}`, typed: "0151 1234567890123", says: "too long"},
@@ -294,6 +297,11 @@ func TestPhoneField(t *testing.T) {
 				return
 			}
 			payload := customer.said("ON_BEGIN")
+			if test.unsent != "" {
+				customer.eval(`send({action: "CONTINUE_SUBMIT"})`)
+				form.awaitText("address-error", test.unsent)
+				return
+			}
 			if payload["identifier"] != test.sent || payload["identifier_type"] != "PHONE" {
 				t.Errorf("the site is asked about %v %v, want PHONE %s", payload["identifier_type"], payload["identifier"], test.sent)
 			}
@@ -424,6 +432,13 @@ func TestLink(t *testing.T) {
 	customer, _ = start("letin", `{}`)
 	if got := customer.said("ON_SUBMIT_AUTHORIZATION_CODE")["authorization_code"]; got != "granted" {
 		t.Errorf("the result is %v", got)
+	}
+
+	for who, says := range map[string]string{"refused": "said it was not them", "dead": "wrong too often"} {
+		customer, form = start(who, `{}`)
+		form.awaitText("code-error", says)
+		form.paste("code", "482913") // the code is as good as before
+		customer.said("ON_SUBMIT_AUTHORIZATION_CODE")
 	}
 
 	_, form = start("denied", `{authRequestText: {titleError: "Not you?"}}`)

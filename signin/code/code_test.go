@@ -64,11 +64,11 @@ func TestChannels(t *testing.T) {
 		{name: "no wish", have: channels{sms, whatsApp}, number: mobile, goes: sms},
 		{name: "no wish, WhatsApp first", have: channels{sms, whatsApp}, offered: channels{whatsApp, sms}, number: mobile, goes: whatsApp},
 		{name: "a wish", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, wish: whatsApp, number: mobile, goes: whatsApp},
-		{name: "a wish that the project does not offer", have: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: code.ErrChannel},
-		{name: "a wish without a sender", have: channels{sms}, offered: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: code.ErrChannel},
+		{name: "a wish that the project does not offer", have: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: signin.ErrChannel},
+		{name: "a wish without a sender", have: channels{sms}, offered: channels{sms, whatsApp}, wish: whatsApp, number: mobile, refused: signin.ErrChannel},
 		{name: "the first has no sender", have: channels{whatsApp}, offered: channels{sms, whatsApp}, number: mobile, goes: whatsApp},
-		{name: "mail is no way to a phone", have: channels{sms}, wish: splitpin.EmailChannel, number: mobile, refused: code.ErrChannel},
-		{name: "no sender at all", number: mobile, refused: code.ErrChannel},
+		{name: "mail is no way to a phone", have: channels{sms}, wish: splitpin.EmailChannel, number: mobile, refused: signin.ErrChannel},
+		{name: "no sender at all", number: mobile, refused: signin.ErrChannel},
 		{name: "fallback", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, fallback: true, number: mobile, goes: sms, then: whatsApp},
 		{name: "fallback the other way", have: channels{sms, whatsApp}, offered: channels{sms, whatsApp}, fallback: true, wish: whatsApp, number: mobile, goes: whatsApp, then: sms},
 		{name: "no fallback without a sender", have: channels{sms}, offered: channels{sms, whatsApp}, fallback: true, number: mobile, goes: sms},
@@ -97,6 +97,37 @@ func TestChannels(t *testing.T) {
 			if got, want := m.Message(&splitpin.Attempt{Data: data}), (signin.Message{Channel: test.goes, Fallback: test.then, Template: "code"}); got != want {
 				t.Errorf("%s: got %+v, want %+v", test.name, got, want)
 			}
+		}
+	}
+}
+
+// A message that is asked for once more may go another way, as far as it reaches the person.
+func TestOver(t *testing.T) {
+	const sms, whatsApp = splitpin.SMSChannel, splitpin.WhatsAppChannel
+	both := []splitpin.Channel{sms, whatsApp}
+	for _, test := range []struct {
+		name          string
+		have, offered []splitpin.Channel
+		number        string
+		over          splitpin.Channel
+		refused       *splitpin.Error
+	}{
+		{name: "to WhatsApp", have: both, offered: both, number: "+447400123456", over: whatsApp},
+		{name: "to SMS", have: both, offered: both, number: "+447400123456", over: sms},
+		{name: "not offered", have: both, number: "+447400123456", over: whatsApp, refused: signin.ErrChannel},
+		{name: "without a sender", have: both[:1], offered: both, number: "+447400123456", over: whatsApp, refused: signin.ErrChannel},
+		{name: "by mail", have: both, offered: both, number: "+447400123456", over: splitpin.EmailChannel, refused: signin.ErrChannel},
+		{name: "SMS to a landline", have: both, offered: both, number: "+442079460123", over: sms, refused: code.ErrUnreachable},
+	} {
+		m := code.SMS{Senders: func() []splitpin.Channel { return test.have }}
+		p := &splitpin.Project{Settings: splitpin.Settings{Phone: splitpin.PhoneSettings{Channels: test.offered}}}
+		got, err := m.Over(p, &splitpin.Attempt{Identifier: test.number, Kind: splitpin.Phone}, test.over)
+		if test.refused != nil {
+			if !errors.Is(err, test.refused) {
+				t.Errorf("%s: got %v, want %s", test.name, err, test.refused.Code)
+			}
+		} else if want := (signin.Message{Channel: test.over, Template: "code"}); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v; want %+v", test.name, got, err, want)
 		}
 	}
 }

@@ -16,9 +16,6 @@ var (
 	// ErrUnreachable refuses a number to which no message goes.
 	ErrUnreachable = &splitpin.Error{Kind: splitpin.Invalid, Code: "phone_unreachable", Field: "identifier",
 		Message: "Messages do not reach that kind of number. Please enter the number of a mobile phone."}
-	// ErrChannel refuses a channel that the project does not have.
-	ErrChannel = &splitpin.Error{Kind: splitpin.Invalid, Code: "channel_not_offered", Field: "channel",
-		Message: "Codes are not sent that way here. Please choose another."}
 )
 
 // SMS is the method "sms_code": the code goes to a phone, by SMS or by WhatsApp.
@@ -59,11 +56,11 @@ func (m SMS) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 	way := data{Channel: req.Channel}
 	switch {
 	case len(offered) == 0:
-		return signin.Begun{}, ErrChannel
+		return signin.Begun{}, signin.ErrChannel
 	case way.Channel == "":
 		way.Channel = offered[0]
 	case !slices.Contains(offered, way.Channel):
-		return signin.Begun{}, ErrChannel
+		return signin.Begun{}, signin.ErrChannel
 	}
 	number, err := phone.Parse(req.Identifier)
 	if err != nil {
@@ -90,4 +87,19 @@ func (SMS) Message(a *splitpin.Attempt) signin.Message {
 		return signin.Message{}
 	}
 	return signin.Message{Channel: d.Channel, Fallback: d.Fallback, Template: "code"}
+}
+
+// Over goes another way than was chosen at the beginning, and no other after that.
+func (m SMS) Over(p *splitpin.Project, a *splitpin.Attempt, c splitpin.Channel) (signin.Message, error) {
+	if !slices.Contains(m.channels(p), c) {
+		return signin.Message{}, signin.ErrChannel
+	}
+	number, err := phone.Parse(a.Identifier)
+	if err != nil {
+		return signin.Message{}, errNumber
+	}
+	if number.Use == phone.Fixed && c == splitpin.SMSChannel {
+		return signin.Message{}, ErrUnreachable
+	}
+	return signin.Message{Channel: c, Template: "code"}, nil
 }

@@ -148,11 +148,6 @@ async function start(): Promise<void> {
     body.client_data = clientData;
     if (config.state) body.state = config.state;
   }
-  if (config.method.endsWith("_link")) {
-    // The result may come out elsewhere, and these with it.
-    body.state = config.state;
-    body.client_data = clientData;
-  }
   try {
     if (captchaFirst) body.captcha = await askCaptcha();
     for (let checks = 0; ; checks++) {
@@ -205,6 +200,12 @@ function explain(p: Problem): string {
     captcha_stopped: "address.stopped",
     invalid_identifier: config.kind === "phone" ? "phone.invalid" : "address.invalid",
     not_admitted: "fault.admitted",
+    country_not_allowed: "phone.country.off",
+    phone_unreachable: "phone.unreachable",
+    channel_not_offered: "phone.channel.off",
+    phone_budget: "phone.unsent",
+    phone_paused: "phone.unsent",
+    method_off: "fault.refused",
     too_many_starts: "fault.starts",
     too_many_messages: "fault.messages",
     resend_too_soon: "fault.resend",
@@ -254,9 +255,16 @@ function toCode(a: Attempt): void {
   }
 }
 
-/** The attempt that a link belongs to came to its end where the link was opened. */
+/** The link did something, or does nothing any more. */
 async function elsewhere(a: Attempt): Promise<void> {
   const mine = round;
+  if (a.state === "open") {
+    // Somebody said no to the link, or guessed at its digits. The code is as good as before.
+    const text = a.link?.state === "refused" ? t("link.refused") : t("link.dead");
+    enterCode();
+    say(text);
+    return fault(codeInput, text);
+  }
   switch (a.state) {
     case "proved":
       try {
@@ -277,12 +285,15 @@ async function elsewhere(a: Attempt): Promise<void> {
   stop({ kind: "good", title: t("elsewhere.title"), text: t("elsewhere.text"), ...again() });
 }
 
-$("link-switch").addEventListener("click", () => {
+$("link-switch").addEventListener("click", enterCode);
+
+/** Asks for the code that the message of a link has, too. */
+function enterCode(): void {
   tInto($("code-sent"), "link.code", { address: attempt?.identifier ?? address });
   $("code-form").hidden = false;
   $("link-part").hidden = true;
   codeInput.focus();
-});
+}
 
 codeInput.addEventListener("input", () => {
   findCode();
