@@ -54,6 +54,11 @@ func SMS(publicURL string, senders func() []splitpin.Channel) Phone {
 // Channels returns SMS where the project has it.
 func (m Phone) Channels(p *splitpin.Project) []splitpin.Channel { return m.numbers.Channels(p) }
 
+// Over knows no other channel: see [SMS].
+func (Phone) Over(*splitpin.Project, *splitpin.Attempt, splitpin.Channel) (signin.Message, error) {
+	return signin.Message{}, signin.ErrChannel
+}
+
 func (m Method) Name() string     { return m.name }
 func (Method) AuthMethod() string { return "MAGIC_LINK" }
 
