@@ -19,6 +19,7 @@ import (
 // Splitpin's is http://localhost:PORT, so the browser treats them as two sites.
 type customer struct {
 	*httptest.Server
+	URL string // its origin
 }
 
 var customerPage = template.Must(template.New("").Parse(`<!doctype html>
@@ -40,6 +41,14 @@ window.signIn = (onBegin) => {
     (payload) => { window.outcome = {state: "resolved", payload}; },
     (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
 };
+window.signInWithPasskey = () => settle(cotter.signInWithWebAuthnOrOTP().showEmailForm());
+window.register = (address) => settle(cotter.registerWebAuthn(address));
+function settle(promise) {
+  window.outcome = {state: "pending"};
+  promise.then(
+    (payload) => { window.outcome = {state: "resolved", payload}; },
+    (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
+}
 window.token = async () => { const t = await cotter.tokenHandler.getAccessToken(); return t && t.token; };
 </script>
 </body></html>`))
@@ -66,9 +75,21 @@ func startCustomer(t *testing.T) *customer {
 			t.Error(err)
 		}
 	})
-	c := &customer{httptest.NewServer(mux)}
+	server := httptest.NewServer(mux)
+	c := &customer{server, server.URL}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// named is the same site under a name: an IP address can have no passkeys. To the browser it is
+// another site than localhost.
+func (c *customer) named(t *testing.T, name string) *customer {
+	t.Helper()
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &customer{c.Server, "http://" + name + ":" + u.Port()}
 }
 
 // page returns the address of the page for a project.

@@ -222,8 +222,14 @@ func (d *dev) run(t *testing.T, args ...string) string {
 // waits until the running server knows it.
 func (d *dev) createProject(t *testing.T, name string, origins ...string) *project {
 	t.Helper()
+	return d.createProjectWith(t, nil, name, origins...)
+}
+
+// createProjectWith does so with more flags.
+func (d *dev) createProjectWith(t *testing.T, flags []string, name string, origins ...string) *project {
+	t.Helper()
 	p := &project{dev: d, id: newUUID(), origin: origins[0]}
-	args := []string{"project", "create", "--name", name, "--id", p.id}
+	args := append([]string{"project", "create", "--name", name, "--id", p.id}, flags...)
 	for _, origin := range origins {
 		args = append(args, "--origin", origin)
 	}

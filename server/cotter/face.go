@@ -162,6 +162,7 @@ func (f *Face) Register(mux *http.ServeMux, admit func(http.Handler) http.Handle
 	// The web SDK compares the origin of pages, so they can carry no base path.
 	mux.Handle("GET /signup", admit(http.HandlerFunc(f.signup)))
 	mux.Handle("GET /login", admit(http.HandlerFunc(f.login)))
+	mux.Handle("GET /webauthn", admit(http.HandlerFunc(f.webauthn)))
 	mux.Handle("GET /app", admit(http.HandlerFunc(f.app)))
 }
 

@@ -63,6 +63,27 @@ func (f *Face) framed(w http.ResponseWriter, r *http.Request, challenge string, 
 	f.pages.Form(w, r, p, form, want, p.Settings.Origins)
 }
 
+// webauthn is the window that offers a passkey, in a frame of the customer's page
+// (contract 12.3). The identifier in its address is not encoded, so it is not read: the
+// SDK tells it again.
+func (f *Face) webauthn(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	p, err := f.engine.Project(q.Get("api_key"))
+	if err != nil {
+		f.pages.Refuse(w, r, web.Frame, nil, web.Refusal{Reason: web.UnknownProject}, []string{"*"})
+		return
+	}
+	domain := q.Get("domain")
+	switch {
+	case !splitpin.IsWeb(domain) || !p.ListsOrigin(domain):
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotAllowed, Origin: domain}, []string{"*"})
+	case r.Header.Get("Sec-Fetch-Dest") == "document":
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotFramed}, nil)
+	default:
+		f.pages.Passkey(w, r, p, web.Passkey{Domain: domain, MessageID: q.Get("id"), Register: q.Get("type") == "REGISTRATION"})
+	}
+}
+
 // setFor returns what the operator set for a form. It goes before what a script asks
 // for: the loader, on a browser's first visit, asks before it knows.
 func setFor(p *splitpin.Project, id string, want page.Want) (page.Want, web.Extra) {

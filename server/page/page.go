@@ -103,6 +103,17 @@ func (s *Pages) CaptchaOf(w http.ResponseWriter, r *http.Request, project string
 	Write(w, http.StatusOK, web.CaptchaCSP(*s.Captcha, frameable(p.Settings.Origins)), page.Bytes())
 }
 
+// Passkey sends the window that offers a passkey, for the sites of a project to frame.
+func (s *Pages) Passkey(w http.ResponseWriter, r *http.Request, p *splitpin.Project, k web.Passkey) {
+	k.Look, k.Nonce, k.Locale = look(p), nonce(), preferred(r, p)
+	var page bytes.Buffer
+	if err := web.RenderPasskey(&page, k); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the window of passkeys: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CSP(k.Nonce, frameable(p.Settings.Origins)), page.Bytes())
+}
+
 // way chooses what a form asks for and the method it starts with, among those
 // there are. It reports false where there is none for what is wanted.
 func way(methods []string, want Want) (web.Kind, string, bool) {

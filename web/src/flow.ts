@@ -29,6 +29,7 @@ import { bearHere, type OpenedLink } from "./link";
 import { forget, recall, remember } from "./memory";
 import { $, config, framed } from "./page";
 import { type FromSDK, Parent } from "./parent";
+import { leaveProof } from "./proof";
 import { showProviders } from "./providers";
 import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
 import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
@@ -319,6 +320,7 @@ async function submitCode(asked = false): Promise<void> {
   try {
     const granted = await attempts.answer(attempt.id, secret, { code });
     if (mine !== round) return;
+    if (framed) leaveProof(config.base, attempt.identifier, { id: attempt.id, secret });
     forget();
     finish(granted);
   } catch (error) {
