@@ -54,6 +54,22 @@ addEventListener("message", (event) => {
   }
 });
 
+// What is said where the site says nothing, by the names that the SDK has for it.
+const registerTexts = {
+  title: "passkey.register.title",
+  subtitle: "passkey.register.subtitle",
+  button: "passkey.register.button",
+  buttonSkip: "passkey.register.skip",
+  waiting: "passkey.waiting",
+};
+const loginTexts = {
+  title: "passkey.login.title",
+  subtitle: "passkey.login.subtitle",
+  button: "passkey.login.button",
+  buttonSkip: "passkey.login.skip",
+  waiting: "passkey.waiting",
+};
+
 /** How people know the lock of their device. */
 function lock(): string {
   const agent = navigator.userAgent;
@@ -70,9 +86,9 @@ function configure(payload: Record<string, unknown>): void {
     identifier,
     alternative: text(payload.alternativeMethod, 40) ?? t("passkey.alternative"),
   };
-  const kind = config.register ? "passkey.register" : "passkey.login";
-  const say = (name: string): string =>
-    (text(given[name], 200) ?? t(`${kind}.${name}`)).replace(/\{\{(\w+)\}\}/g, (whole, value: string) => values[value] ?? whole);
+  const ours = config.register ? registerTexts : loginTexts;
+  const say = (name: keyof typeof ours): string =>
+    (text(given[name], 200) ?? t(ours[name])).replace(/\{\{(\w+)\}\}/g, (whole, value: string) => values[value] ?? whole);
   $("choice-title").textContent = say("title");
   $("choice-lead").textContent = say("subtitle");
   label($("choice-submit")).textContent = say("button");
