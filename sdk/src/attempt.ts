@@ -3,7 +3,7 @@
 
 import { Attempts, startSolving } from "./attempts.js";
 import { call, type Server } from "./call.js";
-import { SplitpinError } from "./errors.js";
+import { isPassing, SplitpinError } from "./errors.js";
 import { challengeOf, random } from "./pkce.js";
 import type { Session, SignedIn } from "./session.js";
 import type { Attempt as Told, StartRequest, StartResponse } from "./shapes.js";
@@ -13,7 +13,7 @@ import type { World } from "./world.js";
 export interface StartOptions extends Wish {
   /** The address or number, as the person typed it. */
   identifier: string;
-  /** "email_code" where nothing is said. `Splitpin.project` tells which the project has. */
+  /** "email_code" where nothing is said; "email_link" for a message with a link besides. `Splitpin.project` tells which the project has. */
   method?: string;
   /** "sms" or "whatsapp", where the method has both. */
   channel?: string;
@@ -34,6 +34,12 @@ interface Kept {
 /** Errors after which an attempt can be answered no more. */
 const over = /^(attempt_over|attempt_unknown|too_many_tries|not_admitted|grant_invalid)$/;
 
+/** How long to wait between two looks at an attempt with a link, in milliseconds. */
+const often = 2_000;
+const seldom = 6_000; // who is that slow is not looking at this screen
+/** How many looks come often. */
+const soon = 30;
+
 /** Where attempts of one project live. */
 export interface Place {
   server: Server;
@@ -49,6 +55,8 @@ export interface Place {
 export class Attempt {
   private readonly attempts: Attempts;
   private at: number;
+  /** Who is signed in by it. */
+  private here: SignedIn | undefined;
 
   /** Made by `Splitpin.start`, `confirm` and `resume`. */
   constructor(
@@ -84,11 +92,51 @@ export class Attempt {
       const now = await (this.kept.verifier ? session.collect(granted, this.kept.verifier) : session.current());
       if (!now) throw signedOut();
       this.forget();
-      return now;
+      return (this.here = now);
     } catch (error) {
       if (error instanceof SplitpinError && over.test(error.code)) this.forget();
       if (error instanceof SplitpinError && error.triesLeft !== undefined) this.told = { ...this.told, tries_left: error.triesLeft };
       throw error;
+    }
+  }
+
+  /**
+   * Waits for the link of the message, where it has one, beside a form for the
+   * code. Resolves when the link let this screen in, or when `answer` did. Throws
+   * `attempt_elsewhere` where it signed in the browser that opened it, and
+   * `link_refused` where somebody said there that they did not ask for it, or the
+   * digits were wrong too often: then the code still works. What may pass is waited
+   * out; the end of the attempt is `attempt_over`.
+   */
+  async wait(signal?: AbortSignal): Promise<SignedIn> {
+    const { world, session } = this.place;
+    for (let asked = 0; ; ) {
+      await world.sleep(asked < soon ? often : seldom);
+      signal?.throwIfAborted();
+      if (this.here) return this.here;
+      if (document.hidden) continue;
+      asked++;
+      try {
+        await this.look();
+        switch (this.told.link?.state) {
+          case "let_in":
+            this.here = await session.collect(await this.attempts.grant(this.kept.id, this.kept.secret), this.kept.verifier);
+            this.forget();
+            return this.here;
+          case "here":
+            this.forget();
+            throw new SplitpinError("attempt_elsewhere", 0, {}, "You are signed in where you opened the link.");
+          case "refused":
+          case "dead":
+            throw new SplitpinError("link_refused", 0, {}, "The link is off. Please enter the code of the same message.");
+        }
+        if (!this.here && this.told.state !== "open" && this.told.state !== "proved") {
+          this.forget();
+          throw new SplitpinError("attempt_over", 0, {}, "This sign-in has ended. Please start again.");
+        }
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
+import { Attempt } from "../dist/attempt.js";
 import { startSolving } from "../dist/attempts.js";
 import { call } from "../dist/call.js";
 import { isPassing, SplitpinError } from "../dist/errors.js";
@@ -11,7 +12,7 @@ import { Splitpin } from "../dist/index.js";
 import { challengeOf, random } from "../dist/pkce.js";
 import { localTokens } from "../dist/storage.js";
 import { browser } from "../dist/world.js";
-import { json, problem } from "./around.js";
+import { json, problem, signedIn } from "./around.js";
 
 function put(t, name, value) {
   const before = Object.getOwnPropertyDescriptor(globalThis, name);
@@ -188,4 +189,57 @@ test("the access token goes to the origins that were listed, and to no other", a
     await assert.rejects(auth.fetch(url), { code: "origin_not_listed" }, url);
   }
   assert.deepEqual(sent, ["https://api.example.com/x", "https://app.example.com/y"]);
+});
+
+test("a screen waits for its link, until it is let in", async (t) => {
+  put(t, "document", { hidden: false });
+  const granted = { authorization_code: "c", challenge_id: 1, expires_in: 300 };
+  const looks = (state, link) => () => json(200, { id: "a", state, link: { digits: "42", state: link }, tries_left: 5, expires_in: 600, resend_in: 0 });
+  const offline = () => {
+    throw new TypeError("Failed to fetch");
+  };
+  const waits = async (...answers) => {
+    const { world, server, session } = await signedIn();
+    const asked = [];
+    const inner = server.fetch;
+    server.fetch = (url, init) => {
+      if (!url.includes("/attempts/")) return inner(url, init);
+      asked.push(url.slice(url.indexOf("/attempts/")));
+      return answers.shift()();
+    };
+    const attempt = new Attempt({ expires_in: 600, resend_in: 0 }, { id: "a", secret: "s", verifier: "v" }, { server, session, world, key: "k" });
+    return { attempt, asked, world };
+  };
+
+  const open = looks("open", "open");
+  const letIn = await waits(open, offline, () => problem(503, "unavailable"), open, looks("proved", "let_in"), () => json(200, granted));
+  assert.equal((await letIn.attempt.wait()).user.id, "u1");
+  assert.equal(letIn.asked.at(-1), "/attempts/a/grant");
+  assert.deepEqual(letIn.world.slept, Array(5).fill(2000));
+
+  for (const [code, last] of [
+    ["attempt_elsewhere", looks("collected", "here")],
+    ["link_refused", looks("open", "refused")],
+    ["link_refused", looks("open", "dead")],
+    ["attempt_over", looks("expired", "open")],
+    ["attempt_unknown", () => problem(404, "attempt_unknown")],
+  ]) {
+    await assert.rejects((await waits(open, last)).attempt.wait(), { code });
+  }
+
+  const slow = await waits(...Array(40).fill(open), looks("expired", "open"));
+  await assert.rejects(slow.attempt.wait(), { code: "attempt_over" });
+  assert.deepEqual(slow.world.slept, [...Array(30).fill(2000), ...Array(11).fill(6000)]);
+
+  // The code of the same message, entered on this screen.
+  const typed = await waits(() => json(200, granted), open, open);
+  const waiting = typed.attempt.wait();
+  const now = await typed.attempt.answer("123456");
+  assert.equal(await waiting, now);
+
+  const stopped = await waits(open, open, open);
+  const stop = new AbortController();
+  const left = stopped.attempt.wait(stop.signal);
+  stop.abort("gone");
+  await assert.rejects(left, (e) => e === "gone");
 });
