@@ -83,6 +83,7 @@ var loaderPage = template.Must(template.New("").Parse(`<!doctype html>
 <h1 class="title">{{.Path}}</h1>
 <p class="modal">An element of the site's own.</p>
 <a id="in" href="#/ct/login/members">Sign in</a>
+<a id="plain" href="#/ct/login/form_default">Sign in by a form that nobody changed</a>
 <a id="out" href="#/ct/logout/members">Sign out</a>
 {{if .Inline}}<div id="cotter-form-container-newsletter" style="width: 300px; height: 500px"></div>{{end}}
 </body></html>`))
@@ -164,6 +165,14 @@ func (p *tab) pictures(name string) {
 	p.scheme("light")
 }
 
+// frameIn attaches to the frame inside an element.
+func (p *tab) frameIn(selector string) *tab {
+	p.t.Helper()
+	src := fmt.Sprintf(`document.querySelector(%q)?.querySelector("iframe")?.src`, selector)
+	p.await(selector+" frames a page", src)
+	return p.frame(eval[string](p, src))
+}
+
 func TestLoader(t *testing.T) {
 	d, b := startLoaderDev(t), startBrowser(t)
 	p := d.defaultProject(t)
@@ -203,6 +212,12 @@ func TestLoader(t *testing.T) {
 		page.click("#in")
 		page.await("the window is open", fmt.Sprintf(`document.querySelector(%q)?.classList.contains("is-open") && !document.querySelector(%[1]q).getAnimations({subtree: true}).length`, window))
 	}
+	// The window gives the focus to the frame in it, and the loader hears keys of its own
+	// page only.
+	escape := func() {
+		eval[any](page, "document.activeElement.blur()")
+		page.key("Escape", 27)
+	}
 	closed := fmt.Sprintf(`!document.querySelector(%q).classList.contains("is-open") && !document.querySelector(%[1]q).checkVisibility()`, window)
 	page.await("the loader made the window", fmt.Sprintf("document.querySelector(%q)", window))
 	open()
@@ -213,19 +228,32 @@ func TestLoader(t *testing.T) {
 		page.await("an image is shown", fmt.Sprintf(`(i => i && i.complete && i.naturalWidth > 0)(document.querySelector(%q))`, image))
 	}
 	page.pictures("loader-window")
-	page.frame("http://localhost:" + loaderPorts.pages + "/signup?").at("#address")
+	page.frameIn(window).at("#address")
 	page.click("h1") // the ground covers it
 	page.await("a click beside it closes the window", closed)
 	open()
-	page.key("Escape", 27)
+	escape()
 	page.await("the key closes the window", closed)
 	if got := eval[[]string](page, `[getComputedStyle(document.querySelector("h1")).color, getComputedStyle(document.querySelector("h1")).fontSize, getComputedStyle(document.querySelector("p.modal")).margin]`); !slices.Equal(got, []string{"rgb(1, 2, 3)", "40px", "7px"}) {
 		t.Errorf("the sheet reaches the site's own elements: %v", got)
 	}
 
+	// A form that nobody changed wears the colours that the person's screen asks for.
+	page.scheme("dark")
+	page.click("#plain")
+	plain := "#cotter-modal-form_default"
+	page.await("the other window is open", fmt.Sprintf(`document.querySelector(%q)?.classList.contains("is-open") && !document.querySelector(%[1]q).getAnimations({subtree: true}).length`, plain))
+	if got := eval[string](page, fmt.Sprintf(`getComputedStyle(document.querySelector("%s .modal-content-content")).backgroundColor`, plain)); got != "rgb(23, 26, 33)" {
+		t.Errorf("in the dark the window is %s", got)
+	}
+	page.pictures("loader-plain")
+	page.scheme("light")
+	escape()
+	page.await("the key closes the other window", fmt.Sprintf(`!document.querySelector(%q).classList.contains("is-open")`, plain))
+
 	// Somebody who is not on the list of the form is told so by the form.
 	open()
-	form := page.frame("http://localhost:" + loaderPorts.pages + "/signup?")
+	form := page.frameIn(window)
 	form.giveAddress("mallory@elsewhere.example")
 	form.await("the form says that the list does not have them", `document.querySelector("#address-error").textContent.trim().length > 10`)
 
@@ -276,14 +304,23 @@ func TestLoader(t *testing.T) {
 		t.Errorf("the browser keeps the user %v", user)
 	}
 
-	// The site's backend heard of both, and of no token.
+	// On a browser's very first view the loader shows a form in place before it knows any
+	// setting, as one for links. The form itself knows.
+	fresh := startBrowser(t).open(t, site.URL+"/newsletter")
+	form = fresh.frame("http://localhost:" + loaderPorts.pages + "/login?")
+	form.await("the form asks for the company", `document.body.innerText.includes("Your company")`)
+	form.fill(`input[name="company"]`, "Difference Engines")
+	form.giveAddress("bob@example.org")
+	form.giveCode(d.code(t, "bob@example.org"))
+	fresh.await("the browser knows its user", `localStorage.getItem("COTTER_USER")`)
+	until(t, deadlines.step, "the backend hears of that, too", func() bool { return len(site.heard()) == 3 })
+
+	// The site's backend heard of all, and of no token.
 	hooks := site.heard()
-	if len(hooks) != 2 {
-		t.Fatalf("the backend heard of %d completed forms, want 2", len(hooks))
-	}
 	for i, want := range []string{
 		`"form":"members","project":"` + p.id + `","user":{"id":"…","identifier":"ada@example.org","client_user_id":"…"},"fields":{}`,
 		`"form":"newsletter","project":"` + p.id + `","user":{"id":"…","identifier":"bob@example.org","client_user_id":"…"},"fields":{"company":"Analytical Engines"}`,
+		`"form":"newsletter","project":"` + p.id + `","user":{"id":"…","identifier":"bob@example.org","client_user_id":"…"},"fields":{"company":"Difference Engines"}`,
 	} {
 		if !hooks[i].signedWith(t, secret[1]) {
 			t.Errorf("completion %d is not signed with the secret that was printed", i)
