@@ -400,7 +400,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 // message that cannot be written.
 func (t *turn) deliver(ctx context.Context, e *entry, v *Values) (l *Letter, failure *SendError, err error) {
 	m, a, now := e.message, e.attempt, t.clock()
-	l = &Letter{ID: letterID(m, a), Ref: attemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
+	l = &Letter{ID: letterID(m, a), Ref: AttemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
 	if a.ExpiresAt.Before(l.Until) && !v.Notice {
 		l.Until = a.ExpiresAt
 	}
@@ -713,9 +713,9 @@ func letterID(m *splitpin.Message, a *splitpin.Attempt) string {
 	return lowerBase32.EncodeToString(sum[:15])
 }
 
-// attemptRef stands for an attempt towards a provider that makes the codes itself. It
+// AttemptRef is the Letter.Ref of every letter of an attempt. It stands for an attempt towards a provider that makes the codes itself. It
 // tells nothing about the attempt, and nobody can answer by it.
-func attemptRef(a *splitpin.Attempt) string {
+func AttemptRef(a *splitpin.Attempt) string {
 	id := a.ID.Bytes()
 	sum := sha256.Sum256(append([]byte("splitpin attempt\x00"), id[:]...))
 	return lowerBase32.EncodeToString(sum[:15])

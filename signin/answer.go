@@ -122,6 +122,15 @@ type answerStep struct {
 	guessed bool // wrong, and it was a guess at something short
 }
 
+// fetches reports whether an answer to an attempt must be looked at elsewhere.
+func fetches(m Method, a *splitpin.Attempt) bool {
+	if part, ok := m.(PartFetcher); ok {
+		return part.Fetches(a)
+	}
+	_, ok := m.(Fetcher)
+	return ok
+}
+
 // fetch has the method look at an answer whose try was charged, and decides over it.
 func (e *Engine) fetch(ctx context.Context, now time.Time, step *answerStep) error {
 	a := step.attempt
@@ -232,7 +241,7 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	if err != nil {
 		return splitpin.Writes{}, err
 	}
-	_, fetches := method.(Fetcher)
+	fetches := fetches(method, a)
 	var proof Proof
 	var proved account.Proved
 	var refused error

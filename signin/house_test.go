@@ -36,6 +36,8 @@ type house struct {
 	master keyring.Master
 	cards  *cards
 
+	provider *provider // of codes by SMS; nil: they are ours
+
 	shop, club *splitpin.Project // the default project, and another
 }
 
@@ -121,12 +123,20 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	}
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels}, link.Email("https://login.example.org"), h.cards},
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels, Provider: h.codeProvider}, link.Email("https://login.example.org"), h.cards},
 		Clock:   h.clock.now, PublicURL: "https://login.example.org"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return engine, ring, tokens
+}
+
+// codeProvider is who makes the codes of a channel, where a test said so.
+func (h *house) codeProvider(c splitpin.Channel) code.Provider {
+	if h.provider == nil || c != splitpin.SMSChannel {
+		return nil
+	}
+	return h.provider
 }
 
 func bothChannels() []splitpin.Channel {

@@ -73,6 +73,15 @@ type Fetcher interface {
 	Fetch(ctx context.Context, req FetchRequest) (found Fetched, wrong bool, err error)
 }
 
+// A PartFetcher is a Fetcher only for those attempts where somebody else must be asked.
+// It does not find out who the person is.
+type PartFetcher interface {
+	Fetcher
+
+	// Fetches reports whether the answers to an attempt go through Fetch. It is pure.
+	Fetches(a *splitpin.Attempt) bool
+}
+
 // A Knower is a method that must know which credentials of its kind the person has
 // before it can ask.
 type Knower interface {

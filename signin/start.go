@@ -507,13 +507,14 @@ func checkDestinations(req StartRequest) error {
 // findsOut reports whether a method can begin without an identifier.
 func findsOut(m Method) bool {
 	_, ok := m.(Fetcher)
-	return ok
+	_, part := m.(PartFetcher)
+	return ok && !part
 }
 
 // mayStart decides whether the caller may ask for a proof of that purpose. It returns the
 // attempt that is to be completed.
 func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) (parent *splitpin.Attempt, err error) {
-	_, fetches := e.methods[req.Method].(Fetcher)
+	fetches := findsOut(e.methods[req.Method])
 	signedIn := req.User != nil && req.Session != nil && req.Session.User == req.User.Number && e.tokens.Live(req.Session, now)
 	switch req.Purpose {
 	case splitpin.SignIn:

@@ -89,7 +89,11 @@ func (in *installation) holdBack(ctx context.Context, senders map[splitpin.Chann
 	log.Warn("this is a trial copy, and no message leaves it: turn the senders on with 'splitpin message resume'", "since", since)
 	held := make(map[splitpin.Channel]delivery.Sender)
 	for channel, sender := range senders {
-		held[channel] = heldSender{sender, in.store}
+		h := heldSender{sender, in.store}
+		held[channel] = h
+		if v, ok := sender.(delivery.Verifier); ok {
+			held[channel] = heldVerifier{h, v}
+		}
 	}
 	return held, nil
 }
@@ -110,6 +114,16 @@ func (s heldSender) Send(ctx context.Context, l *delivery.Letter) error {
 			Detail: "senders are off, since this is a trial copy of another installation: turn them on with 'splitpin message resume'"}
 	}
 	return s.Sender.Send(ctx, l)
+}
+
+// A heldVerifier is a heldSender whose provider is asked about its codes all the same.
+type heldVerifier struct {
+	heldSender
+	verifier delivery.Verifier
+}
+
+func (s heldVerifier) Verify(ctx context.Context, to, ref string, code splitpin.Secret) (bool, error) {
+	return s.verifier.Verify(ctx, to, ref, code)
 }
 
 func (s heldSender) Close() error {

@@ -65,6 +65,7 @@ type data struct {
 	// The way to a phone; empty for mail.
 	Channel  splitpin.Channel `json:"c,omitempty"`
 	Fallback splitpin.Channel `json:"f,omitempty"`
+	Theirs   bool             `json:"t,omitempty"` // the provider of Channel makes the code
 }
 
 func (d data) alphabet() string {
@@ -175,19 +176,27 @@ func spell(key [32]byte, length int, alphabet string) string {
 // Check compares in constant time. Spaces and hyphens are not part of an answer,
 // and where the alphabet has no lower-case letters its case does not matter.
 func (m short) Check(c signin.Check) (signin.Proof, bool) {
-	var answer struct {
-		Code string `json:"code"`
-	}
-	if json.Unmarshal(c.Answer, &answer) != nil {
+	given, ok := typed(c.Answer)
+	if !ok {
 		return signin.Proof{}, false
 	}
 	right, err := secret(c.Attempt, c.Derive)
 	if err != nil {
 		return signin.Proof{}, false
 	}
-	given := strings.NewReplacer(" ", "", "-", "", "\u00a0", "", "\t", "", "\n", "").Replace(answer.Code)
 	if alphabet := m.Describe(c.Attempt).CodeAlphabet; strings.ToUpper(alphabet) == alphabet {
 		given = strings.ToUpper(given)
 	}
 	return signin.Proof{}, subtle.ConstantTimeCompare([]byte(given), []byte(right.Reveal())) == 1
+}
+
+// typed returns the code in an answer, as it is compared.
+func typed(answer json.RawMessage) (code string, ok bool) {
+	var a struct {
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(answer, &a) != nil {
+		return "", false
+	}
+	return strings.NewReplacer(" ", "", "-", "", "\u00a0", "", "\t", "", "\n", "").Replace(a.Code), true
 }

@@ -1,6 +1,7 @@
 package code_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -129,6 +130,94 @@ func TestOver(t *testing.T) {
 		} else if want := (signin.Message{Channel: test.over, Template: "code"}); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v; want %+v", test.name, got, err, want)
 		}
+	}
+}
+
+// A provider makes the codes of one channel itself.
+type provider struct {
+	right error // of a right answer; nil: none
+	asked int
+}
+
+func (p *provider) Verify(_ context.Context, _ *splitpin.Attempt, code splitpin.Secret) (bool, error) {
+	p.asked++
+	return code == "4711", p.right
+}
+
+func TestProvider(t *testing.T) {
+	const sms, whatsApp = splitpin.SMSChannel, splitpin.WhatsAppChannel
+	p := new(provider)
+	m := code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{sms, whatsApp} }, Provider: func(c splitpin.Channel) code.Provider {
+		if c == sms && p != nil {
+			return p
+		}
+		return nil
+	}}
+	settings := splitpin.Settings{Phone: splitpin.PhoneSettings{Channels: []splitpin.Channel{sms, whatsApp}, Fallback: true}}
+	begin := func(wish splitpin.Channel) *splitpin.Attempt {
+		t.Helper()
+		begun, err := m.Begin(t.Context(), signin.BeginRequest{Project: &splitpin.Project{Settings: settings}, Identifier: "+447400123456", Kind: splitpin.Phone, Channel: wish})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs := wish == sms; (begun.Hardened == nil) != theirs {
+			t.Errorf("by %s a code that is harder to guess: %s", wish, begun.Hardened)
+		}
+		return &splitpin.Attempt{Identifier: "+447400123456", Data: begun.Data}
+	}
+	derive := func(string) (key [32]byte, err error) { return key, nil }
+
+	a := begin(sms)
+	told, err := m.Secret(a, derive)
+	if err != nil || told != (signin.Told{}) || !m.Fetches(a) || m.Message(a).Fallback != "" {
+		t.Errorf("of a provider's code we tell %v, %v; it is fetched: %v; it goes on by %q", told, err, m.Fetches(a), m.Message(a).Fallback)
+	}
+	for _, tt := range []struct {
+		answer json.RawMessage
+		right  bool
+	}{{answer("4711"), true}, {answer(" 47-11"), true}, {answer("4712"), false}, {answer(""), false}, {json.RawMessage(`{"code":4711}`), false}} {
+		fetched, wrong, err := m.Fetch(t.Context(), signin.FetchRequest{Attempt: a, Answer: tt.answer})
+		if err != nil || wrong == tt.right {
+			t.Errorf("%s: wrong %v, %v", tt.answer, wrong, err)
+		}
+		if !wrong {
+			if _, right := m.Check(signin.Check{Attempt: a, Answer: tt.answer, Fetched: fetched}); !right {
+				t.Errorf("%s is wrong after all", tt.answer)
+			}
+		}
+	}
+	// What nobody fetched is not right, whatever it says, and least of all our own code.
+	ours, _ := m.Secret(begin(whatsApp), derive)
+	for _, text := range []string{"4711", ours.Code.Reveal()} {
+		if _, right := m.Check(signin.Check{Attempt: a, Answer: answer(text), Derive: derive}); right {
+			t.Errorf("%s is right, and the provider was not asked", text)
+		}
+	}
+	offered := &splitpin.Project{Settings: settings}
+	for _, over := range []splitpin.Channel{sms, whatsApp} {
+		if _, err := m.Over(offered, a, over); (err == nil) != (over == sms) {
+			t.Errorf("a provider's code once more by %s: %v", over, err)
+		}
+		if _, err := m.Over(offered, begin(whatsApp), over); (err == nil) != (over == whatsApp) {
+			t.Errorf("our code once more by %s: %v", over, err)
+		}
+	}
+	p.right = splitpin.ErrUnavailable
+	if _, _, err := m.Fetch(t.Context(), signin.FetchRequest{Attempt: a, Answer: answer("4711")}); !errors.Is(err, splitpin.ErrUnavailable) {
+		t.Errorf("a provider that is down: %v", err)
+	}
+	p = nil
+	if _, wrong, err := m.Fetch(t.Context(), signin.FetchRequest{Attempt: a, Answer: answer("4711")}); err != nil || !wrong {
+		t.Errorf("a provider that is gone: wrong %v, %v", wrong, err)
+	}
+
+	p = new(provider)
+	b := begin(whatsApp)
+	if m.Fetches(b) || m.Message(b).Fallback != "" {
+		t.Errorf("a code of ours is fetched: %v; it goes on by %q, whose code is another", m.Fetches(b), m.Message(b).Fallback)
+	}
+	if _, right := m.Check(signin.Check{Attempt: b, Answer: answer(ours.Code.Reveal()), Derive: derive}); !right || p.asked != 0 {
+		t.Errorf("our code is right: %v; the provider was asked %d times", right, p.asked)
 	}
 }
 

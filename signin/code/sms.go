@@ -24,9 +24,22 @@ type SMS struct {
 
 	// Senders returns the channels that have a sender.
 	Senders func() []splitpin.Channel
+	// Provider returns who makes and checks the codes of a channel; nil, or nil for a
+	// channel: we do.
+	Provider func(splitpin.Channel) Provider
 }
 
-var _ signin.Chooser = SMS{}
+// A Provider sends codes of its own, and must be asked about them.
+type Provider interface {
+	// Verify reports whether code is the one that was sent for an attempt. An error is for
+	// what may pass, and says so by its kind.
+	Verify(ctx context.Context, a *splitpin.Attempt, code splitpin.Secret) (right bool, err error)
+}
+
+var (
+	_ signin.Chooser     = SMS{}
+	_ signin.PartFetcher = SMS{}
+)
 
 func (SMS) Name() string { return "sms_code" }
 
@@ -72,12 +85,69 @@ func (m SMS) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, er
 	}
 	if req.Project.Settings.Phone.Fallback && number.Use != phone.Fixed {
 		for _, c := range offered {
-			if c != way.Channel {
+			// A message that goes on says the same code, so both must be ours.
+			if c != way.Channel && m.provider(way.Channel) == nil && m.provider(c) == nil {
 				way.Fallback = c
 			}
 		}
 	}
-	return begin(req.Project.Settings, way), nil
+	way.Theirs = m.provider(way.Channel) != nil
+	begun := begin(req.Project.Settings, way)
+	if way.Theirs {
+		begun.Hardened = nil // how long its codes are is the provider's choice
+	}
+	return begun, nil
+}
+
+func (m SMS) provider(c splitpin.Channel) Provider {
+	if m.Provider == nil {
+		return nil
+	}
+	return m.Provider(c)
+}
+
+// theirs returns the channel whose provider made the code of an attempt; empty: we did.
+func theirs(a *splitpin.Attempt) splitpin.Channel {
+	var d data
+	if json.Unmarshal(a.Data, &d) != nil || !d.Theirs {
+		return ""
+	}
+	return d.Channel
+}
+
+// Fetches reports whether the provider must be asked about an attempt.
+func (SMS) Fetches(a *splitpin.Attempt) bool { return theirs(a) != "" }
+
+// found is what Fetch found: nothing but that the code is right.
+type found struct{}
+
+// Fetch asks the provider. A provider that was taken out of the configuration since finds
+// every code wrong.
+func (m SMS) Fetch(ctx context.Context, req signin.FetchRequest) (signin.Fetched, bool, error) {
+	given, ok := typed(req.Answer)
+	provider := m.provider(theirs(req.Attempt))
+	if !ok || provider == nil {
+		return signin.Fetched{}, true, nil
+	}
+	right, err := provider.Verify(ctx, req.Attempt, splitpin.Secret(given))
+	return signin.Fetched{Value: found{}}, !right, err
+}
+
+// Check takes a code of a provider's for what Fetch found it to be.
+func (m SMS) Check(c signin.Check) (signin.Proof, bool) {
+	if theirs(c.Attempt) == "" {
+		return m.short.Check(c)
+	}
+	_, right := c.Fetched.Value.(found)
+	return signin.Proof{}, right
+}
+
+// Secret is that of an Email, or empty where the provider makes the code.
+func (m SMS) Secret(a *splitpin.Attempt, derive signin.Derive) (signin.Told, error) {
+	if theirs(a) != "" {
+		return signin.Told{}, nil
+	}
+	return m.short.Secret(a, derive)
 }
 
 // Message goes the way that was chosen at the beginning.
@@ -91,7 +161,9 @@ func (SMS) Message(a *splitpin.Attempt) signin.Message {
 
 // Over goes another way than was chosen at the beginning, and no other after that.
 func (m SMS) Over(p *splitpin.Project, a *splitpin.Attempt, c splitpin.Channel) (signin.Message, error) {
-	if !slices.Contains(m.channels(p), c) {
+	// It must be the same code, whoever made it.
+	made := theirs(a)
+	if !slices.Contains(m.channels(p), c) || made != "" && made != c || made == "" && m.provider(c) != nil {
 		return signin.Message{}, signin.ErrChannel
 	}
 	number, err := phone.Parse(a.Identifier)
