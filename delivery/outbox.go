@@ -452,7 +452,7 @@ func (t *turn) tried(m *splitpin.Message, a *splitpin.Attempt, l *Letter, failur
 			m.Reason = ""
 		}
 		return &outcome{message: m}
-	case t.ctx.Err() != nil && failure.Stage == StageCancelled:
+	case t.ctx.Err() != nil && failure.Stage == StageCancelled && !failure.Uncertain:
 		return t.release(m)
 	case failure.Uncertain:
 		return t.giveUp(m, a, string(failure.Stage), string(failure.Stage)+": "+Scrub(failure.Detail, l)+"; it may have been taken, and is not paid for twice")

@@ -532,6 +532,25 @@ func TestOutboxShutdown(t *testing.T) {
 	}
 }
 
+// A letter that may have been taken when the program was told to stop is not sent by the
+// next one.
+func TestOutboxShutdownInDoubt(t *testing.T) {
+	r := newRoom(t)
+	m := r.queue("ada@example.com", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	r.mail.Fail = func(sending context.Context, _ *delivery.Letter) error {
+		cancel()
+		<-sending.Done()
+		return &delivery.SendError{Stage: delivery.StageCancelled, Temporary: true, Uncertain: true, Detail: "stopped"}
+	}
+	if _, err := r.outbox.Step(ctx, r.clock()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.message(m.Number); got.GivenUpAt.IsZero() {
+		t.Errorf("the message is free again: %+v", got)
+	}
+}
+
 // A letter on its way when the program is told to stop may arrive.
 func TestOutboxGrace(t *testing.T) {
 	r := newRoom(t)

@@ -129,8 +129,9 @@ type allowance struct {
 // A toll is what one message takes of the limits, all or nothing.
 type toll struct {
 	charges []tollCharge
-	lane    int   // how many of charges, the first, are those of the address
-	cost    int64 // what is set aside of the budget
+	lane    int    // how many of charges, the first, are those of the address
+	cost    int64  // what is set aside of the budget
+	country string // of the number; empty: the message goes to no phone
 }
 
 // A tollCharge is a charge and the refusal it leads to.
@@ -165,7 +166,7 @@ func (t toll) refused(i int, wait time.Duration) error {
 	if c.about == "" {
 		return c.refusal.After(wait)
 	}
-	return &slicedError{c.refusal.After(wait), c.about}
+	return &slicedError{c.refusal.After(wait), c.about, t.country}
 }
 
 // A slicedError is a refusal with what it is about, for the operator: never a
@@ -173,6 +174,7 @@ func (t toll) refused(i int, wait time.Duration) error {
 type slicedError struct {
 	refusal *splitpin.Error
 	about   string
+	country string
 }
 
 func (e *slicedError) Error() string { return e.refusal.Error() }
@@ -195,6 +197,7 @@ func (e *Engine) toll(ctx context.Context, now time.Time, p *splitpin.Project, a
 	if err := allowed(p.Settings.Phone, number); err != nil {
 		return t, err
 	}
+	t.country = number.Country
 	t.cost = PhonePrice(p.Settings.Phone, number.Country) * e.segments(p, m, a.Origin)
 	if t.cost == 0 {
 		return t, nil
@@ -217,7 +220,7 @@ func allowed(s splitpin.PhoneSettings, number phone.Number) error {
 	refusal := *ErrCountry
 	refusal.Message = fmt.Sprintf("Messages to numbers of %s (%s) are not sent here. Please use another way to sign in, or ask the site's owner to allow this country.",
 		name, phone.CallingCode(number.Country))
-	return &slicedError{&refusal, "country " + number.Country + ", prefix " + phone.Prefix(number.E164)}
+	return &slicedError{&refusal, "country " + number.Country + ", prefix " + phone.Prefix(number.E164), number.Country}
 }
 
 // phoneCharges returns what one message to a phone takes of the budget and the limits

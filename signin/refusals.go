@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -20,6 +21,21 @@ type refusals struct {
 	mu     sync.Mutex
 	counts map[refusal]int
 	since  time.Time // when the counts were last written down
+	phones map[PhoneRefusal]uint64
+}
+
+// A PhoneRefusal is why messages to phones of a country were refused.
+type PhoneRefusal struct {
+	Code    string // of the error
+	Country string
+}
+
+// PhoneRefusals counts, since the program began, the messages to phones that the budget
+// and the limits below it refused on this node.
+func (e *Engine) PhoneRefusals() map[PhoneRefusal]uint64 {
+	e.refusals.mu.Lock()
+	defer e.refusals.mu.Unlock()
+	return maps.Clone(e.refusals.phones)
 }
 
 type refusal struct {
@@ -46,6 +62,10 @@ func (r *refusals) count(p *splitpin.Project, err error) {
 	var sliced *slicedError
 	if errors.As(err, &sliced) {
 		kind.about = sliced.about
+		if r.phones == nil {
+			r.phones = map[PhoneRefusal]uint64{}
+		}
+		r.phones[PhoneRefusal{known.Code, sliced.country}]++
 	}
 	if _, there := r.counts[kind]; !there && len(r.counts) >= refusalsMax {
 		kind.about = ""

@@ -61,6 +61,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	ready           = describe("ready", "Whether this node should get requests: 1 or 0.")
+	phoneRefused    = describe("phone_refused_total", "Messages to phones refused by the budget or a limit below it, by the code of the error.", "code", "country")
 	guarded         = describe("guard_active", "Whether all codes are longer, because wrong answers outrun right ones: 1 or 0.")
 	storeWaiting    = describe("store_queue_waiting", "Steps that wait for the transaction under way to end.")
 	storeTaking     = describe("store_limits_waiting", "Calls that charge limits and wait for the transaction before theirs.")
@@ -82,7 +83,7 @@ var (
 	keyNext         = describe("signing_key_next_change_timestamp_seconds", "When the next key takes over or an old one goes; absent when nothing is planned.", "project", "use")
 	dataKeySince    = describe("data_key_created_timestamp_seconds", "When the newest data key was made.", "purpose")
 	backupFinished  = describe("backup_timestamp_seconds", "When the last backup was finished; absent before the first.")
-	gatheredSources = []*prometheus.Desc{ready, guarded, storeWaiting, storeTaking, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
+	gatheredSources = []*prometheus.Desc{ready, guarded, phoneRefused, storeWaiting, storeTaking, storeQueue, storeBusy, storeLimit, storeAwaiting, storeRefused,
 		storeConflicts, storeLimits, outboxWaiting, outboxOldest, outboxOverdue, outboxHeld, outboxIdle, outboxPlaces, outboxSlow, keySince, keyNext, dataKeySince, backupFinished}
 )
 
@@ -136,6 +137,9 @@ func (g *gathered) Collect(to chan<- prometheus.Metric) {
 
 	gauge(ready, yes[g.Ready(ctx) == nil])
 	gauge(guarded, yes[g.Engine.Guarded()])
+	for of, n := range g.Engine.PhoneRefusals() {
+		to <- prometheus.MustNewConstMetric(phoneRefused, prometheus.CounterValue, float64(n), of.Code, of.Country)
+	}
 
 	s := g.Store.Stats()
 	gauge(storeWaiting, float64(s.Waiting))

@@ -122,7 +122,7 @@ func newWatchedServerOn(t *testing.T, database string) *watchedServer {
 	})
 	watch.Gate(handler.Stats)
 	w.server = handler
-	w.outbox = w.in.mail(map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: flaky{w.inbox}}, log)
+	w.outbox = w.in.mail(map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: flaky{w.inbox}, splitpin.SMSChannel: w.inbox}, log)
 	return w
 }
 
@@ -203,6 +203,11 @@ func (w *watchedServer) live() {
 	told["traceparent"], told["request id"] = "0123456789abcdef0123456789abcdef", "request-id-of-a-stranger"
 	w.ask("GET", "/v1/keys", map[string]string{"Traceparent": "00-" + told["traceparent"] + "-0123456789abcdef-01",
 		"X-Request-Id": told["request id"]}, nil, nil)
+
+	// A country to which nothing is sent.
+	told["number"] = "+4915112345678"
+	w.ask("POST", "/v1/attempts", nil, api.StartRequest{Method: "sms_code", Identifier: told["number"],
+		CodeChallenge: base64.RawURLEncoding.EncodeToString(make([]byte, 32)), Origin: "https://shop.example"}, nil)
 
 	// Limits, and messages that do not leave.
 	for range 4 {
@@ -341,6 +346,7 @@ func TestNothingTellsSecrets(t *testing.T) {
 		`splitpin_steps_total{code="ok",step="collect"} 1`,
 		`splitpin_steps_total{code="wrong_code",step="answer"} 1`,
 		`splitpin_limits_refused_total{code="too_many_messages"} 2`,
+		`splitpin_phone_refused_total{code="country_not_allowed",country="DE"} 1`,
 		`splitpin_audit_events_total{kind="session_opened",project="` + w.project.ID + `"} 1`,
 		`splitpin_messages_total{channel="email",outcome="retried",reason="data"} 1`,
 		`splitpin_messages_total{channel="email",outcome="given_up",reason="recipient"} 1`,
