@@ -1,10 +1,12 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/splitpin/splitpin/server/page"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -26,6 +28,49 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 // captcha is the page of somebody else's captcha, where the operator configured one.
 func (s *Server) captcha(w http.ResponseWriter, r *http.Request) {
 	s.pages.CaptchaOf(w, r, r.URL.Query().Get("project"))
+}
+
+// undo is where a mail about a new credential leads. Opening it changes nothing, whoever
+// opens it; what was chosen is posted (security 31).
+func (s *Server) undo(w http.ResponseWriter, r *http.Request) {
+	ctx, token := r.Context(), r.PathValue("token")
+	p, err := s.Engine.UndoProject(token)
+	var what *signin.Undoable
+	if err == nil {
+		what, err = s.Engine.LookUndo(ctx, p, token)
+	}
+	u := web.Undo{State: web.UndoGone}
+	switch {
+	case errors.Is(err, signin.ErrUndo):
+		s.pages.Undo(w, r, p, u)
+		return
+	case err != nil:
+		s.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.Broken}, nil)
+		s.Refusal(r, err)
+		return
+	}
+	c := what.Credential
+	u = web.Undo{State: web.UndoAsk, Kind: string(c.Kind), Label: c.Label, Device: c.Device,
+		When: c.CreatedAt.Format("2 January 2006, 15:04") + " UTC", Account: what.User.Identifier}
+	if r.Method == http.MethodPost {
+		r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+		switch r.PostFormValue("choice") {
+		case "keep":
+			u.State = web.UndoKept
+		case "undo":
+			u.State = web.UndoDone
+			if err := s.Engine.Undo(ctx, p, token, s.Caller(r)); errors.Is(err, signin.ErrUndo) {
+				u.State = web.UndoGone
+			} else if err != nil {
+				s.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.Broken}, nil)
+				s.Refusal(r, err)
+				return
+			}
+		default:
+			u.Unmade = true
+		}
+	}
+	s.pages.Undo(w, r, p, u)
 }
 
 // home is the page at the root. In development it leads on; elsewhere it says

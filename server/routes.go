@@ -33,6 +33,8 @@ func (s *Server) routes() []route {
 		{"GET /signin", s.signin, inTurn},
 		{"GET /captcha", s.captcha, inTurn},
 		{"GET " + signin.LinkPath + "{token}", s.landing, inTurn},
+		{"GET " + signin.UndoPath + "{token}", s.undo, inTurn},
+		{"POST " + signin.UndoPath + "{token}", s.undo, inTurn},
 		{"GET /logo/{project}", s.logo, inTurn},
 		{"GET /assets/", s.assets.ServeHTTP, spared},
 		{"GET /lib/", s.assets.ServeHTTP, spared}, // what Cotter's SDK loads into its own pages

@@ -759,3 +759,69 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 		t.Errorf("the log does not name the routes:\n%s", h.log)
 	}
 }
+
+// The link of a mail about a new passkey: opening it changes nothing, and only a choice
+// that was made takes the passkey back.
+func TestUndoPage(t *testing.T) {
+	h := newHouse(t)
+	page := func(method, path, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Host = "login.example"
+		if body != "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		w := httptest.NewRecorder()
+		h.server.ServeHTTP(w, r)
+		return w
+	}
+	u, err := h.people.Create(t.Context(), h.next.Number, "ada@example.org", "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &splitpin.Credential{Number: 77, Project: h.next.Number, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{7}, Device: "Firefox on Linux", CreatedAt: time.Now()}
+	err = h.store.Change(t.Context(), splitpin.Reads{User: u.Number}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Create: []splitpin.Record{c}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := h.engine.UndoLink(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := link.Reveal()
+	path = path[strings.Index(path, "/undo/"):]
+	left := func() int {
+		list, err := h.engine.Credentials(t.Context(), u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	for _, test := range []struct {
+		name, method, path, body string
+		status, left             int
+		says                     string
+	}{
+		{"opened", "GET", path, "", 200, 1, "Was this you?"},
+		{"looked at", "HEAD", path, "", 200, 1, ""},
+		{"sent without a choice", "POST", path, "choice=", 200, 1, "Please choose"},
+		{"it was me", "POST", path, "choice=keep", 200, 1, "Nothing has changed"},
+		{"another link", "POST", path[:len(path)-2] + "AA", "choice=undo", 404, 1, "nothing to take back"},
+		{"it was not me", "POST", path, "choice=undo", 200, 0, "It is gone"},
+		{"once more", "POST", path, "choice=undo", 404, 0, "nothing to take back"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := page(test.method, test.path, test.body)
+			if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
+				t.Errorf("got %d, want %d and %q: %s", w.Code, test.status, test.says, w.Body)
+			}
+			if !strings.Contains(w.Header().Get("Content-Security-Policy"), "form-action 'self'") || strings.Contains(w.Body.String(), "<script") {
+				t.Error("the page needs its form, and no script")
+			}
+			if n := left(); n != test.left {
+				t.Errorf("the person has %d passkeys, want %d", n, test.left)
+			}
+		})
+	}
+}

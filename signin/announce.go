@@ -63,11 +63,18 @@ func (e *Engine) undoLink(ctx context.Context, a *splitpin.Attempt) (_ splitpin.
 	if c == nil {
 		return "", "", ErrOver // taken back already
 	}
+	link, err := e.UndoLink(c)
+	return link, c.Label, err
+}
+
+// UndoLink returns the address at which a credential can be taken back. Only the person
+// who has it may be told.
+func (e *Engine) UndoLink(c *splitpin.Credential) (splitpin.Secret, error) {
 	token, err := e.undoToken(c)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	return splitpin.Secret(strings.TrimSuffix(e.publicURL, "/") + UndoPath + token), c.Label, nil
+	return splitpin.Secret(strings.TrimSuffix(e.publicURL, "/") + UndoPath + token), nil
 }
 
 // An undo token is the key of the credential, its kind and number, the data key's
@@ -164,4 +171,15 @@ func (e *Engine) parseUndo(p *splitpin.Project, token string) (key splitpin.Cred
 	}
 	return splitpin.CredentialKey{Project: p.Number, Kind: undoKinds[b[32]], Key: [32]byte(b[:32])},
 		int64(binary.BigEndian.Uint64(b[33:41])), nil
+}
+
+// UndoProject finds the project that a token of a link is of, by the token alone: the
+// link is short, and leads to the one host of this server. Its error is ErrUndo.
+func (e *Engine) UndoProject(token string) (*splitpin.Project, error) {
+	for _, p := range e.projects.Load().byNumber {
+		if _, _, err := e.parseUndo(p, token); err == nil {
+			return p, nil
+		}
+	}
+	return nil, ErrUndo
 }

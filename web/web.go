@@ -390,6 +390,11 @@ func sources(origins []string) []string {
 	return kept
 }
 
+// PostCSP is CSP for a page without a script whose form is posted to this server.
+func PostCSP(nonce string) string {
+	return strings.Replace(CSP(nonce, nil), "form-action 'none'", "form-action 'self'", 1)
+}
+
 // InboxCSP is the policy of the inbox page, which shows mails as their HTML in
 // a sandboxed frame. The frame inherits the policy, so the mails' own style
 // attributes must be allowed, and one Trusted Types policy that wraps them.
@@ -425,6 +430,7 @@ type page struct {
 	Link                         string
 	Command                      string // for the site's owner, after Next
 	Development                  bool
+	What                         string // is to be decided about; empty: nothing
 }
 
 func newPage(text table, look Look, nonce, mode string) *page {

@@ -103,6 +103,24 @@ func (s *Pages) CaptchaOf(w http.ResponseWriter, r *http.Request, project string
 	Write(w, http.StatusOK, web.CaptchaCSP(*s.Captcha, frameable(p.Settings.Origins)), page.Bytes())
 }
 
+// Undo sends the page that takes a credential back. p is nil where the link is none.
+func (s *Pages) Undo(w http.ResponseWriter, r *http.Request, p *splitpin.Project, u web.Undo) {
+	u.Nonce, u.Locale = nonce(), preferred(r, p)
+	status := http.StatusOK
+	if u.State == web.UndoGone {
+		status = http.StatusNotFound
+	}
+	if p != nil {
+		u.Look = look(p)
+	}
+	var page bytes.Buffer
+	if err := web.RenderUndo(&page, u); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the page to undo: %w", err))
+		return
+	}
+	Write(w, status, web.PostCSP(u.Nonce), page.Bytes())
+}
+
 // Passkey sends the window that offers a passkey, for the sites of a project to frame.
 func (s *Pages) Passkey(w http.ResponseWriter, r *http.Request, p *splitpin.Project, k web.Passkey) {
 	k.Look, k.Nonce, k.Locale = look(p), nonce(), preferred(r, p)
