@@ -31,13 +31,14 @@ var mayImport = map[string][]string{
 	"account": {".", "keyring", "phone"},
 	"captcha": {"."},
 	"signin":  {".", "account", "keyring", "phone", "token"},
-	"project": {".", "account", "keyring", "phone", "signin", "signin/code", "token"}, // it judges what codes a project may have
+	"project": {".", "account", "keyring", "phone", "signin", "signin/code", "signin/social", "token"}, // it judges what codes a project may have
 
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 
 	"signin/code":       {".", "account", "phone", "signin"},
 	"signin/link":       {".", "signin", "signin/code"}, // the same code, and a link
 	"signin/passkey":    {".", "signin"},
+	"signin/social":     {".", "account", "keyring", "signin"},
 	"signin/signintest": {".", "signin"},
 
 	"store":                 {"."},

@@ -65,6 +65,9 @@ type Settings struct {
 	Forms map[string]AllowList `json:"forms,omitempty"`
 
 	Site Site `json:"site,omitzero"`
+
+	// Providers are the social sign-ins that are offered, in this order.
+	Providers []Provider `json:"providers,omitempty"`
 }
 
 // Limits are a project's own settings of the limits that are on by default.

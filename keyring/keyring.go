@@ -52,6 +52,7 @@ const (
 	Browser = "browser" // cookies and recognition of browsers
 	Puzzle  = "puzzle"  // challenges that slow strangers down
 	Webhook = "webhook" // secrets by which backends of a project know what we tell them
+	Social  = "social"  // seals what providers gave us: client secrets, and the tokens of people
 	Doctor  = "doctor"  // passes by which 'splitpin doctor' shows a server that it belongs here
 )
 
@@ -59,7 +60,7 @@ const (
 // holds no key.
 const check = "check"
 
-var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle, Webhook, Doctor}
+var purposes = []string{Codes, Refresh, Signing, Audit, Browser, Puzzle, Webhook, Social, Doctor}
 
 // Purposes returns the purposes that every ring has keys for.
 func Purposes() []string { return slices.Clone(purposes) }

@@ -23,6 +23,7 @@ import (
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -224,6 +225,14 @@ func Check(s splitpin.Settings) error {
 			wrong("origin: %q is none; write https://shop.example or an app scheme like shop://", o)
 		case canonical != o:
 			wrong("origin: write %q as %q: scheme and host, no path", o, canonical)
+		}
+	}
+	for i, o := range s.Providers {
+		if err := social.Validate(o); err != nil {
+			wrong("provider %s: %w", o.Name, err)
+		}
+		if slices.ContainsFunc(s.Providers[:i], func(before splitpin.Provider) bool { return before.Name == o.Name }) {
+			wrong("provider %s: is there twice", o.Name)
 		}
 	}
 	if s.Colour != "" && !aColour.MatchString(s.Colour) {

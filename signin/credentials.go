@@ -49,6 +49,46 @@ func (e *Engine) Facts(c *splitpin.Credential) []string {
 	return nil
 }
 
+// Linked returns the accounts at providers that a user connected, newest first, with what
+// those gave us: for backends.
+func (e *Engine) Linked(ctx context.Context, u *splitpin.User) (_ []Link, err error) {
+	ctx, done := e.observe(ctx, "linked")
+	defer func() { done(err) }()
+	r, err := e.store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true})
+	if err != nil {
+		return nil, fmt.Errorf("listing credentials: %w", err)
+	}
+	var out []Link
+	for _, c := range r.Credentials {
+		for _, m := range e.methods {
+			linker, ok := m.(Linker)
+			if !ok || c.Kind != splitpin.SocialCredential {
+				continue
+			}
+			linked, err := linker.Linked(c)
+			if err != nil {
+				return nil, fmt.Errorf("reading a credential: %w", err)
+			}
+			out = append(out, Link{linked, c})
+		}
+	}
+	return out, nil
+}
+
+// A Link is an account at a provider, and the credential that it is here.
+type Link struct {
+	Linked
+	Credential *splitpin.Credential
+}
+
+// Unlink takes an account at a provider from its user, as a backend asks for it, and ends
+// the sessions that it opened. Its errors are ErrNoCredential and ErrLast.
+func (e *Engine) Unlink(ctx context.Context, u *splitpin.User, number int64, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "unlink")
+	defer func() { done(err) }()
+	return e.remove(ctx, u, number, 0, splitpin.SocialCredential, by)
+}
+
 // Rename gives a credential another name. Its errors are ErrNoCredential and ErrLabel.
 func (e *Engine) Rename(ctx context.Context, u *splitpin.User, number int64, label string) (err error) {
 	ctx, done := e.observe(ctx, "rename_credential")
@@ -77,19 +117,25 @@ func (e *Engine) Remove(ctx context.Context, s *splitpin.Session, u *splitpin.Us
 	if !provedLately(now, s) {
 		return ErrStale
 	}
+	return e.remove(ctx, u, number, s.Number, "", by)
+}
+
+// remove takes a credential of that kind, or of any where kind is empty, from its user.
+func (e *Engine) remove(ctx context.Context, u *splitpin.User, number, spared int64, kind splitpin.CredentialKind, by Caller) error {
+	now := e.moment()
 	event, err := e.store.NextNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
 	}
 	return e.changeCredential(ctx, u.Number, func(r *splitpin.Records) (splitpin.Writes, error) {
 		c := byNumber(r.Credentials, number)
-		if c == nil || r.User == nil {
+		if c == nil || r.User == nil || kind != "" && c.Kind != kind {
 			return splitpin.Writes{}, ErrNoCredential
 		}
 		if !account.CanDoWithout(now, r.User, r.Credentials, c) {
 			return splitpin.Writes{}, ErrLast
 		}
-		return e.without(event, now, r, c, s.Number, by, "credential_removed")
+		return e.without(event, now, r, c, spared, by, "credential_removed")
 	})
 }
 

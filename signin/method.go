@@ -100,6 +100,22 @@ type Teller interface {
 	Facts(c *splitpin.Credential) []string
 }
 
+// A Linker is a method whose credentials are accounts at a provider.
+type Linker interface {
+	Method
+
+	// Linked tells of the account that a credential of this method is.
+	Linked(c *splitpin.Credential) (Linked, error)
+}
+
+// Linked is an account at a provider, for backends.
+type Linked struct {
+	Provider string          // "GITHUB"
+	Subject  string          // who it is there
+	Username string          // what that person is called there; empty: nothing is known
+	Tokens   json.RawMessage // what the provider gave us for the person, as JSON; empty: nothing
+}
+
 // A BeginRequest is what a method may know when an attempt begins.
 type BeginRequest struct {
 	Project    *splitpin.Project

@@ -90,6 +90,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 	}
 	log := logger(t, c)
 	inbox, token := &delivery.Inbox{}, perRunToken()
+	in.social.Client, in.social.Log = providerClient(thisMachine), log
 	handler := server.New(server.Options{
 		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(), Metrics: watch.Handler(false),

@@ -18,8 +18,10 @@ import (
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/outgoing"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/telemetry"
 	"github.com/splitpin/splitpin/token"
@@ -44,6 +46,7 @@ type installation struct {
 	engine   *signin.Engine
 	people   *account.Directory
 	projects *project.Admin
+	social   *social.Method   // asks public addresses only, and tells nobody why, before serving
 	outbox   *delivery.Outbox // sends nothing before mail gave it senders
 	host     string           // of the public URL, without a port
 
@@ -83,6 +86,7 @@ func wire(ctx context.Context, kept store.Database, publicURL string, watch *tel
 	if in.ring, err = ring(db); err != nil {
 		return nil, err
 	}
+	in.social = &social.Method{Ring: in.ring, PublicURL: publicURL, Clock: now, Client: providerClient(outgoing.Exceptions{})}
 	in.tokens = token.New(db, in.ring, publicURL, now)
 	in.people = &account.Directory{Store: db, Ring: in.ring, Clock: now}
 	in.projects = &project.Admin{Store: db, Tokens: in.tokens, Clock: now}

@@ -21,6 +21,7 @@ func (in *installation) methods(publicURL string) []signin.Method {
 		link.Email(publicURL),
 		link.SMS(publicURL, in.phoneChannels),
 		passkey.Method{PublicURL: publicURL},
+		in.social,
 	}
 }
 

@@ -18,12 +18,13 @@ import (
 )
 
 type projectCommand struct {
-	Create projectCreate `cmd:"" help:"Make a project with its own keys. Prints its id and its server secret."`
-	List   projectList   `cmd:"" help:"List the projects."`
-	Show   projectShow   `cmd:"" help:"Show the settings of a project."`
-	Set    projectSet    `cmd:"" help:"Change the settings of a project. The running server notices within a second."`
-	Form   projectForm   `cmd:"" help:"Change how one sign-in form of a site looks and what it asks, for pages that name it by its id."`
-	Rotate projectRotate `cmd:"" name:"rotate-secret" help:"Give a project a new server secret; the old one stays good for a day."`
+	Create   projectCreate   `cmd:"" help:"Make a project with its own keys. Prints its id and its server secret."`
+	List     projectList     `cmd:"" help:"List the projects."`
+	Show     projectShow     `cmd:"" help:"Show the settings of a project."`
+	Set      projectSet      `cmd:"" help:"Change the settings of a project. The running server notices within a second."`
+	Form     projectForm     `cmd:"" help:"Change how one sign-in form of a site looks and what it asks, for pages that name it by its id."`
+	Provider providerCommand `cmd:"" help:"Sign-in with accounts elsewhere: Google, GitHub and others."`
+	Rotate   projectRotate   `cmd:"" name:"rotate-secret" help:"Give a project a new server secret; the old one stays good for a day."`
 }
 
 // look is the settings that create and set share. What is not given stays as it
@@ -259,6 +260,9 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 			who = append(who, "@"+d)
 		}
 		rows = append(rows, [2]string{"Admits", otherwise(strings.Join(who, "  "), "nobody") + " (" + otherwise(form, "every form without a list") + ")"})
+	}
+	for _, o := range s.Providers {
+		rows = append(rows, [2]string{"Provider", o.Name + ", " + o.Kind + ", client " + o.ClientID})
 	}
 	rows = append(rows, siteRows(s.Site)...)
 	rows = append(rows, phoneRows(s.Phone)...)

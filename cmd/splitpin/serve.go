@@ -98,6 +98,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		sites = append(sites, site{rebindingRefused(watch.Handler(c.MetricsProfile)), metrics, nil})
 		log.Info("metrics", "listen", metrics.Addr().String(), "profiles", c.MetricsProfile)
 	}
+	in.social.Client, in.social.Log = providerClient(c.OutgoingAllow), log
 	handler := server.New(server.Options{
 		Edge: &edge.Edge{Engine: in.engine, PublicURL: public, Proxies: c.TrustedProxies,
 			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},

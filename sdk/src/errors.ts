@@ -64,6 +64,8 @@ export type ServerCode =
   | "wrong_answer"
   | "wrong_code"
   | "wrong_digits"
+  | "provider_down"
+  | "provider_unknown"
   | "yes_needed";
 
 /** Codes of this library, for what never reached the server or came from elsewhere. */
