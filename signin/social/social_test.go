@@ -659,6 +659,9 @@ func TestKinds(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, func(h *house, p *splitpin.Provider) {
 				p.Kind, p.Issuer = test.kind, ""
+				if test.kind == "apple" {
+					p.TeamID, p.KeyID = "TEAM", "KEY"
+				}
 				h.elsewhere()
 				if test.kind == "oauth2" {
 					p.AuthURL, p.TokenURL, p.UserURL = "https://theirs.example/authorize", "https://theirs.example/token", "https://theirs.example/me"
@@ -667,7 +670,6 @@ func TestKinds(t *testing.T) {
 			if test.kind == "apple" {
 				h.set(h.shop.ID, func(s *splitpin.Settings) {
 					p := &s.Providers[0]
-					p.TeamID, p.KeyID = "TEAM", "KEY"
 					social.SealSecret(h.ring, h.shop.ID, p, splitpin.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 				})
 				h.theirs.serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
