@@ -52,6 +52,7 @@ type site struct {
 	tokens *token.Service
 	people *account.Directory
 	edge   *edge.Edge
+	pages  *page.Pages
 	mux    *http.ServeMux
 	a, b   *splitpin.Project
 
@@ -97,15 +98,16 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		s.create(p)
 	}
 	s.engine, err = signin.New(ctx, signin.Options{Store: s.store, Ring: ring, Tokens: s.tokens,
-		Methods: []signin.Method{code.Email{}, passkey.Method{PublicURL: "https://login.example"}}, Clock: s.clock, PublicURL: "https://login.example"})
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}}, Clock: s.clock, PublicURL: "https://login.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.people = &account.Directory{Store: s.store, Ring: ring, Clock: s.clock}
 	s.edge = &edge.Edge{Engine: s.engine, Clock: s.clock, PublicURL: &url.URL{Scheme: "https", Host: "login.example"},
 		Log: slog.New(slog.DiscardHandler)}
+	s.pages = &page.Pages{Edge: s.edge}
 	s.mux = http.NewServeMux()
-	cotter.New(cotter.Options{Edge: s.edge, Pages: &page.Pages{Edge: s.edge}, Tokens: s.tokens, People: s.people,
+	cotter.New(cotter.Options{Edge: s.edge, Pages: s.pages, Tokens: s.tokens, People: s.people,
 		Tell: func(ctx context.Context, p *splitpin.Project, c cotter.FormCompleted) error { return s.tell(ctx, p, c) }}).Register(s.mux, func(h http.Handler) http.Handler { return h })
 	return s
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/cotter"
 	"github.com/splitpin/splitpin/token"
+	"github.com/splitpin/splitpin/web"
 )
 
 func TestKeySets(t *testing.T) {
@@ -224,6 +225,7 @@ func TestProjectInformation(t *testing.T) {
 
 func TestProjectInformationOfForms(t *testing.T) {
 	s := newSite(t, func(a, _ *splitpin.Project) {
+		a.Settings.Phone = splitpin.PhoneSettings{Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel}, Countries: []string{"DE"}}
 		a.Settings.Site = splitpin.Site{
 			Forms: map[string]splitpin.Form{
 				"members": {Kind: splitpin.Phone, Method: "link", Channels: []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
@@ -245,6 +247,41 @@ func TestProjectInformationOfForms(t *testing.T) {
 		`"siteCustomization":{"accessDeniedPage":"/denied","protectedPages":[{"path":"/members","matcher":"start"},{"path":"/account","matcher":"equal"}]}}}`
 	if r.body != want {
 		t.Errorf("got  %s\nwant %s", r.body, want)
+	}
+}
+
+// A form says no more than what the project and the server do: a channel that the
+// project has not, a captcha where there is no provider.
+func TestProjectInformationSaysWhatIsThere(t *testing.T) {
+	told := func(rule splitpin.CaptchaRule, provider bool, form splitpin.Form) string {
+		s := newSite(t, func(a, _ *splitpin.Project) {
+			a.Settings.Captcha = rule
+			a.Settings.Phone = splitpin.PhoneSettings{Countries: []string{"DE"}}
+			a.Settings.Site.Forms = map[string]splitpin.Form{"f": form}
+		})
+		if provider {
+			s.pages.Captcha = &web.Captcha{}
+		}
+		f := at(t, s.do(ask{method: "GET", path: "/api/v0/company/info/" + idA}).object(t), "customization.f")
+		return fmt.Sprint(at(t, f.(map[string]any), "captchaRequired"), at(t, f.(map[string]any), "phoneChannels"))
+	}
+	phone, both := splitpin.Form{Kind: splitpin.Phone}, splitpin.Form{Kind: splitpin.Phone, Channels: []splitpin.Channel{splitpin.WhatsAppChannel, splitpin.SMSChannel}}
+	for _, test := range []struct {
+		rule     splitpin.CaptchaRule
+		provider bool
+		form     splitpin.Form
+		want     string
+	}{
+		{splitpin.CaptchaAlways, true, splitpin.Form{}, "true []"},
+		{splitpin.CaptchaAlways, false, splitpin.Form{}, "false []"},
+		{splitpin.CaptchaPhone, true, splitpin.Form{}, "false []"},
+		{splitpin.CaptchaPhone, true, phone, "true [SMS]"},
+		{splitpin.CaptchaEscalation, true, phone, "false [SMS]"},
+		{splitpin.CaptchaNever, true, both, "false [SMS]"},
+	} {
+		if got := told(test.rule, test.provider, test.form); got != test.want {
+			t.Errorf("rule %q, provider %v, %+v: got %s, want %s", test.rule, test.provider, test.form, got, test.want)
+		}
 	}
 }
 

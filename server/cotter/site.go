@@ -3,6 +3,7 @@ package cotter
 import (
 	"cmp"
 	"html"
+	"slices"
 	"strings"
 
 	"github.com/splitpin/splitpin"
@@ -28,7 +29,9 @@ func (f *Face) describe(c *call) (any, error) {
 		all[id] = f.formInfo(p, id)
 	}
 	all[splitpin.DefaultForm] = f.formInfo(p, splitpin.DefaultForm)
-	c.w.Header().Set("Cache-Control", "public, max-age=1") // the loader asks several times for one page
+	// The loader asks several times for one page, and what an operator changed holds at
+	// once.
+	c.w.Header().Set("Cache-Control", "public, max-age=1")
 	return map[string]any{"customization": all}, nil
 }
 
@@ -83,9 +86,17 @@ func (f *Face) formInfo(p *splitpin.Project, id string) formInfo {
 	}
 	if form.Kind == splitpin.Phone {
 		info.Type = "PHONE"
-		for _, c := range form.Channels {
-			info.PhoneChannels = append(info.PhoneChannels, strings.ToUpper(string(c)))
+		for _, c := range f.engine.Channels(p, "sms_code") {
+			if len(form.Channels) == 0 || slices.Contains(form.Channels, c) {
+				info.PhoneChannels = append(info.PhoneChannels, strings.ToUpper(string(c)))
+			}
 		}
+	}
+	switch p.Settings.Captcha {
+	case splitpin.CaptchaPhone:
+		info.Captcha = f.pages.Captcha != nil && form.Kind == splitpin.Phone
+	case splitpin.CaptchaAlways:
+		info.Captcha = f.pages.Captcha != nil
 	}
 	for _, name := range form.Social {
 		info.Providers = append(info.Providers, strings.ToUpper(name))
