@@ -12,17 +12,25 @@ var ErrReassigned = &splitpin.Error{Kind: splitpin.Forbidden, Code: "number_not_
 
 // reassignedAfter is how long a number may rest before it alone opens no account that
 // has something else to be opened with: providers give numbers to new people (security 32).
-const reassignedAfter = 180 * 24 * time.Hour
+const reassignedAfter = 180 * day
 
-// seenAgain is how much SeenAt may be early.
-const seenAgain = 30 * 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// seenAgain is how much SeenAt may be early where nothing hangs on it. Each move is a
+	// row written.
+	seenAgain = 30 * day
+)
 
 // Seen moves SeenAt and reports whether it did. Call it when a session opens.
 func Seen(now time.Time, u *splitpin.User) bool {
-	if now.Sub(u.SeenAt) < seenAgain {
+	again := seenAgain
+	if u.Kind == splitpin.Phone {
+		again = day // see rested
+	}
+	if now.Sub(u.SeenAt) < again {
 		return false
 	}
-	u.SeenAt = now
+	u.SeenAt = now.UTC().Truncate(day)
 	return true
 }
 
