@@ -80,6 +80,7 @@ export type LocalCode =
   | "passkey_cancelled" // no passkey was used: the person closed the window, its time was over, or there is none
   | "passkey_unsupported" // the browser has no passkeys
   | "signed_out" // nobody is signed in
+  | "storage_off" // the browser keeps nothing for the page, so nobody could come back from the sign-in page
   | "wrong_issuer"; // what came back comes from another server
 
 export type ErrorCode = ServerCode | LocalCode;

@@ -41,6 +41,9 @@ export async function signInUrl(server: string, project: string, key: string, op
     ...(options.formId && { form_id: options.formId }),
   }).toString();
   tab.write(key, kept);
+  if (tab.read<Kept>(key)?.state !== kept.state) {
+    throw new SplitpinError("storage_off", 0, {}, "This browser keeps nothing for this site. Please allow it to, and sign in again.");
+  }
   return url.href;
 }
 

@@ -47,6 +47,9 @@ const margin = 60_000;
 /** The longest time for which a server that does not answer is left alone, in milliseconds. */
 const longestRest = 60_000;
 
+/** The same where it asks for it; what asks for more may be something in between that is mistaken. */
+const longestAsked = 600_000;
+
 /** Trades a code or a refresh token. What is no answer of ours is `unavailable`. */
 export async function trade(server: Server, request: TokenRequest): Promise<Tokens> {
   const tokens = await call<Partial<Tokens> | null | undefined>(server, "POST", "/token", request);
@@ -165,7 +168,7 @@ export class Session {
       return kept;
     } catch (error) {
       const pause = Math.min(longestRest, 1000 * 2 ** ++this.failures) * (0.5 + this.world.random() / 2);
-      this.rest = { until: this.world.now() + Math.max(askedPause(error), pause), error };
+      this.rest = { until: this.world.now() + Math.max(Math.min(askedPause(error), longestAsked), pause), error };
       throw error;
     }
   }

@@ -171,6 +171,13 @@ test("mistakes in the call are named", () => {
   }
 });
 
+test("whoever could not come back does not leave", async (t) => {
+  put(t, "location", { href: "https://app.example.com/x", pathname: "/x", assign: () => assert.fail("the page was left") });
+  const auth = new Splitpin({ server: "https://id.example.com", project: "p" });
+  put(t, "sessionStorage", { getItem: () => null, setItem: () => { throw new DOMException("", "SecurityError"); } });
+  await assert.rejects(auth.signIn(), { code: "storage_off" });
+});
+
 test("the access token goes to the origins that were listed, and to no other", async (t) => {
   const sent = [];
   put(t, "fetch", async (request) => {

@@ -209,6 +209,15 @@ test("where it is long, nobody asks before", async () => {
   assert.equal(await session.token(), "access-2");
 });
 
+test("a proxy that asks for a year is asked again after ten minutes", async () => {
+  const { session, server, world } = await signedIn();
+  world.pass(hour);
+  server.trouble = [() => new Response("<html>", { status: 503, headers: { "Retry-After": "31536000" } })];
+  await assert.rejects(session.token(), { code: "unavailable" });
+  world.pass(10 * minute);
+  assert.equal(await session.token(), "access-2");
+});
+
 test("a server that stays away is asked ever more seldom, and at once when the network is back", async () => {
   const { session, server, world } = await signedIn();
   world.pass(hour);
