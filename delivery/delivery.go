@@ -206,13 +206,14 @@ type Config struct {
 	// Email names the sender of mail: "smtp" or "inbox". Empty: smtp where a host
 	// is set, else inbox where there is one, else none.
 	Email string
-	// SMS and WhatsApp name the senders for phones: "twilio", "twilio_verify", "cloud",
-	// "webhook", "webhook_verify" or "inbox". Empty: the one that has settings, where
+	// SMS and WhatsApp name the senders for phones: "twilio", "twilio_verify",
+	// "vonage", "cloud", "webhook", "webhook_verify" or "inbox". Empty: the one that has settings, where
 	// that is clear; inbox in development; else none.
 	SMS, WhatsApp string
 
 	SMTP     SMTPConfig
 	Twilio   TwilioConfig
+	Vonage   VonageConfig
 	CloudAPI WhatsAppConfig
 	Webhook  WebhookConfig
 	Inbox    *Inbox // where "inbox" puts letters; nil outside development
@@ -265,6 +266,11 @@ var phoneSenders = []struct {
 			return channel == splitpin.SMSChannel && c.Twilio.VerifyService != ""
 		},
 		func(c *Config) (Sender, error) { return maybe(NewTwilioVerify(c.Twilio)) }},
+	{"vonage", []splitpin.Channel{splitpin.SMSChannel},
+		func(c *Config, _ splitpin.Channel) bool {
+			return c.Vonage.APIKey != "" || c.Vonage.Secret != "" || c.Vonage.From != ""
+		},
+		func(c *Config) (Sender, error) { return maybe(NewVonage(c.Vonage)) }},
 	{"cloud", []splitpin.Channel{splitpin.WhatsAppChannel},
 		func(c *Config, _ splitpin.Channel) bool {
 			return c.CloudAPI.PhoneNumberID != "" || c.CloudAPI.Token != "" || c.CloudAPI.Template != ""
@@ -294,7 +300,7 @@ func maybe[S Sender](s S, err error) (Sender, error) {
 // open returns the sender of one channel; nil: there is none.
 func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
 	name := map[splitpin.Channel]string{splitpin.EmailChannel: cfg.Email, splitpin.SMSChannel: cfg.SMS, splitpin.WhatsAppChannel: cfg.WhatsApp}[channel]
-	cfg.Twilio.Client, cfg.CloudAPI.Client, cfg.Webhook.Client = cfg.Client, cfg.Client, cfg.Client
+	cfg.Twilio.Client, cfg.Vonage.Client, cfg.CloudAPI.Client, cfg.Webhook.Client = cfg.Client, cfg.Client, cfg.Client, cfg.Client
 	var names, meant []string
 	open := map[string]func(*Config) (Sender, error){}
 	if channel == splitpin.EmailChannel {

@@ -85,7 +85,7 @@ func TestSenderSettings(t *testing.T) {
 			"SMS_SENDER": "twilio", "WHATSAPP_SENDER": "webhook_verify"}, has: map[splitpin.Channel]string{"sms": "*delivery.Twilio", "whatsapp": "*delivery.WebhookVerify"}},
 		{name: "WhatsApp", env: map[string]string{"WHATSAPP_PHONE_NUMBER_ID": "106540352242922", "WHATSAPP_TOKEN": "t", "WHATSAPP_TEMPLATE": "code", "WHATSAPP_LANGUAGES": "en_US, de"},
 			has: map[splitpin.Channel]string{"whatsapp": "*delivery.WhatsApp"}},
-		{name: "an unknown one", env: map[string]string{"SMS_SENDER": "pigeon"}, says: `sms.sender: there is no "pigeon"; use twilio, twilio_verify, webhook, webhook_verify`},
+		{name: "an unknown one", env: map[string]string{"SMS_SENDER": "pigeon"}, says: `sms.sender: there is no "pigeon"; use twilio, twilio_verify, vonage, webhook, webhook_verify`},
 		{name: "the inbox", env: map[string]string{"SMS_SENDER": "inbox"}, says: "sms.sender: the inbox is for development only"},
 		{name: "one that does not do that", env: map[string]string{"WHATSAPP_SENDER": "twilio"}, says: `whatsapp.sender: there is no "twilio"`},
 		{name: "an exception for all", env: map[string]string{"OUTGOING_ALLOW": "0.0.0.0/0"}, says: "outgoing_allow: would allow every address"},
