@@ -424,6 +424,9 @@ func TestLink(t *testing.T) {
 	form.awaitText("link-switch", "<b>Code</b>")
 
 	customer, form = start("elsewhere", `{authRequestText: {default: true, title: "The SDK's own"}}`)
+	if got := form.eval(`document.getElementById("code-title").textContent`); got != `"Check your email"` {
+		t.Errorf("over the SDK's own words the form says %s", got)
+	}
 	form.awaitText("status-title", "You opened the link")
 	if got := customer.eval(`got.some((m) => m.callbackName === "IDON_SUBMIT_AUTHORIZATION_CODE")`); got != "false" {
 		t.Error("the asking page got a result that the server did not give")
