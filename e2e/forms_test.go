@@ -50,9 +50,9 @@ func startSite(t *testing.T, calls string, config map[string]any) *customer {
 			t.Error(err)
 		}
 	})
-	c := &customer{httptest.NewServer(mux)}
-	t.Cleanup(c.Close)
-	return c
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return &customer{server, server.URL}
 }
 
 // A site asks for more than the address, and dresses the form; what was entered comes
