@@ -289,6 +289,7 @@ type message struct {
 	Text    string `json:"text"`
 	HTML    string `json:"html"`
 	Code    string `json:"code"`
+	Link    string `json:"link"`
 	At      string `json:"at"`
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // signin is our own sign-in page. Its parameters are project, redirect_url,
-// code_challenge, state, and where they help login_hint, form_id, and type, which is
-// that of /app.
+// code_challenge, state, and where they help login_hint, form_id, and type and auth_method,
+// which are those of /app.
 func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f := web.Form{
@@ -22,7 +22,7 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	if p, err := s.Engine.Project(q.Get("project")); err == nil {
 		f.Issuer = s.tokens.Issuer(p)
 	}
-	s.pages.TopLevel(w, r, q.Get("project"), f, page.Want{Type: q.Get("type")})
+	s.pages.TopLevel(w, r, q.Get("project"), f, page.Want{Type: q.Get("type"), Link: q.Get("auth_method") == "MAGIC_LINK"})
 }
 
 // captcha is the page of somebody else's captcha, where the operator configured one.

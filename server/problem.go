@@ -40,7 +40,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		Detail: e.Message, Code: e.Code, RequestID: edge.RequestID(r),
 		Field: e.Field, RetryAfter: edge.Seconds(e.RetryAfter), Challenge: e.Challenge,
 	}
-	if e.Code == signin.ErrWrong.Code {
+	if e.Code == signin.ErrWrong.Code || e.Code == signin.ErrWrongDigits.Code {
 		p.TriesLeft = &e.TriesLeft
 	}
 	edge.SetRetryAfter(w, e)

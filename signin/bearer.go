@@ -316,21 +316,34 @@ func ReturnLink(to string, a *splitpin.Attempt, token splitpin.Secret, derive De
 	if a.Kind == splitpin.Phone {
 		kind = "PHONE"
 	}
-	rest, fragment, hasFragment := strings.Cut(to, "#")
-	page, query, _ := strings.Cut(rest, "?")
-	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(pair, "="); name != "" && !returned(name) {
-			kept = append(kept, pair)
-		}
-	}
+	page, kept, fragment := withoutReturned(to)
 	kept = append(kept, "auth_method=MAGIC_LINK", "challenge_id="+strconv.Itoa(int(id)), "challenge="+token.Reveal(),
 		"id_type="+kind, "id="+url.QueryEscape(account.Mask(a.Identifier)))
-	link := page + "?" + strings.Join(kept, "&")
-	if hasFragment {
-		link += "#" + fragment
+	return splitpin.Secret(inASCII(page + "?" + strings.Join(kept, "&") + fragment)), nil
+}
+
+// WithoutReturned returns an address without what ReturnLink, or a social sign-in, put
+// into it: a page at which a link was opened names itself as the place to return to.
+func WithoutReturned(to string) string {
+	page, kept, fragment := withoutReturned(to)
+	if len(kept) > 0 {
+		page += "?" + strings.Join(kept, "&")
 	}
-	return splitpin.Secret(inASCII(link)), nil
+	return page + fragment
+}
+
+func withoutReturned(to string) (page string, query []string, fragment string) {
+	page = to
+	if i := strings.IndexByte(page, '#'); i >= 0 {
+		page, fragment = page[:i], page[i:]
+	}
+	page, all, _ := strings.Cut(page, "?")
+	for pair := range strings.SplitSeq(all, "&") {
+		if name, _, _ := strings.Cut(pair, "="); name != "" && !returned(name) {
+			query = append(query, pair)
+		}
+	}
+	return page, query, fragment
 }
 
 // inASCII escapes what an address may not hold as it is, and browsers show nevertheless.

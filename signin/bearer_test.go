@@ -386,6 +386,14 @@ func TestLinkSignsInOnce(t *testing.T) {
 	l.collected(first.Granted)
 	_, err = l.admit(l.elsewhere(), here(l.Digits))
 	l.wants("after it was collected", err, signin.ErrLinkOver)
+
+	l = newHouse(t).visitor("192.0.2.1").sendLink()
+	l.mustAdmit(l.elsewhere(), here(l.Digits))
+	for range 3 {
+		l.admit(l.elsewhere(), here(l.wrongDigits()))
+	}
+	_, err = l.admit(l.elsewhere(), here(l.Digits))
+	l.wants("asking again after three wrong pairs", err, signin.ErrLinkTries)
 }
 
 // Bearers and starter at once, between the lost first run of a step and the one that

@@ -38,6 +38,7 @@ type look struct {
 	Locale         *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
 	Lookup         *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
 	Captcha        *string        `help:"When a captcha is asked, on a server that has a provider of captchas: never, escalation (of a network that starts many), phone (for every number) or always." placeholder:"RULE"`
+	LinkApproval   *string        `help:"Whether who opens a link on another device may let the asking screen in, by its two digits: on or off. See docs/links.md for what a phisher makes of it." placeholder:"on|off"`
 	CodeLength     *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
 	CodeAlphabet   *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
 	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
@@ -69,6 +70,12 @@ func (l *look) apply(s *splitpin.Settings) error {
 		if *l.Lookup == "off" {
 			s.Lookup = splitpin.LookupOff
 		}
+	}
+	if l.LinkApproval != nil {
+		if *l.LinkApproval != "on" && *l.LinkApproval != "off" {
+			return fmt.Errorf("link-approval: must be on or off, and is %q", *l.LinkApproval)
+		}
+		s.LinkApproval = *l.LinkApproval == "on"
 	}
 	if l.Captcha != nil {
 		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
@@ -242,6 +249,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Issuer", issuer(in, p)}, {"Base path", "/p/" + p.ID},
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
+		{"Link approval", yes(s.LinkApproval)},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
 		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},

@@ -23,7 +23,7 @@ func (f *Face) signup(w http.ResponseWriter, r *http.Request) {
 func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f.framed(w, r, "code_challenge", web.Form{
-		RedirectURL: unescaped(q.Get("redirect_url")), LinkReturns: q.Get("redirect_link") == "true",
+		RedirectURL: signin.WithoutReturned(unescaped(q.Get("redirect_url"))), LinkReturns: q.Get("redirect_link") == "true",
 	}, page.Want{Type: q.Get("type"), Link: q.Get("auth_method") != "OTP"})
 }
 

@@ -22,12 +22,13 @@ const seldom = 6_000; // the same after a minute: who is that slow is not lookin
 const soon = 30; // questions
 
 /**
- * Asks about the attempt until it or its link is no longer open, and hands it on
- * then. It stops when live says no, pauses while nobody sees the page, and goes on after
+ * Asks about the attempt until it is no longer open, and hands it on then; and once
+ * before, where its link is switched off for others. It stops when live says no, pauses while nobody sees the page, and goes on after
  * failures that pass. Where done throws, it is asked again.
  */
 export function watch(ask: () => Promise<Attempt>, live: () => boolean, done: (a: Attempt) => Promise<void>): void {
   let asked = 0;
+  let off = false; // the link: but in this browser it still works
   const next = (): void => {
     const go = async (): Promise<void> => {
       if (!live()) return;
@@ -35,7 +36,11 @@ export function watch(ask: () => Promise<Attempt>, live: () => boolean, done: (a
       try {
         const a = await ask();
         if (!live()) return;
-        if (a.state !== "open" || (a.link && a.link.state !== "open")) return await done(a);
+        if (a.state !== "open") return await done(a);
+        if (!off && a.link && a.link.state !== "open") {
+          off = true;
+          await done(a);
+        }
       } catch {
         // The next question may be answered; the code's own end ends this too.
       }

@@ -1,0 +1,455 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	browserpage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// Links, with the published web SDK unmodified and on our own pages; and the bench: who
+// gets in by a link that should not, and who should and does not.
+
+// linkPage is a customer's page as the SDK's manual has it. A page at which a link was
+// opened shows its form by itself, as such pages do.
+var linkPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Shop</title></head>
+<body>
+<h1>Shop</h1>
+<div id="cotter-form-container" style="width: 300px; height: 420px"></div>
+<script src="/cotter.min.js"></script>
+<script>
+Cotter.CotterEnum.BackendURL = {{.API}};
+Cotter.CotterEnum.JSURL = {{.JS}};
+Cotter.CotterEnum.AssetURL = {{.JS}};
+Cotter.CotterEnum.WorkerURL = {{.JS}};
+window.outcome = {state: "none"};
+window.signIn = () => {
+  window.cotter = new Cotter({ApiKeyID: {{.Key}}, RedirectMagicLink: {{.Returns}},
+    AdditionalFields: [{label: "Plan", name: "plan", initial_value: "gold"}]});
+  window.outcome = {state: "pending"};
+  cotter.signInWithLink().showEmailForm().then(
+    (payload) => { window.outcome = {state: "resolved", payload}; },
+    (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
+};
+if (location.search.includes("auth_method=MAGIC_LINK")) signIn();
+</script>
+</body></html>`))
+
+type linkCustomer struct{ *httptest.Server }
+
+func startLinkCustomer(t *testing.T) *linkCustomer {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /cotter.min.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(root, "e2e/node_modules/cotter/dist/cotter.min.js"))
+	})
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		err := linkPage.Execute(w, map[string]any{"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"),
+			"Returns": r.FormValue("returns") == "true"})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("GET /done", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<title>Done</title>") })
+	c := &linkCustomer{httptest.NewServer(mux)}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *linkCustomer) page(p *project, returns bool) string {
+	return c.URL + "/?" + url.Values{"api": {p.cotter()}, "js": {p.url}, "key": {p.id}, "returns": {fmt.Sprint(returns)}}.Encode()
+}
+
+// An asking screen: the page, the form in it, and its two digits.
+type asking struct {
+	page, form *tab
+	digits     string
+}
+
+// askForLink asks for a link on the customer's page.
+func (b *browser) askForLink(t *testing.T, address string, c *linkCustomer, p *project, returns bool) *asking {
+	t.Helper()
+	page := b.open(t, c.page(p, returns))
+	eval[any](page, "signIn()")
+	form := page.frame(p.url + "/login?")
+	form.giveAddress(address)
+	form.await("the digits are shown", `/^\d\d$/.test(document.getElementById("link-digits").textContent)`)
+	return &asking{page, form, form.text("#link-digits")}
+}
+
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// toFront shows a tab.
+func (p *tab) toFront() {
+	p.t.Helper()
+	p.do("coming back", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, browserpage.BringToFront, cdp.Empty{})
+		return err
+	}))
+}
+
+func wrongPair(digits string) string {
+	if digits == "42" {
+		return "43"
+	}
+	return "42"
+}
+
+// checkLinkPayload is what the site's promise resolves with.
+func checkLinkPayload(t *testing.T, page *tab, address string) {
+	t.Helper()
+	payload := decode[map[string]any](t, page.payload())
+	user, tokens := object(t, payload, "user"), object(t, payload, "oauth_token")
+	if user["identifier"] != address || payload["email"] != address {
+		t.Errorf("signed in as %v, with %v", user["identifier"], payload["email"])
+	}
+	access := claims(t, tokens["access_token"].(string))
+	if access["authentication_method"] != "MAGIC_LINK" || access["identifier"] != address {
+		t.Errorf("the access token says %v by %v", access["identifier"], access["authentication_method"])
+	}
+	if payload["plan"] != "gold" {
+		t.Errorf("the site's own field came back as %v", payload["plan"])
+	}
+}
+
+// redirect_link=true, and the link is opened in the browser that asked: one tap, no
+// digits. The tab that asked is told.
+func TestLinkReturnsToTheSameBrowser(t *testing.T) {
+	d, c, b := startDev(t), startLinkCustomer(t), startBrowser(t)
+	p := d.createProject(t, "Shop", c.URL)
+	asked := b.askForLink(t, "ada@example.org", c, p, true)
+	link := d.message(t, "ada@example.org").Link
+	if !strings.HasPrefix(link, c.URL+"/?") || strings.Contains(link, "ada%40") || strings.Contains(link, "client_json") {
+		t.Errorf("the link is %s", link)
+	}
+	second := b.open(t, link)
+	form := second.frame(p.url + "/login?")
+	form.await("the form knows its browser", `document.getElementById("bearer-screen").checkVisibility()`)
+	if got := form.text("#bearer-lead"); got != says(t, "bearer.lead.same") {
+		t.Errorf("it says %q", got)
+	}
+	if form.text("#bearer-digits") != "" {
+		t.Error("it asks for digits in the browser that asked")
+	}
+	if got := form.text("#bearer-account"); got != "a…@example.org" {
+		t.Errorf("it is for %q", got)
+	}
+	form.click("#bearer-submit")
+	checkLinkPayload(t, second, "ada@example.org")
+	asked.form.awaitText("#status-title", says(t, "elsewhere.title"))
+	if o := asked.page.outcome(); o.State != "pending" {
+		t.Errorf("the tab that asked is %s: %s", o.State, o.Error)
+	}
+}
+
+// The same elsewhere: the two digits of the asking screen. A wrong pair costs one try of
+// the link, and nothing else.
+func TestLinkReturnsToAnotherBrowser(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Shop", c.URL)
+	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, true)
+	second := startBrowser(t).open(t, d.message(t, "ada@example.org").Link)
+	form := second.frame(p.url + "/login?")
+	form.click("#bearer-submit")
+	form.awaitText("#digits-error", says(t, "bearer.digits.empty"))
+	form.fill("#digits", wrongPair(asked.digits))
+	form.click("#bearer-submit")
+	form.awaitText("#digits-error", says(t, "bearer.digits.wrong.other")+" 2 more")
+	form.fill("#digits", asked.digits)
+	form.click("#bearer-submit")
+	checkLinkPayload(t, second, "ada@example.org")
+	asked.form.awaitText("#status-title", says(t, "elsewhere.title"))
+}
+
+// redirect_link=false: our own page, and from there to the customer's, where the SDK
+// finishes by what our page handed over.
+func TestLinkToOurPage(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Shop", c.URL)
+	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
+	link := d.message(t, "ada@example.org").Link
+	if !strings.HasPrefix(link, d.url+"/link/") {
+		t.Fatalf("the link is %s", link)
+	}
+	second := startBrowser(t).open(t, link)
+	second.fill("#digits", asked.digits)
+	second.click("#bearer-submit")
+	second.await("the customer's page", fmt.Sprintf("location.origin === %q", c.URL))
+	if u := eval[string](second, "location.href"); strings.Contains(u, link[strings.LastIndex(link, "."):]) {
+		t.Errorf("the link of the message went along to %s", u)
+	}
+	form := second.frame(p.url + "/login?")
+	form.awaitText("#bearer-lead", says(t, "bearer.lead.handed"))
+	form.click("#bearer-submit")
+	checkLinkPayload(t, second, "ada@example.org")
+	asked.form.awaitText("#status-title", says(t, "elsewhere.title"))
+}
+
+// The code of the same message, on the screen that asked.
+func TestLinkCode(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Shop", c.URL)
+	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
+	asked.form.click("#link-switch")
+	asked.form.giveCode(d.code(t, "ada@example.org"))
+	checkLinkPayload(t, asked.page, "ada@example.org")
+}
+
+// On our own page the first tab goes on: it has what the app needs.
+func TestLinkOnOurSignInPage(t *testing.T) {
+	d, c, b := startDev(t), startLinkCustomer(t), startBrowser(t)
+	p := d.createProject(t, "Shop", c.URL)
+	first := b.open(t, p.url+"/signin?"+url.Values{"project": {p.id}, "redirect_url": {c.URL + "/done"}, "state": {"s1"},
+		"code_challenge": {challengeOf("0123456789abcdef0123456789abcdef0123456789abcdef")}, "auth_method": {"MAGIC_LINK"}}.Encode())
+	first.giveAddress("ada@example.org")
+	second := b.open(t, d.message(t, "ada@example.org").Link)
+	second.awaitText("#bearer-lead", says(t, "bearer.lead.same"))
+	if got := second.text("#bearer-goes"); got != strings.TrimPrefix(c.URL, "http://") {
+		t.Errorf("it goes on at %q", got)
+	}
+	second.click("#bearer-submit")
+	second.awaitText("#status-title", says(t, "bearer.done.title"))
+	first.toFront() // a page that nobody sees asks nothing
+	first.await("the app", fmt.Sprintf(`location.href.startsWith(%q)`, c.URL+"/done?"))
+	q, err := url.ParseQuery(eval[string](first, "location.search.slice(1)"))
+	if err != nil || q.Get("state") != "s1" || q.Get("code") == "" {
+		t.Errorf("the app got %v", q)
+	}
+}
+
+// "Not me" from whoever reads the message; the code makes it good.
+func TestLinkRefused(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Shop", c.URL)
+	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
+	m := d.message(t, "ada@example.org")
+	reader := startBrowser(t).open(t, m.Link)
+	reader.click("#bearer-refuse")
+	reader.click("#refuse-yes")
+	reader.awaitText("#status-title", says(t, "bearer.refused.title"))
+	reader.go_(m.Link)
+	reader.awaitText("#status-title", says(t, "bearer.off.title"))
+	asked.form.awaitText("#code-error", says(t, "link.refused")) // it is told, and shows the field
+	asked.form.giveCode(m.Code)
+	checkLinkPayload(t, asked.page, "ada@example.org")
+}
+
+// ------------------------------------------------------------------- the bench
+
+// A scanner is a program that checks the links of messages with a whole browser, of a
+// profile that nobody asked anything with: it waits for the page's script, fills every
+// field, and presses all there is to press, frames and the pages it is led to included.
+// It knows a few numbers to try and no more.
+func scan(t *testing.T, b *browser, link string) {
+	t.Helper()
+	page := b.open(t, link)
+	for _, typed := range []string{"", "test@example.com", "12", "1234", "00", "99"} {
+		for range 3 {
+			places := []*tab{page}
+			if eval[bool](page, `!!document.querySelector("iframe")`) {
+				places = append(places, page.frame(eval[string](page, `new URL(document.querySelector("iframe").src).origin`)))
+			}
+			for _, place := range places {
+				place.await("the scanner has a page to look at", `document.readyState === "complete" && [...document.querySelectorAll("h1")].some(e => e.checkVisibility())`)
+				// What the page does with each press is given its time: until its requests are over.
+				tryEval[bool](place, fmt.Sprintf(`(async () => {
+					const quiet = () => new Promise(done => { let n = -1; (function look() {
+						const now = performance.getEntriesByType("resource").length;
+						if (now === n && !document.querySelector(".busy")) return done();
+						n = now; setTimeout(look, 60);
+					})(); });
+					const seen = (e) => e.checkVisibility();
+					for (const e of document.querySelectorAll("input")) if (seen(e)) { e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); }
+					for (const e of [...document.querySelectorAll("button, a, [role=button], input[type=submit]")]) {
+						if (!seen(e)) continue;
+						e.click();
+						await quiet();
+					}
+					for (const f of document.forms) if (seen(f)) { f.requestSubmit(); await quiet(); }
+					return true;
+				})()`, typed))
+			}
+		}
+		page.go_(link)
+	}
+}
+
+// askUnguessed asks until the digits are none that the scanner tries: it has three of a
+// hundred, which is what two digits promise.
+func (b *browser) askUnguessed(t *testing.T, name string, c *linkCustomer, p *project, returns bool) (*asking, string) {
+	t.Helper()
+	for i := range 20 {
+		address := fmt.Sprintf("%s%d@example.org", name, i)
+		if a := b.askForLink(t, address, c, p, returns); a.digits != "12" && a.digits != "00" && a.digits != "99" {
+			return a, address
+		}
+	}
+	t.Fatal("the same digits twenty times")
+	return nil, ""
+}
+
+// fetchAll asks for a link as programs do without a browser.
+func fetchAll(t *testing.T, link string) {
+	t.Helper()
+	for _, who := range []struct{ method, agent string }{
+		{"HEAD", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120 Safari/537.36"},
+		{"GET", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"},
+		{"GET", "Mozilla/5.0 (compatible; SkypeUriPreview Preview/0.5)"},
+		{"GET", "curl/8.0"},
+		{"GET", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120 Safari/537.36"},
+	} {
+		for range 3 {
+			answer, body := call(t, who.method, link, http.Header{"User-Agent": {who.agent}, "Accept": {"text/html,*/*"}}, nil)
+			if answer.StatusCode != http.StatusOK {
+				t.Errorf("%s by %s: %s %s", who.method, who.agent, answer.Status, body)
+			}
+			if len(answer.Cookies()) != 0 {
+				t.Errorf("%s by %s got cookies", who.method, who.agent)
+			}
+		}
+	}
+}
+
+// events counts what the audit log has of a kind.
+func (d *dev) events(t *testing.T, kind string) int {
+	t.Helper()
+	out := d.command(t, "audit", "list", "--kind", kind, "--limit", "1000")
+	if strings.Contains(out, "No such event") {
+		return 0
+	}
+	return strings.Count(out, " "+kind+" ")
+}
+
+// Everybody who may come upon a link, and is not the person who asked: nobody gets in by
+// our landing page. Then the person does, or is told how.
+func TestLinkBench(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Shop", c.URL)
+	honest := startBrowser(t)
+
+	t.Run("fetchers and a neighbour", func(t *testing.T) {
+		asked := honest.askForLink(t, "fetched@example.org", c, p, false)
+		m := d.message(t, "fetched@example.org")
+		fetchAll(t, m.Link)
+		// A neighbour shares the network and nothing else: guesses of links and ids.
+		token := m.Link[strings.LastIndex(m.Link, "/")+1:]
+		id, _, _ := strings.Cut(token, ".")
+		for _, guess := range []string{id, id + ".AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA." + token} {
+			answer, _ := call(t, "POST", p.v1()+"/link/admit", nil, map[string]string{"link": guess, "way": "hand_over", "digits": asked.digits})
+			if answer.StatusCode != http.StatusNotFound {
+				t.Errorf("the neighbour's %s was answered %s", guess, answer.Status)
+			}
+		}
+		if n := d.events(t, "attempt_proved"); n != 0 {
+			t.Errorf("%d sign-ins by programs and neighbours", n)
+		}
+		// The honest person, in another browser: it works as if nothing had happened.
+		other := startBrowser(t).open(t, m.Link)
+		other.fill("#digits", asked.digits)
+		other.click("#bearer-submit")
+		other.await("the customer's page", fmt.Sprintf("location.origin === %q", c.URL))
+		form := other.frame(p.url + "/login?")
+		form.click("#bearer-submit")
+		checkLinkPayload(t, other, "fetched@example.org")
+	})
+
+	t.Run("a scanner with a whole browser", func(t *testing.T) {
+		before := d.events(t, "attempt_proved")
+		asked, address := honest.askUnguessed(t, "scanned", c, p, false)
+		m := d.message(t, address)
+		scan(t, startBrowser(t), m.Link)
+		if n := d.events(t, "attempt_proved") - before; n != 0 {
+			t.Fatalf("the scanner signed in %d times", n)
+		}
+		// The honest person, in another browser, is told what still works, and it does.
+		other := startBrowser(t).open(t, m.Link)
+		other.awaitText("#status-title", says(t, "bearer.off.title"))
+		asked.form.await("the field of the code is shown", `document.getElementById("code").checkVisibility()`)
+		asked.form.giveCode(m.Code)
+		checkLinkPayload(t, asked.page, address)
+	})
+
+	t.Run("a scanner, and then the browser that asked", func(t *testing.T) {
+		before := d.events(t, "attempt_proved")
+		first := honest.open(t, p.url+"/signin?"+url.Values{"project": {p.id}, "redirect_url": {c.URL + "/done"}, "state": {"s1"},
+			"code_challenge": {challengeOf("0123456789abcdef0123456789abcdef0123456789abcdef")}, "auth_method": {"MAGIC_LINK"}}.Encode())
+		first.giveAddress("both@example.org")
+		m := d.message(t, "both@example.org")
+		scan(t, startBrowser(t), m.Link)
+		if n := d.events(t, "attempt_proved") - before; n != 0 {
+			t.Fatalf("the scanner signed in %d times", n)
+		}
+		second := honest.open(t, m.Link)
+		second.awaitText("#bearer-lead", says(t, "bearer.lead.same"))
+		second.click("#bearer-submit")
+		second.awaitText("#status-title", says(t, "bearer.done.title"))
+		first.toFront()
+		first.await("the app", fmt.Sprintf(`location.href.startsWith(%q)`, c.URL+"/done?"))
+	})
+
+	t.Run("redirect mode", func(t *testing.T) {
+		before := d.events(t, "attempt_proved")
+		_, address := honest.askUnguessed(t, "redirected", c, p, true)
+		m := d.message(t, address)
+		scan(t, startBrowser(t), m.Link)
+		if n := d.events(t, "attempt_proved") - before; n != 0 {
+			t.Fatalf("the scanner signed in %d times", n)
+		}
+		second := honest.open(t, m.Link) // the browser that asked: one tap
+		form := second.frame(p.url + "/login?")
+		form.click("#bearer-submit")
+		checkLinkPayload(t, second, address)
+	})
+
+	// Not a protection, but what is not protected, as docs/links.md has it: the phisher whose
+	// screen asked shows its victim the digits. Without the project's option that gives the
+	// phisher nothing: the victim signs in, in the victim's own browser.
+	t.Run("a phisher who shows the digits", func(t *testing.T) {
+		phisher := startBrowser(t).askForLink(t, "victim@example.org", c, p, false)
+		m := d.message(t, "victim@example.org")
+		victim := startBrowser(t).open(t, m.Link)
+		if victim.text("#bearer-other") != "" {
+			t.Error("the page offers to let the other screen in, which the project has not switched on")
+		}
+		victim.fill("#digits", phisher.digits)
+		victim.click("#bearer-submit")
+		victim.await("the customer's page", fmt.Sprintf("location.origin === %q", c.URL))
+		form := victim.frame(p.url + "/login?")
+		form.click("#bearer-submit")
+		checkLinkPayload(t, victim, "victim@example.org")
+		phisher.form.awaitText("#status-title", says(t, "elsewhere.title"))
+		if o := phisher.page.outcome(); o.State != "pending" {
+			t.Errorf("the phisher's page is %s", o.State)
+		}
+
+		d.command(t, "project", "set", p.id, "--link-approval", "on", "--name", "Shop with approval")
+		until(t, deadlines.step, "the server knows the setting", func() bool {
+			_, body := call(t, "GET", p.v1()+"/project", nil, nil)
+			return strings.Contains(string(body), "with approval")
+		})
+		phisher = startBrowser(t).askForLink(t, "victim2@example.org", c, p, false)
+		victim = startBrowser(t).open(t, d.message(t, "victim2@example.org").Link)
+		victim.fill("#digits", phisher.digits)
+		victim.click("#bearer-other")
+		victim.awaitText("#status-text", says(t, "bearer.done.other"))
+		phisher.page.toFront()
+		checkLinkPayload(t, phisher.page, "victim2@example.org") // the phisher is in: as with a code
+	})
+}
