@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -275,5 +278,81 @@ func TestWebhookSettings(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%q and %q: got %v, want %q", tt.url, tt.secrets, err, tt.says)
 		}
+	}
+}
+
+// The few lines that the page for operators shows take what we sign, and nothing else.
+func TestWebhookAsDocumented(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		if os.Getenv("E2E") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("there is no python3 to run the example with")
+	}
+	page, err := os.ReadFile("../docs/operate/phones.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, found := strings.Cut(string(page), "```python\n")
+	example, _, closed := strings.Cut(example, "```")
+	if !found || !closed {
+		t.Fatal("the page shows no example")
+	}
+	example += `
+import json, sys
+for case in json.load(sys.stdin):
+    print(verified(case["headers"], case["body"].encode(), case["secret"]))
+`
+	type request struct {
+		Headers map[string]string `json:"headers"`
+		Body    string            `json:"body"`
+		Secret  string            `json:"secret"`
+	}
+	var sent request
+	f := serve(t, func(_ *fake, _ http.ResponseWriter, r *http.Request) *deliverytest.Arrived {
+		body, _ := io.ReadAll(r.Body)
+		sent = request{map[string]string{}, string(body), aSecret}
+		for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+			sent.Headers[name] = r.Header.Get(name)
+		}
+		return nil
+	})
+	// The example looks at the machine's clock, as it should.
+	w, err := delivery.NewWebhook(delivery.WebhookConfig{URL: f.URL, Secrets: anOlderSecret + " " + aSecret, Client: local(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Send(t.Context(), phoneLetter(splitpin.SMSChannel)); err != nil {
+		t.Fatal(err)
+	}
+	with := func(alter func(*request)) request {
+		r := sent
+		r.Headers = maps.Clone(sent.Headers)
+		alter(&r)
+		return r
+	}
+	cases := []request{
+		sent,
+		with(func(r *request) { r.Secret = anOlderSecret }),
+		with(func(r *request) { r.Body += " " }),
+		with(func(r *request) { r.Headers["webhook-id"] = "x" }),
+		with(func(r *request) { r.Headers["webhook-timestamp"] = "1795356187" }),
+		with(func(r *request) { r.Headers["webhook-timestamp"] = "soon" }),
+		with(func(r *request) { r.Headers["webhook-signature"] = "v1," }),
+		with(func(r *request) { r.Secret = "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32)) }),
+	}
+	input, err := json.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", example)
+	cmd.Stdin = strings.NewReader(string(input))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got, want := strings.Fields(string(out)), "True True False False False False False False"; strings.Join(got, " ") != want {
+		t.Errorf("it says %v, want %s", got, want)
 	}
 }
