@@ -345,7 +345,7 @@ func TestDeleteAndExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := &splitpin.Session{Number: u.Number + 1000, Project: shop, User: u.Number, AuthMethod: "OTP", Device: "Firefox on Linux", Network: "203.0.113.7/32",
+	session := &splitpin.Session{Number: u.Number + 1000, Project: shop, User: u.Number, AuthMethod: "OTP", Device: "Firefox on Linux", Network: "203.0.113.7/32", Claims: `{"role":"admin"}`,
 		CreatedAt: start, UsedAt: start, IdleUntil: start.Add(time.Hour), ExpiresAt: start.Add(time.Hour)}
 	passkey := &splitpin.Credential{Number: u.Number + 1001, Project: shop, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{1}, CreatedAt: start}
 	another := &splitpin.Credential{Number: u.Number + 1002, Project: shop, User: u.Number + 1, Kind: splitpin.PasskeyCredential, Key: [32]byte{2}, CreatedAt: start}
@@ -360,7 +360,7 @@ func TestDeleteAndExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out.User.Identifier != "ada@example.org" || out.User.ClientUserID != "1014" || len(out.Sessions) != 1 ||
-		out.Sessions[0].Device != "Firefox on Linux" || len(out.Events) != 1 || out.Events[0].Kind != "user_registered" {
+		out.Sessions[0].Device != "Firefox on Linux" || string(out.Sessions[0].Claims) != `{"role":"admin"}` || len(out.Events) != 1 || out.Events[0].Kind != "user_registered" {
 		t.Errorf("exported %+v", out)
 	}
 

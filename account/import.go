@@ -220,6 +220,8 @@ type ExportedSession struct {
 	CreatedAt time.Time `json:"created_at"`
 	UsedAt    time.Time `json:"used_at"`
 	ExpiresAt time.Time `json:"expires_at"`
+
+	Claims json.RawMessage `json:"claims,omitempty"` // what a backend added to its tokens
 }
 
 // ExportedEvent is one line of the audit log.
@@ -248,7 +250,8 @@ func (d *Directory) Export(ctx context.Context, u *splitpin.User) (*Export, erro
 			continue
 		}
 		out.Sessions = append(out.Sessions, ExportedSession{ID: s.Number, Method: s.AuthMethod, Device: s.Device,
-			Network: s.Network, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt})
+			Network: s.Network, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt,
+			Claims: json.RawMessage(s.Claims)})
 	}
 	subject, err := Subject(d.Ring, u.Project, u.Identifier)
 	if err != nil {
