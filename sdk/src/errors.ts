@@ -46,6 +46,8 @@ export type ServerCode =
   | "phone_paused"
   | "phone_unreachable"
   | "proof_too_old"
+  | "provider_down"
+  | "provider_unknown"
   | "redirect_not_allowed"
   | "refresh_invalid"
   | "resend_too_soon"
@@ -64,8 +66,6 @@ export type ServerCode =
   | "wrong_answer"
   | "wrong_code"
   | "wrong_digits"
-  | "provider_down"
-  | "provider_unknown"
   | "yes_needed";
 
 /** Codes of this library, for what never reached the server or came from elsewhere. */
