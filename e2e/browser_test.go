@@ -47,7 +47,7 @@ func startGate(t *testing.T) *gate {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			// Every name that a page can have here is this machine; not every resolver knows.
-			if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
+			if host, port, err := net.SplitHostPort(address); err == nil && ours(host) {
 				address = net.JoinHostPort("127.0.0.1", port)
 			}
 			return new(net.Dialer).DialContext(ctx, network, address)
@@ -107,9 +107,15 @@ func startGate(t *testing.T) *gate {
 	return g
 }
 
+// ours reports whether a host is a made-up name of this machine (RFC 6761). To our pages .test is
+// a site on the web, .localhost a program of the person's own.
+func ours(host string) bool {
+	return strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".test")
+}
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	return host == "localhost" || ours(host) || ip != nil && ip.IsLoopback()
 }
 
 // check fails the test for every answer of /v1 that was not as described, and

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -225,4 +226,90 @@ func TestWebSDKPasskeyRace(t *testing.T) {
 	}
 	w.click("#choice-submit") // the honest person once more
 	text(t, decode[map[string]any](t, page.payload()), "payload", map[string]string{"status": "^SUCCESS$"})
+}
+
+// ownPage is our sign-in page; the app it leads to is the customer's, which only shows
+// what it was given.
+func ownPage(p *project, c *customer) string {
+	_, challenge := pkce()
+	return p.url + "/signin?" + url.Values{"project": {p.id}, "redirect_url": {c.URL + "/"}, "code_challenge": {challenge}, "state": {"s"}}.Encode()
+}
+
+// arrived waits until the browser is back at the app, with a code.
+func (p *tab) arrived(c *customer) {
+	p.t.Helper()
+	p.await("the app gets a code", `location.origin === "`+c.URL+`" && new URLSearchParams(location.search).get("code") !== null`)
+}
+
+// On our own page: a passkey is offered once after a code, and then the button and the
+// browser itself, from the field of the address, sign in without one.
+func TestOwnPagePasskey(t *testing.T) {
+	d, c := startDev(t), startCustomer(t).named(t, "shop.test")
+	p := d.createProject(t, "Shop", c.URL)
+	b := startBrowser(t)
+	page := b.open(t, ownPage(p, c))
+	device := page.authenticator(func(o *webauthn.VirtualAuthenticatorOptions) { o.AutomaticPresenceSimulation = false })
+	present := func(is bool) {
+		t.Helper()
+		page.do("being there", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: device.id, Enabled: is})
+			return err
+		}))
+	}
+	page.go_(ownPage(p, c))
+	page.giveAddress("ada@example.org")
+	page.giveCode(d.code(t, "ada@example.org"))
+	page.awaitText("#offer-title", says(t, "passkey.offer.title"))
+	present(true)
+	page.click("#offer-submit")
+	page.arrived(c)
+	if has := device.credentials(); len(has) != 1 || has[0].RpID != "localhost" || !has[0].IsResidentCredential {
+		t.Fatalf("the authenticator has %+v, want one that the browser can offer, for localhost", has)
+	}
+
+	// Autofill: the person is there at once, so the browser's first choice is taken.
+	page.go_(ownPage(p, c))
+	page.arrived(c)
+
+	present(false)
+	page.go_(ownPage(p, c))
+	page.await("the page is there", `document.querySelector("#passkey-submit")?.checkVisibility()`)
+	present(true)
+	page.click("#passkey-submit")
+	page.arrived(c)
+
+	// The mail about it leads to the way back, in any browser. Then the page says that it
+	// is gone.
+	undo := regexp.MustCompile(`http://\S+/undo/\S+`).FindString(d.message(t, "ada@example.org").Text)
+	other := startBrowser(t).open(t, undo)
+	other.awaitText("h1", says(t, "undo.title"))
+	other.click(`input[value="undo"]`)
+	other.click(`button[type="submit"]`)
+	other.awaitText("h1", says(t, "undo.done.title"))
+	present(false)
+	page.go_(ownPage(p, c))
+	page.await("the page is there", `document.querySelector("#passkey-submit")?.checkVisibility()`)
+	present(true)
+	page.click("#passkey-submit")
+	page.awaitText("#passkey-error", says(t, "passkey.unknown"))
+}
+
+// Whoever says no to a passkey is signed in, and not asked again.
+func TestOwnPagePasskeyDeclined(t *testing.T) {
+	d, c := startDev(t), startCustomer(t).named(t, "shop.test")
+	p := d.createProject(t, "Shop", c.URL)
+	page := startBrowser(t).open(t, ownPage(p, c))
+	device := page.authenticator()
+	page.go_(ownPage(p, c))
+	page.giveAddress("ada@example.org")
+	page.giveCode(d.code(t, "ada@example.org"))
+	page.click("#offer-skip")
+	page.arrived(c)
+	page.go_(ownPage(p, c))
+	page.giveAddress("ada@example.org")
+	page.giveCode(d.code(t, "ada@example.org"))
+	page.arrived(c)
+	if n := len(device.credentials()); n != 0 {
+		t.Errorf("the authenticator has %d passkeys, want none", n)
+	}
 }

@@ -158,7 +158,7 @@ func RenderForm(w io.Writer, f Form) error {
 		RedirectURL: f.RedirectURL, FormID: f.FormID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
-		Text: text.only("phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
+		Text: text.only("passkey.", "phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }

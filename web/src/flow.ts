@@ -28,6 +28,7 @@ import { showLegal } from "./legal";
 import { bearHere, type OpenedLink } from "./link";
 import { forget, recall, remember } from "./memory";
 import { $, config, framed } from "./page";
+import { offerPasskeys, offerToMake, stopOffering } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
 import { showProviders } from "./providers";
@@ -127,6 +128,7 @@ $("address-cancel").addEventListener("click", () => {
 /** Asks for an attempt and with it for the message. */
 async function start(): Promise<void> {
   phase = "starting";
+  stopOffering();
   clearTimeout(waiting);
   $("address-waiting").hidden = true;
   const mine = ++round;
@@ -320,8 +322,13 @@ async function submitCode(asked = false): Promise<void> {
   try {
     const granted = await attempts.answer(attempt.id, secret, { code });
     if (mine !== round) return;
-    if (framed) leaveProof(config.base, attempt.identifier, { id: attempt.id, secret });
+    const proof = { id: attempt.id, secret };
+    if (framed) leaveProof(config.base, attempt.identifier, proof);
     forget();
+    if (!framed) {
+      await offerToMake(attempts, proof, () => mine === round && show("offer"));
+      if (mine !== round) return;
+    }
     finish(granted);
   } catch (error) {
     if (mine !== round) return;
@@ -597,6 +604,15 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && (phase === "done" || phase === "finishing" || phase === "leaving")) toAddress();
 });
 
+function passkeyRequest(): Omit<StartRequest, "method"> {
+  return {
+    code_challenge: config.challenge,
+    redirect_url: config.redirectUrl,
+    locale: config.locale,
+    ...(config.formId && { form_id: config.formId }),
+  };
+}
+
 async function open(): Promise<void> {
   if (framed) {
     // The server refuses this too where the browser tells it; old ones do not.
@@ -607,6 +623,9 @@ async function open(): Promise<void> {
   configureChannels();
   if (config.input && !identifierInput.value) identifier.fill(config.input);
   if (await resume()) return;
+  // What leaves the browser needs a tap beside the name of the app (security 5).
+  if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
+  void offerPasskeys({ attempts, body: passkeyRequest(), wanted: () => phase === "address", granted: finish, unasked: !needsTap });
   // A link is sent by a tap only: nobody should find one in their mail that
   // another page asked for while they looked away.
   if (config.directLogin && config.input && !config.method.endsWith("_link")) return submitAddress();
