@@ -22,8 +22,9 @@ type User struct {
 	// PasskeyRequired users are let in by a passkey; another proof only begins a
 	// recovery, which takes time and is announced.
 	PasskeyRequired bool
-	// SeenAt tells roughly when the user last signed in: it moves at most once a month,
-	// so it is early by up to that. Zero: never since it is kept.
+	// SeenAt is the day on which the user last signed in, at midnight UTC. It moves at most
+	// once a month, so it is early by up to that; where Kind is Phone, once a day. Zero:
+	// never since it is kept.
 	SeenAt time.Time
 
 	CreatedAt time.Time

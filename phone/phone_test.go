@@ -51,6 +51,7 @@ func TestFaults(t *testing.T) {
 		"+44 3333":            "too short for +44 (United Kingdom)",
 		"+1 268 464":          "too short for +1 (Antigua & Barbuda)",
 		"+1 202 155 0123":     "no such number in +1 (United States)",
+		"+49 151 123":         "too short for +49 (Germany)",
 		"+49 1":               "too short for +49 (Germany)",
 		"+44 1111 111111":     "numbers there look like +44 7400 123456.",
 	} {

@@ -94,7 +94,7 @@ func PhoneBudget(s splitpin.PhoneSettings) (day, hour int64) {
 // hours, whatever anybody does, from how many networks and numbers, and over how many
 // nodes. TestWorstCost holds the engine to it.
 func WorstCost(s splitpin.PhoneSettings) int64 {
-	if len(s.Countries) == 0 {
+	if !slices.ContainsFunc(s.Countries, func(c string) bool { return costs(s, c) }) {
 		return 0
 	}
 	day, hour := PhoneBudget(s)
@@ -424,6 +424,19 @@ func PhonePrice(s splitpin.PhoneSettings, country string) int64 {
 		}
 	}
 	return 0 // the shipped list has a price for all
+}
+
+// costs reports whether messages to an allowed country, or to any where all are, cost
+// something.
+func costs(s splitpin.PhoneSettings, country string) bool {
+	if country == AnyCountry {
+		for _, price := range s.Prices {
+			if price > 0 {
+				return true
+			}
+		}
+	}
+	return PhonePrice(s, country) > 0
 }
 
 // ParseAmount reads an amount of money with at most six decimals: "0.075".

@@ -609,6 +609,9 @@ func TestWorstCostOfSettings(t *testing.T) {
 	}{
 		{"no country", splitpin.PhoneSettings{}, 0},
 		{"the defaults", splitpin.PhoneSettings{Countries: []string{"DE"}}, 20 * dollar},
+		{"free everywhere", splitpin.PhoneSettings{Countries: []string{"*"}, Prices: map[string]int64{"*": 0}}, 0},
+		{"free nearly everywhere", splitpin.PhoneSettings{Countries: []string{"*"}, Prices: map[string]int64{"*": 0, "DE": 1}}, 20 * dollar},
+		{"free where it is allowed", splitpin.PhoneSettings{Countries: []string{"GB"}, Prices: map[string]int64{"GB": 0, "DE": 1}}, 0},
 		{"a day's budget", splitpin.PhoneSettings{Countries: []string{"DE"}, BudgetDay: 5 * dollar}, 5 * dollar},
 		{"an hour's budget that bounds the day", splitpin.PhoneSettings{Countries: []string{"DE"}, BudgetDay: 100 * dollar, BudgetHour: dollar}, 12_500_000},
 	} {

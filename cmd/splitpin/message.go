@@ -13,6 +13,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/store"
 )
 
@@ -50,7 +51,11 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 		t.printf("No messages. They are kept for an hour after they expired.\n")
 	}
 	for _, m := range messages {
-		t.printf("%s  %-30s  %s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m))
+		cost := ""
+		if m.Cost > 0 {
+			cost = ", " + signin.Amount(m.Cost) + " set aside"
+		}
+		t.printf("%s  %-30s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m), cost)
 	}
 	return nil
 }

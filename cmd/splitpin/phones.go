@@ -94,6 +94,9 @@ func phoneRisk(s splitpin.PhoneSettings) string {
 	if len(s.Countries) == 0 {
 		return "Phones: no country is allowed, so nothing is sent to them and they cost nothing."
 	}
+	if signin.WorstCost(s) == 0 {
+		return "Phones: messages to the countries that are allowed cost nothing."
+	}
 	return fmt.Sprintf("Phones: with these settings an attacker can cost at most %s in any 24 hours.", signin.Amount(signin.WorstCost(s)))
 }
 
