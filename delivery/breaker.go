@@ -34,6 +34,7 @@ func (b *breaker) failed(failure SendError, now time.Time) (first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	first = !b.failing
+	failure.Uncertain = false // of the others nothing was handed over
 	b.failure, b.until, b.failing = &failure, now.Add(downFor), true
 	return first
 }

@@ -879,3 +879,40 @@ func TestOutboxFallsBack(t *testing.T) {
 		})
 	}
 }
+
+// A server that perhaps took one letter, and is spared for a moment after that, took
+// nothing of the others: they are tried again.
+func TestOutboxSparedIsNotTaken(t *testing.T) {
+	r := newRoom(t)
+	sms := new(deliverytest.Recorder)
+	sms.Fail = func(context.Context, *delivery.Letter) error {
+		if sms.Tries() > 1 {
+			return nil
+		}
+		return &delivery.SendError{Stage: delivery.StageConnect, Temporary: true, Uncertain: true, Detail: "no answer"}
+	}
+	r.outbox.Senders = map[splitpin.Channel]delivery.Sender{splitpin.SMSChannel: sms}
+	var messages []*splitpin.Message
+	for n := range 2 {
+		messages = append(messages, r.queue(fmt.Sprintf("+491511234567%d", n), func(a *splitpin.Attempt, m *splitpin.Message) {
+			a.Kind, a.Method, m.Channel = splitpin.Phone, "sms_code", splitpin.SMSChannel
+		}))
+	}
+	for range 3 {
+		r.step()
+		r.wait(4 * time.Second)
+	}
+	sent, gaveUp := 0, 0
+	for _, m := range messages {
+		got := r.message(m.Number)
+		if !got.SentAt.IsZero() {
+			sent++
+		}
+		if !got.GivenUpAt.IsZero() {
+			gaveUp++
+		}
+	}
+	if sent != 1 || gaveUp != 1 || sms.Tries() != 2 {
+		t.Errorf("%d sent, %d given up after %d tries; want one each, after two", sent, gaveUp, sms.Tries())
+	}
+}
