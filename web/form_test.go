@@ -147,7 +147,7 @@ func TestStyles(t *testing.T) {
 	_, form := s.configured(t, "kind=phone&method=sms_code&channel=sms", `{
 		additionalFields: [{name: "news", type: "checkbox"}, {name: "name"}], socialLoginProviders: ["GITHUB"],
 		styles: {
-			input_label: {color: "rgb(1, 2, 3)", fontSize: 20, lineHeight: 2, letterSpacing: "var(--round)", position: "fixed", display: "none", opacity: 0, content: "'x'", ":hover": {color: "red"}},
+			input_label: {color: "rgb(1, 2, 3)", fontSize: 20, lineHeight: 2, letterSpacing: "var(--round)", wordSpacing: "v\\61r(--round)", position: "fixed", display: "none", opacity: 0, content: "'x'", ":hover": {color: "red"}},
 			form_container: {backgroundColor: "rgb(250, 250, 250)", backgroundImage: "linear-gradient(red, red)", background: "url(https://elsewhere.example/x)", border: "2px solid url(x)",
 				padding: "7px; } body { display: none", margin: "3px !important", width: "var(--x)", maxWidth: "\\75rl(x)"},
 			"error, body": {color: "red"}, unknown: {color: "red"}, error: "color: red", input_row: null, __proto__: {color: "red"},
@@ -160,6 +160,7 @@ func TestStyles(t *testing.T) {
 		{".input_label", "fontSize", "20px"},
 		{".input_label", "lineHeight", "40px"},
 		{".input_label", "letterSpacing", "normal"},
+		{".input_label", "wordSpacing", "0px"},
 		{".input_label", "position", "static"},
 		{".input_label", "display", "block"},
 		{".input_label", "opacity", "1"},

@@ -70,14 +70,14 @@ export function dressForm(c: Colours): void {
   });
 }
 
-/** An unreadable colour of a button's text is replaced, an edge that vanishes is kept. */
+/** An unreadable colour of a button's text is replaced, and so is an edge that would vanish. */
 function dressButton(element: HTMLElement, background?: string, textColour?: string, border?: string): void {
   const style = element.style;
   const back = background ? parseColour(background) : undefined;
   if (back) {
     style.setProperty("--accent", css(back));
     style.setProperty("--on-accent", css(contrast(white, back) >= 4.5 ? white : black));
-    if (contrast(back, surface()) >= 3) style.setProperty("--accent-edge", css(back));
+    style.setProperty("--accent-edge", contrast(back, surface()) >= 3 ? css(back) : "var(--line)");
   }
   const current = back ?? custom(element, "--accent");
   const front = textColour ? parseColour(textColour) : undefined;
