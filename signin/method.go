@@ -247,4 +247,5 @@ type Form struct {
 	Passkey string
 	// Location is where the person's browser must go, at a provider.
 	Location string
+	Provider string // its name: "GITHUB"
 }

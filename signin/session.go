@@ -230,6 +230,25 @@ func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access s
 	return r.Session, r.User, nil
 }
 
+// AuthenticateOnce is Authenticate for a token that came where others may have seen it, in
+// an address. It takes each token once; its error is ErrToken.
+func (e *Engine) AuthenticateOnce(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (*splitpin.Session, *splitpin.User, error) {
+	claims, err := e.tokens.Verify(p, access.Reveal())
+	if err != nil {
+		return nil, nil, ErrToken.Because(err)
+	}
+	// By its id: the same token can be written in two ways.
+	once := splitpin.Charge{Key: splitpin.LimitKey("token/once", claims.ID.String()), Burst: 1, Period: 2 * day, Cost: 1}
+	refused, _, err := e.take(ctx, e.moment(), once)
+	if err != nil {
+		return nil, nil, fmt.Errorf("taking a token once: %w", err)
+	}
+	if refused >= 0 {
+		return nil, nil, ErrToken
+	}
+	return e.Authenticate(ctx, p, access)
+}
+
 // Sessions returns the live sessions of a user, newest first.
 func (e *Engine) Sessions(ctx context.Context, u *splitpin.User) (_ []*splitpin.Session, err error) {
 	ctx, done := e.observe(ctx, "list_sessions")

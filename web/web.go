@@ -171,11 +171,12 @@ const (
 	NotAllowed     Reason = "refused"  // redirect or framing origin is not listed; the sentence of contract 5.3
 	NotFramed      Reason = "unframed" // a form for iframes was opened on its own
 	UnknownProject Reason = "unknown"
-	Incomplete     Reason = "invalid"  // a parameter is missing or malformed
-	NoSuchMethod   Reason = "method"   // the project does not offer this way of signing in
-	NotFound       Reason = "notfound" // no such page
-	LinkUnknown    Reason = "nolink"   // no such link, or not any more
-	Broken         Reason = "broken"   // our fault
+	Incomplete     Reason = "invalid"   // a parameter is missing or malformed
+	NoSuchMethod   Reason = "method"    // the project does not offer this way of signing in
+	NotFound       Reason = "notfound"  // no such page
+	LinkUnknown    Reason = "nolink"    // no such link, or not any more
+	StepLost       Reason = "step.lost" // somebody comes back from a provider whom this browser does not know
+	Broken         Reason = "broken"    // our fault
 )
 
 // Refusal is a page that explains, without a script, why there is no form.
@@ -403,6 +404,11 @@ func InboxCSP() string {
 	return policy("'self' 'unsafe-inline'", "inbox", "'none'")
 }
 
+// postable lets the form of a page be posted to this server.
+func postable(csp string) string {
+	return strings.Replace(csp, "form-action 'none'", "form-action 'self'", 1)
+}
+
 func policy(style, trusted, ancestors string) string {
 	return "default-src 'none'; script-src 'self'; style-src " + style +
 		"; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors " + ancestors +
@@ -411,6 +417,7 @@ func policy(style, trusted, ancestors string) string {
 
 // page is what the templates see.
 type page struct {
+	Step   *stepView
 	text   table
 	Look   Look
 	Nonce  string

@@ -46,6 +46,7 @@ export type ServerCode =
   | "phone_paused"
   | "phone_unreachable"
   | "proof_too_old"
+  | "provider_denied"
   | "provider_down"
   | "provider_unknown"
   | "redirect_not_allowed"

@@ -51,6 +51,7 @@ type site struct {
 	engine *signin.Engine
 	tokens *token.Service
 	people *account.Directory
+	ring   *keyring.Ring
 	edge   *edge.Edge
 	pages  *page.Pages
 	mux    *http.ServeMux
@@ -83,6 +84,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.ring = ring
 	s.tokens = token.New(s.store, ring, "https://login.example", s.clock)
 	s.a = &splitpin.Project{ID: idA, Default: true, Settings: splitpin.Settings{
 		Name: "Shop", Origins: []string{shop, "cotter://"}, Lookup: splitpin.LookupMinimal,
@@ -98,7 +100,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		s.create(p)
 	}
 	s.engine, err = signin.New(ctx, signin.Options{Store: s.store, Ring: ring, Tokens: s.tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}}, Clock: s.clock, PublicURL: "https://login.example"})
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}, socialMethod(s)}, Clock: s.clock, PublicURL: "https://login.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,27 +117,31 @@ type endpoint struct {
 
 // The numbers are those of the catalogue in contract section 1.
 var endpoints = []endpoint{
-	{"GET", apiBase + "/token/jwks", anyone, true, (*Face).keySet},                             // 1
-	{"GET", apiBase + "/token/ed25519", anyone, true, (*Face).identityKey},                     // ours: contract 4.5
-	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},                  // 2
-	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},                 // 3
-	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                               // 4
-	{"POST", apiBase + "/token/custom", listed, false, (*Face).addClaims},                      // 5
-	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},                 // 6
-	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},                        // 7
-	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                          // 8
-	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},                      // 9
-	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},                      // 10
-	{"GET", apiBase + "/webauthn/exists", listed, false, (*Face).passkeyExists},                // 27
-	{"POST", apiBase + "/webauthn/register/begin", listed, false, (*Face).beginRegistration},   // 28
-	{"POST", apiBase + "/webauthn/register/finish", listed, false, (*Face).finishRegistration}, // 29
-	{"POST", apiBase + "/webauthn/login/begin", listed, false, (*Face).beginLogin},             // 30
-	{"POST", apiBase + "/webauthn/login/finish", listed, false, (*Face).finishLogin},           // 31
-	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe},           // 39
-	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                              // 42
-	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                              // 43
-	{"POST", "/completion/form", anyone, false, (*Face).completeForm},                          // 44
-	{"POST", "/verify", anyone, false, (*Face).verify},                                         // 45
+	{"GET", apiBase + "/token/jwks", anyone, true, (*Face).keySet},                                // 1
+	{"GET", apiBase + "/token/ed25519", anyone, true, (*Face).identityKey},                        // ours: contract 4.5
+	{"POST", apiBase + "/token/{api_key_id}", listed, false, (*Face).refresh},                     // 2
+	{"DELETE", apiBase + "/token/{api_key_id}", listed, false, (*Face).logout},                    // 3
+	{"POST", apiBase + "/token", listed, false, (*Face).refresh},                                  // 4
+	{"POST", apiBase + "/token/custom", listed, false, (*Face).addClaims},                         // 5
+	{"POST", apiBase + "/verify/get_identity", listed, false, (*Face).collect},                    // 6
+	{"GET", apiBase + "/user", listed, false, (*Face).userByIdentifier},                           // 7
+	{"GET", apiBase + "/user/list", listed, false, (*Face).listUsers},                             // 8
+	{"POST", apiBase + "/user/create", listed, false, (*Face).createUser},                         // 9
+	{"GET", apiBase + "/user/{user_id}", listed, false, (*Face).userByID},                         // 10
+	{"GET", apiBase + "/webauthn/exists", listed, false, (*Face).passkeyExists},                   // 27
+	{"POST", apiBase + "/webauthn/register/begin", listed, false, (*Face).beginRegistration},      // 28
+	{"POST", apiBase + "/webauthn/register/finish", listed, false, (*Face).finishRegistration},    // 29
+	{"POST", apiBase + "/webauthn/login/begin", listed, false, (*Face).beginLogin},                // 30
+	{"POST", apiBase + "/webauthn/login/finish", listed, false, (*Face).finishLogin},              // 31
+	{"POST", apiBase + "/oauth/token/connect", listed, false, (*Face).finishConnect},              // 35
+	{"GET", apiBase + "/oauth/token/list/{user_id}", listed, false, (*Face).listTokens},           // 36
+	{"GET", apiBase + "/oauth/token/{provider}/{user_id}", listed, false, (*Face).showToken},      // 37
+	{"DELETE", apiBase + "/oauth/token/{provider}/{user_id}", listed, false, (*Face).deleteToken}, // 38
+	{"GET", apiBase + "/company/info/{api_key_id}", anyone, false, (*Face).describe},              // 39
+	{"GET", "/screening/form", anyone, false, (*Face).screenForm},                                 // 42
+	{"GET", "/screening/site", anyone, false, (*Face).screenSite},                                 // 43
+	{"POST", "/completion/form", anyone, false, (*Face).completeForm},                             // 44
+	{"POST", "/verify", anyone, false, (*Face).verify},                                            // 45
 }
 
 // Register adds the routes to mux, and for what is not among them below
@@ -158,12 +162,40 @@ func (f *Face) Register(mux *http.ServeMux, admit func(http.Handler) http.Handle
 			mux.Handle(base+path, h)
 		}
 		mux.Handle(base+apiBase+"/", admit(f.path(nil)))
+		for pattern, page := range f.navigations() {
+			mux.Handle(base+apiBase+pattern, admit(page))
+		}
 	}
 	// The web SDK compares the origin of pages, so they can carry no base path.
 	mux.Handle("GET /signup", admit(http.HandlerFunc(f.signup)))
 	mux.Handle("GET /login", admit(http.HandlerFunc(f.login)))
 	mux.Handle("GET /webauthn", admit(http.HandlerFunc(f.webauthn)))
+	mux.Handle("GET /social_connect", admit(http.HandlerFunc(f.socialConnect)))
+	mux.Handle("GET /social/{provider}", admit(http.HandlerFunc(f.socialLogin(byPage))))
+	mux.Handle("POST /social/agree", admit(http.HandlerFunc(f.agree)))
+	mux.Handle("POST /social/code", admit(http.HandlerFunc(f.sendCode)))
+	mux.Handle("POST /social/proof", admit(http.HandlerFunc(f.prove)))
 	mux.Handle("GET /app", admit(http.HandlerFunc(f.app)))
+}
+
+// navigations are the endpoints that a browser goes to, not a script: they answer with
+// pages, and no other page reads them. Their patterns name no method, like those of path.
+func (f *Face) navigations() map[string]http.Handler {
+	only := func(h http.HandlerFunc, methods ...string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !slices.Contains(methods, r.Method) {
+				w.Header().Set("Allow", strings.Join(methods, ", "))
+				f.Refuse(w, r, errMethod)
+				return
+			}
+			h(w, r)
+		})
+	}
+	return map[string]http.Handler{
+		"/oauth/credential/login/{provider}":   only(f.socialLogin(byClient), http.MethodGet),           // 32
+		"/oauth/credential/connect/{provider}": only(f.socialAccess, http.MethodGet),                    // 33
+		"/oauth/token/callback/{provider}":     only(f.socialCallback, http.MethodGet, http.MethodPost), // 34
+	}
 }
 
 // A call is one request on its way through an endpoint.

@@ -191,7 +191,7 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 	}
 	status := map[web.Reason]int{
 		web.NotAllowed: http.StatusForbidden, web.NotFramed: http.StatusForbidden, web.UnknownProject: http.StatusNotFound,
-		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound, web.LinkUnknown: http.StatusNotFound,
+		web.Incomplete: http.StatusBadRequest, web.NoSuchMethod: http.StatusBadRequest, web.NotFound: http.StatusNotFound, web.LinkUnknown: http.StatusNotFound, web.StepLost: http.StatusNotFound,
 	}[refusal.Reason]
 	if status == 0 {
 		status = http.StatusInternalServerError
@@ -217,6 +217,25 @@ func (s *Pages) Landing(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 		return
 	}
 	Write(w, http.StatusOK, web.CSP(l.Nonce, nil), page.Bytes())
+}
+
+// Step sends a step of the way back from a provider. A page that is done goes on by
+// itself: a form's own redirect would be held to this server by the policy.
+func (s *Pages) Step(w http.ResponseWriter, r *http.Request, p *splitpin.Project, step web.Step) {
+	step.Look, step.Nonce, step.Locale = look(p), nonce(), preferred(r, p)
+	var ancestors []string
+	if step.Frame != nil {
+		ancestors = p.Settings.Origins
+	}
+	var page bytes.Buffer
+	if err := web.RenderStep(&page, step); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering a step: %w", err))
+		return
+	}
+	if step.Next != "" {
+		w.Header().Set("Refresh", "0; url="+step.Next)
+	}
+	Write(w, http.StatusOK, web.StepCSP(step.Nonce, frameable(ancestors)), page.Bytes())
 }
 
 // Home sends the page at the root: h says what of this server there is to open.

@@ -142,7 +142,7 @@ func (m *Method) Describe(a *splitpin.Attempt) signin.Form {
 	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(verifier))
 	q.Set("code_challenge_method", "S256")
 	u.RawQuery = q.Encode()
-	return signin.Form{Location: u.String()}
+	return signin.Form{Location: u.String(), Provider: d.Provider}
 }
 
 // An Answer is what a provider sent the browser back with.

@@ -23,6 +23,7 @@ var entries = []string{
 	"phoneform.ts",
 	"widget.ts",
 	"inbox.ts",
+	"step.ts",
 	"landing.ts",
 	"webauthn.ts",
 	"style.css",

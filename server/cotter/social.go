@@ -1,0 +1,623 @@
+package cotter
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/web"
+)
+
+// The way to a provider and back (contract 10). A start remembers its attempt's secret in a
+// cookie of its browser, and the provider echoes the attempt's id as the state: who comes
+// back holds both, or nothing (security 30). Coming back proves nothing yet: the person is
+// shown who would sign in, for what, and says yes; or proves an address; on pages below
+// /social that work without a script.
+
+// A way is how somebody set out, which says what coming back looks like.
+type way string
+
+const (
+	byClient way = "c" // the web SDK, which shows our page for an address in a window of its own
+	byPage   way = "p" // a page of ours
+)
+
+const (
+	wayCookie = "__Host-social-" // + the attempt's id
+	wayAge    = 10 * time.Minute
+	mostWays  = 8 // at once in one browser
+)
+
+var errLogin = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "token_id",
+	Message: "This does not belong to the sign-in that was started. Please start again."}
+
+// socialLogin is endpoint 32, and for our own pages /social/{provider}.
+func (f *Face) socialLogin(by way) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		p := f.socialProject(w, r, q.Get("redirect_url"))
+		if p == nil {
+			return
+		}
+		f.goThere(w, r, p, by, signin.StartRequest{
+			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id")})
+	}
+}
+
+// socialProject is the project of a navigation that is to end at redirect. Where there is
+// none, or it may not go there, the page that says so was sent.
+func (f *Face) socialProject(w http.ResponseWriter, r *http.Request, redirect string) *splitpin.Project {
+	p, err := f.edge.Project(r, r.URL.Query().Get("api_key_id"))
+	if r.PathValue("project") == "" && r.URL.Query().Has("project") {
+		p, err = f.engine.Project(r.URL.Query().Get("project")) // our pages stand at the root
+	}
+	switch {
+	case err != nil:
+		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.UnknownProject}, nil)
+	case f.edge.AnyOrigin && p.ListsAny() && !f.edge.Loopback:
+		f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.NoSuchMethod}, nil) // security 14
+	case !p.Lists(redirect):
+		f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Mode: web.App}, nil)
+	default:
+		return p
+	}
+	return nil
+}
+
+// goThere starts an attempt and sends the browser to the provider.
+func (f *Face) goThere(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, req signin.StartRequest) {
+	req.Project, req.Method, req.Provider, req.By = p, "social", r.PathValue("provider"), f.edge.Caller(r)
+	started, err := f.engine.Start(r.Context(), req)
+	if err != nil {
+		f.comeBackWith(w, r, req.Destination, err)
+		return
+	}
+	f.rememberWay(w, r, started.Attempt.ID, by, started.Secret)
+	redirect(w, started.Form.Location)
+}
+
+// redirect goes on by GET. No header that names it is logged, and no page learns where
+// the browser came from.
+func redirect(w http.ResponseWriter, to string) {
+	h := w.Header()
+	h.Set("Location", to)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func (f *Face) rememberWay(w http.ResponseWriter, r *http.Request, id splitpin.AttemptID, by way, secret splitpin.Secret) {
+	var old []string
+	for _, c := range r.Cookies() {
+		if strings.HasPrefix(c.Name, wayCookie) {
+			old = append(old, c.Name)
+		}
+	}
+	for i := 0; i+mostWays <= len(old); i++ { // browsers send the oldest first
+		forget(w, old[i])
+	}
+	http.SetCookie(w, &http.Cookie{Name: wayCookie + id.String(), Value: string(by) + secret.Reveal(), Path: "/", MaxAge: int(wayAge.Seconds()),
+		HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
+}
+
+func forget(w http.ResponseWriter, name string) {
+	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
+}
+
+// wayOf finds the attempt of a state in this browser.
+func (f *Face) wayOf(r *http.Request, p *splitpin.Project, state string) (h signin.Handle, by way, ok bool) {
+	id, err := splitpin.ParseAttemptID(state)
+	if err != nil {
+		return h, "", false
+	}
+	c, err := r.Cookie(wayCookie + id.String())
+	if err != nil || len(c.Value) < 2 {
+		return h, "", false
+	}
+	return signin.Handle{Project: p, ID: id, Secret: splitpin.Secret(c.Value[1:]), By: f.edge.Caller(r)}, way(c.Value[:1]), true
+}
+
+// passedOn are the parameters of a provider's answer.
+var passedOn = []string{"code", "state", "iss", "error"}
+
+// socialCallback is endpoint 34.
+func (f *Face) socialCallback(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		// The provider's page posts it, so the browser leaves the cookie out (response_mode
+		// form_post). It comes along when the browser asks again.
+		if r.ParseForm() != nil {
+			f.lost(w, r, nil)
+			return
+		}
+		q := url.Values{}
+		for _, name := range passedOn {
+			if v := r.PostForm.Get(name); v != "" {
+				q.Set(name, v)
+			}
+		}
+		redirect(w, r.URL.Path+"?"+q.Encode())
+		return
+	}
+	p, err := f.edge.Project(r)
+	if err != nil {
+		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.UnknownProject}, nil)
+		return
+	}
+	q := r.URL.Query()
+	h, by, ok := f.wayOf(r, p, q.Get("state"))
+	if !ok {
+		f.lost(w, r, p)
+		return
+	}
+	look, err := f.engine.Look(r.Context(), h)
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	if q.Get("code") == "" {
+		forget(w, wayCookie+h.ID.String())
+		f.comeBackWith(w, r, look.Attempt.Destination, denial(q.Get("error")))
+		return
+	}
+	answer, err := json.Marshal(map[string]string{"code": q.Get("code"), "iss": q.Get("iss"), "provider": r.PathValue("provider")})
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	granted, err := f.engine.Answer(r.Context(), h, answer)
+	f.wentOn(w, r, p, h, by, look, granted, err)
+}
+
+var (
+	errDenied = &splitpin.Error{Kind: splitpin.Forbidden, Code: "provider_denied",
+		Message: "The sign-in there was cancelled. You can try again, or choose another way to sign in."}
+	errThere = &splitpin.Error{Kind: splitpin.Unavailable, Code: "provider_down",
+		Message: "The other service could not sign you in. Please try again in a moment, or choose another way to sign in."}
+)
+
+func denial(said string) error {
+	switch said {
+	case "access_denied", "user_cancelled_authorize", "user_cancelled_login", "consent_required", "interaction_required", "login_required":
+		return errDenied
+	}
+	return errThere
+}
+
+// wentOn shows the person what comes after an answer or a yes.
+func (f *Face) wentOn(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, by way, look *signin.Started, granted *signin.Granted, err error) {
+	switch {
+	case errors.Is(err, signin.ErrAsk):
+		f.ask(w, r, p, h, look)
+	case errors.Is(err, signin.ErrMore) && by == byClient:
+		// The customer's page opens our window, which goes on by what stands in token_id.
+		// That window is in a frame and sees no cookie of ours.
+		redirect(w, withQuery(look.Attempt.Destination, url.Values{"action": {"O_CONNECT"}, "token_id": {signin.Challenge(h.ID, h.Secret)},
+			"user_id": {h.ID.String()}, "provider": {look.Form.Provider}}))
+	case errors.Is(err, signin.ErrMore):
+		f.send(w, r, p, h, "", nil)
+	case err != nil:
+		f.comeBackWith(w, r, look.Attempt.Destination, err)
+	default:
+		forget(w, wayCookie+h.ID.String())
+		f.arrive(w, r, p, granted)
+	}
+}
+
+// arrive ends the way at the customer's page.
+func (f *Face) arrive(w http.ResponseWriter, r *http.Request, p *splitpin.Project, granted *signin.Granted) {
+	f.step(w, r, p, web.Step{Kind: web.StepDone, Next: f.resultURL(granted)})
+}
+
+// resultURL is where somebody goes who is done (contract 10.1, step 4).
+func (f *Face) resultURL(g *signin.Granted) string {
+	if g.Code == "" {
+		return g.Attempt.Destination
+	}
+	return withQuery(g.Destination, url.Values{"challenge_id": {strconv.Itoa(int(g.ChallengeID))}, "code": {g.Code.Reveal()},
+		"state": {g.Attempt.ClientState}, "auth_method": {"SOCIAL_LOGIN"}})
+}
+
+// withQuery adds parameters to an address that was looked at before.
+func withQuery(to string, more url.Values) string {
+	before, fragment, has := strings.Cut(to, "#")
+	between := "?"
+	if strings.Contains(before, "?") {
+		between = "&"
+	}
+	before += between + more.Encode()
+	if has {
+		before += "#" + fragment
+	}
+	return before
+}
+
+// comeBackWith goes back to where somebody came from, with what went wrong. Where that is
+// no place to go to, a page of ours says it.
+func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, destination string, err error) {
+	known := f.edge.Refusal(r, err)
+	if destination == "" {
+		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.Broken, Title: known.Message}, nil)
+		return
+	}
+	redirect(w, withQuery(destination, url.Values{"error": {known.Message}}))
+}
+
+func (f *Face) lost(w http.ResponseWriter, r *http.Request, p *splitpin.Project) {
+	f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.StepLost}, nil)
+}
+
+func (f *Face) step(w http.ResponseWriter, r *http.Request, p *splitpin.Project, s web.Step) {
+	f.pages.Step(w, r, p, s)
+}
+
+// ask shows who would sign in, or what would be connected, and where that leads.
+func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, look *signin.Started) {
+	q, ok, err := f.engine.Asked(r.Context(), h)
+	if err != nil || !ok {
+		f.lost(w, r, p)
+		return
+	}
+	here, person := q.Address, "new"
+	if q.User != nil {
+		here, person = q.User.Identifier, "known"
+	}
+	site, _ := splitpin.ParseOrigin(q.Attempt.Destination)
+	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": named(look.Form.Provider), "person": person},
+		Facts:  []web.Fact{{Name: "step.account", Value: q.Credential.Label}, {Name: "step.here", Value: here}, {Name: "step.goes", Value: site}},
+		Action: "/social/agree", Hidden: []web.Fact{{Name: "project", Value: p.ID}, {Name: "state", Value: h.ID.String()}},
+		Cancel: withQuery(q.Attempt.Destination, url.Values{"error": {errDenied.Message}}),
+	}
+	if q.Attempt.Purpose == splitpin.Enrol {
+		s.Kind = web.StepConnect
+	}
+	f.step(w, r, p, s)
+}
+
+// named is a provider as people know it, where its name is one of theirs.
+func named(provider string) string {
+	known := map[string]string{"GITHUB": "GitHub", "GITLAB": "GitLab"}
+	if name := known[provider]; name != "" {
+		return name
+	}
+	if len(provider) < 2 {
+		return provider
+	}
+	return provider[:1] + strings.ToLower(provider[1:])
+}
+
+// posted admits what a page of ours posted.
+func (f *Face) posted(w http.ResponseWriter, r *http.Request) *splitpin.Project {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if origin := r.Header.Get("Origin"); site != "same-origin" && (site != "" || origin != f.edge.PublicURL.Scheme+"://"+f.edge.PublicURL.Host) {
+		f.lost(w, r, nil)
+		return nil
+	}
+	if r.ParseForm() != nil {
+		f.lost(w, r, nil)
+		return nil
+	}
+	p, err := f.engine.Project(r.PostForm.Get("project"))
+	if err != nil {
+		f.lost(w, r, nil)
+		return nil
+	}
+	return p
+}
+
+// agree is the yes.
+func (f *Face) agree(w http.ResponseWriter, r *http.Request) {
+	p := f.posted(w, r)
+	if p == nil {
+		return
+	}
+	h, by, ok := f.wayOf(r, p, r.PostForm.Get("state"))
+	if !ok {
+		f.lost(w, r, p)
+		return
+	}
+	look, err := f.engine.Look(r.Context(), h)
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	granted, err := f.engine.Agree(r.Context(), h)
+	f.wentOn(w, r, p, h, by, look, granted, err)
+}
+
+// send offers to send a code to the address that an attempt waits for. said is what was
+// wrong before, frame the window of the web SDK.
+func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, said string, frame *web.StepFrame) {
+	look, err := f.engine.Look(r.Context(), h)
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	c, address, ok := signin.Needs(look.Attempt)
+	if !ok {
+		f.lost(w, r, p)
+		return
+	}
+	s := web.Step{Kind: web.StepSend, Words: map[string]string{"provider": named(look.Form.Provider)}, Error: said, Frame: frame,
+		Facts: []web.Fact{{Name: "step.account", Value: c.Label}}, Address: address == "",
+		Action: "/social/code", Hidden: f.carried(p, h, frame)}
+	if address != "" {
+		s.Facts = append(s.Facts, web.Fact{Name: "step.here", Value: address})
+		s.Hidden = append(s.Hidden, web.Fact{Name: "address", Value: address})
+	}
+	if frame == nil {
+		s.Cancel = withQuery(look.Attempt.Destination, url.Values{"error": {errDenied.Message}})
+	}
+	f.step(w, r, p, s)
+}
+
+// carried are the hidden fields that go from step to step.
+func (f *Face) carried(p *splitpin.Project, h signin.Handle, frame *web.StepFrame) []web.Fact {
+	out := []web.Fact{{Name: "project", Value: p.ID}, {Name: "token_id", Value: signin.Challenge(h.ID, h.Secret)}}
+	if frame != nil {
+		out = append(out, web.Fact{Name: "domain", Value: frame.Domain}, web.Fact{Name: "id", Value: frame.MessageID}, web.Fact{Name: "provider", Value: frame.Provider})
+	}
+	return out
+}
+
+// carrier reads them back.
+func (f *Face) carrier(r *http.Request, p *splitpin.Project, token string) (h signin.Handle, ok bool) {
+	id, secret, ok := signin.ParseChallenge(token)
+	return signin.Handle{Project: p, ID: id, Secret: secret, By: f.edge.Caller(r)}, ok
+}
+
+func (f *Face) stepFrame(p *splitpin.Project, domain, id, provider string, h signin.Handle) *web.StepFrame {
+	if domain == "" || !splitpin.IsWeb(domain) || !p.ListsOrigin(domain) {
+		return nil
+	}
+	return &web.StepFrame{Domain: domain, MessageID: id, TokenID: signin.Challenge(h.ID, h.Secret), UserID: h.ID.String(), Provider: provider}
+}
+
+// sendCode starts the attempt that proves the address.
+func (f *Face) sendCode(w http.ResponseWriter, r *http.Request) {
+	p := f.posted(w, r)
+	if p == nil {
+		return
+	}
+	h, ok := f.carrier(r, p, r.PostForm.Get("token_id"))
+	if !ok {
+		f.lost(w, r, p)
+		return
+	}
+	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
+	child, err := f.engine.Start(r.Context(), signin.StartRequest{Project: p, Method: "email_code", Purpose: splitpin.Complete,
+		Identifier: r.PostForm.Get("address"), Parent: &h, By: f.edge.Caller(r)})
+	if err != nil {
+		f.send(w, r, p, h, f.edge.Refusal(r, err).Message, frame)
+		return
+	}
+	f.code(w, r, p, h, signin.Handle{Project: p, ID: child.Attempt.ID, Secret: child.Secret}, child.Attempt.Identifier, "", frame)
+}
+
+// code asks for the code that was sent.
+func (f *Face) code(w http.ResponseWriter, r *http.Request, p *splitpin.Project, parent, child signin.Handle, address, said string, frame *web.StepFrame) {
+	f.step(w, r, p, web.Step{Kind: web.StepCode, Words: map[string]string{"address": address}, Error: said, Frame: frame, Action: "/social/proof",
+		Hidden: append(f.carried(p, parent, frame), web.Fact{Name: "proof", Value: signin.Challenge(child.ID, child.Secret)})})
+}
+
+// prove takes the code.
+func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
+	p := f.posted(w, r)
+	if p == nil {
+		return
+	}
+	h, ok := f.carrier(r, p, r.PostForm.Get("token_id"))
+	child, ok2 := f.carrier(r, p, r.PostForm.Get("proof"))
+	if !ok || !ok2 {
+		f.lost(w, r, p)
+		return
+	}
+	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
+	look, err := f.engine.Look(r.Context(), child)
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	answer, err := json.Marshal(map[string]string{"code": r.PostForm.Get("code")})
+	if err != nil {
+		f.lost(w, r, p)
+		return
+	}
+	granted, err := f.engine.Answer(r.Context(), child, answer)
+	switch {
+	case errors.Is(err, signin.ErrWrong):
+		f.code(w, r, p, h, child, look.Attempt.Identifier, f.edge.Refusal(r, err).Message, frame)
+	case err != nil:
+		f.send(w, r, p, h, f.edge.Refusal(r, err).Message, frame)
+	case frame != nil:
+		frame.Done = true
+		f.step(w, r, p, web.Step{Kind: web.StepDone, Frame: frame})
+	default:
+		forget(w, wayCookie+h.ID.String())
+		f.arrive(w, r, p, granted)
+	}
+}
+
+// socialConnect is the window /social_connect (contract 12.4). The web SDK encodes its
+// parameters twice.
+func (f *Face) socialConnect(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	get := func(name string) string { return unescaped(q.Get(name)) }
+	p, err := f.engine.Project(get("api_key"))
+	if err != nil {
+		f.pages.Refuse(w, r, web.Frame, nil, web.Refusal{Reason: web.UnknownProject}, []string{"*"})
+		return
+	}
+	h, ok := f.carrier(r, p, get("token_id"))
+	frame := f.stepFrame(p, get("domain"), get("id"), get("provider"), h)
+	switch {
+	case frame == nil:
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotAllowed, Origin: get("domain")}, []string{"*"})
+	case r.Header.Get("Sec-Fetch-Dest") == "document":
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotFramed}, nil)
+	case !ok:
+		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.StepLost}, []string{"*"})
+	default:
+		frame.First = true
+		f.send(w, r, p, h, "", frame)
+	}
+}
+
+// finishConnect is endpoint 35: the address of the result, once the address was proved.
+// What the browser says besides is held against what is known here, and decides nothing.
+func (f *Face) finishConnect(c *call) (any, error) {
+	var body struct {
+		TokenID  string `json:"token_id"`
+		UserID   string `json:"user_id"`
+		Provider string `json:"identity_provider"`
+		Login    *struct {
+			Challenge string `json:"client_code_challenge"`
+			Redirect  string `json:"client_redirect_url"`
+			State     string `json:"client_state"`
+			Company   string `json:"company_id"`
+		} `json:"login_state"`
+	}
+	if err := edge.ReadJSON(c.w, c.r, &body); err != nil {
+		return nil, err
+	}
+	h, ok := f.carrier(c.r, c.project, body.TokenID)
+	if !ok {
+		return nil, errLogin
+	}
+	look, err := f.engine.Look(c.r.Context(), h)
+	if err != nil {
+		return nil, err
+	}
+	if l := body.Login; body.UserID != h.ID.String() || body.Provider != "" && body.Provider != look.Form.Provider ||
+		l != nil && (l.State != look.Attempt.ClientState || l.Redirect != look.Attempt.Destination || l.Company != c.project.ID || !sameChallenge(l.Challenge, look.Attempt)) {
+		return nil, errLogin
+	}
+	granted, err := f.engine.Agree(c.r.Context(), h)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"url": f.resultURL(granted)}, nil
+}
+
+func sameChallenge(text string, a *splitpin.Attempt) bool {
+	return text == base64.RawURLEncoding.EncodeToString(a.Challenge[:])
+}
+
+// socialAccess is endpoint 33: somebody who is signed in connects an account. The token
+// stands in an address, so it is taken once.
+func (f *Face) socialAccess(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	p := f.socialProject(w, r, q.Get("redirect_url"))
+	if p == nil {
+		return
+	}
+	session, user, err := f.engine.AuthenticateOnce(r.Context(), p, splitpin.Secret(q.Get("access_token")))
+	if err != nil {
+		f.comeBackWith(w, r, q.Get("redirect_url"), err)
+		return
+	}
+	f.goThere(w, r, p, byPage, signin.StartRequest{Purpose: splitpin.Enrol, User: user, Session: session, Destination: q.Get("redirect_url")})
+}
+
+// Endpoints 36 to 38, for backends.
+
+// A providerToken is what is known of one account at a provider (contract 10.4).
+type providerToken struct {
+	ID        string          `json:"ID"`
+	CreatedAt wireTime        `json:"created_at"`
+	UpdatedAt wireTime        `json:"updated_at"`
+	DeletedAt string          `json:"deleted_at"`
+	Company   string          `json:"company_id"`
+	User      string          `json:"user_id"`
+	Subject   string          `json:"provider_user_id"`
+	Username  string          `json:"provider_username"`
+	Provider  string          `json:"identity_provider"`
+	Tokens    json.RawMessage `json:"tokens"`
+}
+
+var errNoAccount = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
+	Message: "This user has no account at that provider."}
+
+// linked are the accounts of the user whom a request names, at its provider if it names one.
+func (f *Face) linked(c *call) (*splitpin.User, []signin.Link, error) {
+	if !c.trusted {
+		return nil, nil, edge.ErrSecret
+	}
+	u, err := f.people.ByID(c.r.Context(), c.project.Number, c.r.PathValue("user_id"))
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := f.engine.Linked(c.r.Context(), u)
+	if err != nil {
+		return nil, nil, err
+	}
+	if provider := c.r.PathValue("provider"); provider != "" {
+		all = slices.DeleteFunc(all, func(l signin.Link) bool { return l.Provider != strings.ToUpper(provider) })
+		if len(all) == 0 {
+			return nil, nil, errNoAccount
+		}
+	}
+	return u, all, nil
+}
+
+func (f *Face) wireLink(c *call, u *splitpin.User, l signin.Link) providerToken {
+	changed := l.Credential.CreatedAt
+	if l.Credential.UsedAt.After(changed) {
+		changed = l.Credential.UsedAt
+	}
+	tokens := l.Tokens
+	if len(tokens) == 0 {
+		tokens = json.RawMessage("{}")
+	}
+	return providerToken{ID: credentialID(l.Credential), CreatedAt: wireTime(l.Credential.CreatedAt), UpdatedAt: wireTime(changed),
+		DeletedAt: "0001-01-01T00:00:00Z", Company: c.project.ID, User: u.ID.String(), Subject: l.Subject, Username: l.Username,
+		Provider: l.Provider, Tokens: tokens}
+}
+
+// credentialID is a UUID that a credential keeps, of its key.
+func credentialID(c *splitpin.Credential) string {
+	k := c.Key
+	k[6], k[8] = k[6]&0x0f|0x80, k[8]&0x3f|0x80 // version 8: our own
+	return fmt.Sprintf("%x-%x-%x-%x-%x", k[:4], k[4:6], k[6:8], k[8:10], k[10:16])
+}
+
+func (f *Face) listTokens(c *call) (any, error) {
+	u, all, err := f.linked(c)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]providerToken, 0, len(all))
+	for _, l := range all {
+		out = append(out, f.wireLink(c, u, l))
+	}
+	return out, nil
+}
+
+func (f *Face) showToken(c *call) (any, error) {
+	u, all, err := f.linked(c)
+	if err != nil {
+		return nil, err
+	}
+	return f.wireLink(c, u, all[0]), nil
+}
+
+func (f *Face) deleteToken(c *call) (any, error) {
+	u, all, err := f.linked(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range all {
+		if err := f.engine.Unlink(c.r.Context(), u, l.Credential.Number, c.by); err != nil {
+			return nil, err
+		}
+	}
+	return struct{}{}, nil
+}

@@ -1,0 +1,415 @@
+package cotter_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/outgoing"
+	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/social"
+)
+
+func socialMethod(s *site) *social.Method {
+	except, err := outgoing.ParseExceptions("127.0.0.1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &social.Method{Ring: s.ring, PublicURL: "https://login.example", Clock: s.clock,
+		Client: outgoing.New(outgoing.Options{Except: except, Timeout: 5 * time.Second})}
+}
+
+// withGitHub offers a GitHub of the test's own, where ada-l with ada@example.org signs in.
+func (s *site) withGitHub() {
+	s.t.Helper()
+	theirs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/login/oauth/access_token":
+			fmt.Fprint(w, `{"access_token":"their-token","scope":"repo,user","token_type":"bearer"}`)
+		case "/api/v3/user":
+			fmt.Fprint(w, `{"id":20483939,"login":"ada-l"}`)
+		case "/api/v3/user/emails":
+			fmt.Fprint(w, `[{"email":"ada@example.org","primary":true,"verified":true}]`)
+		}
+	}))
+	s.t.Cleanup(theirs.Close)
+	p := splitpin.Provider{Name: "GITHUB", Kind: "github", Issuer: theirs.URL, ClientID: "client"}
+	if err := social.SealSecret(s.ring, s.a.ID, &p, "secret"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.a.Settings.Providers = []splitpin.Provider{p}
+	s.a.UpdatedAt = s.a.UpdatedAt.Add(time.Second)
+	err := s.store.Change(s.t.Context(), splitpin.Reads{Settings: true}, func(*splitpin.Records) (splitpin.Writes, error) {
+		return splitpin.Writes{Put: []splitpin.Record{s.a}}, nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.engine.Step(s.t.Context(), s.clock()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// A jar is a browser as far as cookies go.
+type jar struct {
+	*site
+	cookies map[string]string
+}
+
+func (s *site) jar() *jar { return &jar{s, map[string]string{}} }
+
+func (b *jar) do(method, target string, form url.Values, headers ...string) *http.Response {
+	b.t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
+	r.Host = "login.example"
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.mux.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+			continue
+		}
+		if !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode {
+			b.t.Errorf("the cookie %s is %+v", c.Name, c)
+		}
+		b.cookies[c.Name] = c.Value
+	}
+	return w.Result()
+}
+
+func bodyOf(r *http.Response) string {
+	b, _ := io.ReadAll(r.Body)
+	return html.UnescapeString(string(b))
+}
+
+func location(t *testing.T, r *http.Response) *url.URL {
+	t.Helper()
+	u, err := url.Parse(r.Header.Get("Location"))
+	if err != nil || r.StatusCode != http.StatusSeeOther {
+		t.Fatalf("status %d, to %q: %s", r.StatusCode, r.Header.Get("Location"), bodyOf(r))
+	}
+	return u
+}
+
+// goes is where a page goes by itself.
+func goes(t *testing.T, r *http.Response) *url.URL {
+	t.Helper()
+	to, ok := strings.CutPrefix(r.Header.Get("Refresh"), "0; url=")
+	u, err := url.Parse(to)
+	if err != nil || !ok {
+		t.Fatalf("status %d goes nowhere: %s", r.StatusCode, bodyOf(r))
+	}
+	return u
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)">`)
+
+func fields(page string) url.Values {
+	form := url.Values{}
+	for _, m := range hiddenField.FindAllStringSubmatch(page, -1) {
+		form.Set(m[1], m[2])
+	}
+	return form
+}
+
+const loginPath = "/p/" + idA + "/api/v0/oauth/credential/login/GITHUB"
+
+func loginQuery() url.Values {
+	return url.Values{"api_key_id": {idA}, "state": {"their-state"}, "redirect_url": {shop + "/login?x=1#top"}, "code_challenge": {challengeOf(verifier)}}
+}
+
+// sets out and comes back, up to what the callback says.
+func (b *jar) comesBack(to *url.URL) *http.Response {
+	b.t.Helper()
+	callback, err := url.Parse(to.Query().Get("redirect_uri"))
+	if err != nil || callback.Host != "login.example" {
+		b.t.Fatalf("the callback is %v", callback)
+	}
+	return b.do("GET", callback.Path+"?"+url.Values{"code": {"c"}, "state": {to.Query().Get("state")}}.Encode(), nil)
+}
+
+func TestSocialLogin(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	b := s.jar()
+	there := location(t, b.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
+	if len(b.cookies) != 1 || there.Path != "/login/oauth/authorize" || there.Query().Get("code_challenge_method") != "S256" {
+		t.Fatalf("it goes to %s with %v", there, b.cookies)
+	}
+	for name, other := range map[string]*jar{"no browser": s.jar(), "another": {s, map[string]string{}}} {
+		if name == "another" {
+			location(t, other.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
+		}
+		if r := other.comesBack(there); r.StatusCode != http.StatusNotFound || r.Header.Get("Location") != "" {
+			t.Errorf("%s came back with the state: %d", name, r.StatusCode)
+		}
+	}
+
+	// GitHub decides over nobody's address, so our window asks for a code.
+	back := location(t, b.comesBack(there))
+	q := back.Query()
+	if back.Host != "shop.example" || back.Fragment != "top" || q.Get("x") != "1" || q.Get("action") != "O_CONNECT" || q.Get("provider") != "GITHUB" || q.Has("code") {
+		t.Fatalf("it came back to %s", back)
+	}
+	connect := map[string]any{"token_id": q.Get("token_id"), "user_id": q.Get("user_id"), "identity_provider": "GITHUB",
+		"login_state": map[string]string{"client_code_challenge": challengeOf(verifier), "client_redirect_url": shop + "/login?x=1#top",
+			"client_state": "their-state", "action": "O_LOGIN", "company_id": idA}}
+	finish := func(body map[string]any) *http.Response {
+		b, _ := json.Marshal(body)
+		r := httptest.NewRequest("POST", "/p/"+idA+"/api/v0/oauth/token/connect", strings.NewReader(string(b)))
+		r.Header.Set("API_KEY_ID", idA)
+		r.Header.Set("Origin", shop)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.mux.ServeHTTP(w, r)
+		return w.Result()
+	}
+	if r := finish(connect); r.StatusCode != http.StatusForbidden {
+		t.Errorf("before the address was proved: %d %s", r.StatusCode, bodyOf(r))
+	}
+	twice := url.QueryEscape
+	window := "/social_connect?token_id=" + twice(q.Get("token_id")) + "&user_id=" + twice(q.Get("user_id")) + "&provider=GITHUB&api_key=" + idA +
+		"&domain=" + twice(twice(shop)) + "&redirect_url=undefined&id=ID"
+	if r := b.do("GET", strings.Replace(window, twice(twice(shop)), twice(twice(other)), 1), nil); r.StatusCode != http.StatusForbidden {
+		t.Errorf("in a frame of a stranger: %d", r.StatusCode)
+	}
+	if r := b.do("GET", window, nil, "Sec-Fetch-Dest", "document"); r.StatusCode != http.StatusForbidden {
+		t.Errorf("not in a frame: %d", r.StatusCode)
+	}
+	frame := s.jar() // cookies of ours do not reach it
+	r := frame.do("GET", window, nil)
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors "+shop) || !strings.Contains(csp, "form-action 'self'") {
+		t.Errorf("the policy is %s", csp)
+	}
+	page := bodyOf(r)
+	if !strings.Contains(page, "ada-l (GitHub)") || !strings.Contains(page, "ada@example.org") || !strings.Contains(page, `"first":true`) {
+		t.Fatalf("the window says %s", page)
+	}
+	for _, site := range []string{"cross-site", "same-site", "none"} {
+		if r := frame.do("POST", "/social/code", fields(page), "Sec-Fetch-Site", site); r.StatusCode != http.StatusNotFound {
+			t.Errorf("posted from %s: %d", site, r.StatusCode)
+		}
+	}
+	elsewhere := fields(page)
+	elsewhere.Set("address", "eve@example.org")
+	if again := bodyOf(frame.do("POST", "/social/code", elsewhere)); fields(again).Has("proof") {
+		t.Error("a code was sent to another address")
+	}
+	page = bodyOf(frame.do("POST", "/social/code", fields(page)))
+	form := fields(page)
+	id, _, ok := signin.ParseChallenge(form.Get("proof"))
+	if !ok {
+		t.Fatalf("no code was sent: %s", page)
+	}
+	loaded, err := s.store.Load(t.Context(), splitpin.Reads{Attempt: id.Number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.engine.Secret(loaded.Attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("code", "wrong")
+	page = bodyOf(frame.do("POST", "/social/proof", form))
+	if !strings.Contains(page, signin.ErrWrong.Message) {
+		t.Errorf("a wrong code: %s", page)
+	}
+	form = fields(page)
+	form.Set("code", told.Code.Reveal())
+	page = bodyOf(frame.do("POST", "/social/proof", form))
+	if !strings.Contains(page, `"done":true`) || !strings.Contains(page, `"provider":"GITHUB"`) || strings.Contains(page, "authorization") {
+		t.Fatalf("the right code: %s", page)
+	}
+	for what, alter := range map[string]func(map[string]any){
+		"another user":     func(c map[string]any) { c["user_id"] = "x" },
+		"another token":    func(c map[string]any) { c["token_id"] = "x" },
+		"another provider": func(c map[string]any) { c["identity_provider"] = "GOOGLE" },
+		"another state": func(c map[string]any) {
+			c["login_state"] = map[string]string{"client_code_challenge": challengeOf(verifier), "client_redirect_url": "https://evil.example", "client_state": "their-state", "company_id": idA}
+		},
+	} {
+		body := map[string]any{}
+		for k, v := range connect {
+			body[k] = v
+		}
+		alter(body)
+		if r := finish(body); r.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", what, r.StatusCode, bodyOf(r))
+		}
+	}
+	r = finish(connect)
+	var out struct{ URL string }
+	if err := json.NewDecoder(r.Body).Decode(&out); err != nil || r.StatusCode != 200 {
+		t.Fatalf("%d %v", r.StatusCode, err)
+	}
+	u, _ := url.Parse(out.URL)
+	first := s.redeems(u)
+
+	// The account is known now: a look and a tap.
+	there = location(t, b.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
+	r = b.comesBack(there)
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || r.Header.Get("Refresh") != "" || r.Header.Get("Location") != "" {
+		t.Errorf("the page that asks: %s %s", csp, r.Header.Get("Refresh"))
+	}
+	page = bodyOf(r)
+	if !strings.Contains(page, "ada-l (GitHub)") || !strings.Contains(page, "ada@example.org") || !strings.Contains(page, shop) || strings.Contains(page, "code=") {
+		t.Fatalf("it asks %s", page)
+	}
+	if r := b.do("POST", "/social/agree", fields(page), "Sec-Fetch-Site", "cross-site"); r.Header.Get("Refresh") != "" {
+		t.Error("a yes from another site counted")
+	}
+	if r := s.jar().do("POST", "/social/agree", fields(page)); r.Header.Get("Refresh") != "" {
+		t.Error("a yes from another browser counted")
+	}
+	u = goes(t, b.do("POST", "/social/agree", fields(page)))
+	if u.Query().Get("x") != "1" || u.Fragment != "top" {
+		t.Errorf("it goes to %s", u)
+	}
+	if again := s.redeems(u); again != first {
+		t.Errorf("somebody else was signed in: %s, before %s", again, first)
+	}
+	if len(b.cookies) != 1 { // that of the way which the window finished
+		t.Errorf("cookies are left: %v", b.cookies)
+	}
+
+	// For backends.
+	user := first
+	ask := func(method, path, secret string) (*http.Response, string) {
+		r := httptest.NewRequest(method, "/p/"+idA+"/api/v0/oauth/token/"+path, nil)
+		r.Header.Set("API_KEY_ID", idA)
+		r.Header.Set("API_SECRET_KEY", secret)
+		w := httptest.NewRecorder()
+		s.mux.ServeHTTP(w, r)
+		return w.Result(), w.Body.String()
+	}
+	for _, path := range []string{"list/" + user, "GITHUB/" + user} {
+		if r, body := ask("GET", path, appKeyA); r.StatusCode != http.StatusUnauthorized && r.StatusCode != http.StatusForbidden || strings.Contains(body, "their-token") {
+			t.Errorf("%s without the secret: %d %s", path, r.StatusCode, body)
+		}
+	}
+	if r, body := ask("GET", "GITHUB/"+user, secretA); r.StatusCode != 200 || !strings.Contains(body, `"tokens":{"access_token":"their-token","scope":"repo,user","token_type":"bearer"}`) ||
+		!strings.Contains(body, `"provider_user_id":"20483939","provider_username":"ada-l","identity_provider":"GITHUB"`) {
+		t.Errorf("the tokens: %d %s", r.StatusCode, body)
+	}
+	if r, body := ask("GET", "list/"+user, secretA); r.StatusCode != 200 || !strings.HasPrefix(body, `[{"ID":"`) {
+		t.Errorf("the list: %d %s", r.StatusCode, body)
+	}
+	if r, _ := ask("GET", "GOOGLE/"+user, secretA); r.StatusCode != http.StatusNotFound {
+		t.Errorf("another provider: %d", r.StatusCode)
+	}
+	if r, body := ask("DELETE", "GITHUB/"+user, secretA); r.StatusCode != 200 {
+		t.Errorf("taking it away: %d %s", r.StatusCode, body)
+	}
+	if r, body := ask("GET", "list/"+user, secretA); r.StatusCode != 200 || strings.TrimSpace(body) != "[]" {
+		t.Errorf("the list after that: %d %s", r.StatusCode, body)
+	}
+}
+
+// redeems trades what an address carries, and returns the user's id.
+func (s *site) redeems(u *url.URL) string {
+	s.t.Helper()
+	q := u.Query()
+	if u.Host != "shop.example" || q.Get("state") != "their-state" || q.Get("auth_method") != "SOCIAL_LOGIN" || q.Get("challenge_id") == "" {
+		s.t.Fatalf("it came to %s", u)
+	}
+	c, err := s.engine.Collect(s.t.Context(), signin.CollectRequest{Project: s.a, Code: q.Get("code"), Verifier: verifier, Destination: shop + "/login?x=1#top"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c.User.ID.String()
+}
+
+func TestSocialConnect(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	b := s.jar()
+	in := s.signIn("ada@example.org")["oauth_token"].(map[string]any)["access_token"].(string)
+	path := func(token string) string {
+		return "/p/" + idA + "/api/v0/oauth/credential/connect/GITHUB?" + url.Values{"api_key_id": {idA}, "access_token": {token}, "redirect_url": {shop + "/me"}}.Encode()
+	}
+	there := location(t, b.do("GET", path(in), nil))
+	if back := location(t, s.jar().do("GET", path(in), nil)); back.Host != "shop.example" || !back.Query().Has("error") {
+		t.Errorf("the same token again leads to %s", back)
+	}
+	page := bodyOf(b.comesBack(there))
+	if !strings.Contains(page, "ada-l (GitHub)") || !strings.Contains(page, "ada@example.org") {
+		t.Fatalf("it asks %s", page)
+	}
+	user, err := s.people.ByIdentifier(t.Context(), s.a.Number, "ada@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := s.engine.Linked(t.Context(), user)
+	if err != nil || len(links) != 0 {
+		t.Errorf("connected before the yes: %v, %v", links, err)
+	}
+	if u := goes(t, b.do("POST", "/social/agree", fields(page))); u.String() != shop+"/me" {
+		t.Errorf("it goes to %s", u)
+	}
+	if links, err := s.engine.Linked(t.Context(), user); err != nil || len(links) != 1 {
+		t.Errorf("not connected: %v, %v", links, err)
+	}
+}
+
+func TestSocialRefusals(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	b := s.jar()
+	there := location(t, b.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
+	callback, _ := url.Parse(there.Query().Get("redirect_uri"))
+	answer := url.Values{"state": {there.Query().Get("state")}, "error": {"access_denied"}, "error_description": {"<b>"}}
+	// As Apple answers: by POST, without cookies of ours.
+	again := location(t, s.jar().do("POST", callback.Path, answer, "Sec-Fetch-Site", "cross-site"))
+	if again.Path != callback.Path || again.Query().Get("state") != answer.Get("state") || again.Query().Has("error_description") {
+		t.Fatalf("a posted answer leads to %s", again)
+	}
+	back := location(t, b.do("GET", again.String(), nil))
+	if back.Host != "shop.example" || !strings.Contains(back.Query().Get("error"), "cancelled") || len(b.cookies) != 0 {
+		t.Errorf("cancelled: %s, cookies %v", back, b.cookies)
+	}
+
+	for what, change := range map[string]func(url.Values){
+		"another site":    func(q url.Values) { q.Set("redirect_url", "https://evil.example/") },
+		"a script":        func(q url.Values) { q.Set("redirect_url", "javascript:alert(1)") },
+		"no way back":     func(q url.Values) { q.Del("redirect_url") },
+		"another project": func(q url.Values) { q.Set("api_key_id", idB) },
+	} {
+		q := loginQuery()
+		change(q)
+		if r := s.jar().do("GET", loginPath+"?"+q.Encode(), nil); r.Header.Get("Location") != "" || r.StatusCode < 400 {
+			t.Errorf("%s: %d %s", what, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+	q := loginQuery()
+	unknown := location(t, s.jar().do("GET", strings.Replace(loginPath, "GITHUB", "OTHER", 1)+"?"+q.Encode(), nil))
+	if unknown.Host != "shop.example" || !unknown.Query().Has("error") {
+		t.Errorf("a provider that is not offered: %s", unknown)
+	}
+}
+
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

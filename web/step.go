@@ -1,0 +1,102 @@
+package web
+
+import (
+	"html/template"
+	"io"
+)
+
+// A Step is one page of the way back from a provider, without a script unless it stands in
+// a frame. It must be sent with [StepCSP].
+type Step struct {
+	Look   Look
+	Locale string
+	Nonce  string
+
+	Kind  StepKind
+	Words map[string]string // for the texts: provider, address
+	Facts []Fact            // who there, who here, and where it leads
+
+	Action  string // where the answer is posted; empty: there is nothing to answer
+	Hidden  []Fact // what is posted along
+	Address bool   // asks for an address
+	Error   string
+	Cancel  string // address that gives up; empty: none
+
+	// Next is where the person goes on; the page goes there by itself.
+	Next string
+
+	// Frame tells the window of the web SDK in which the page stands, if it stands in one
+	// (contract 12.4).
+	Frame *StepFrame
+}
+
+// A StepFrame is what a page in a frame of the web SDK says to it.
+type StepFrame struct {
+	Domain    string `json:"domain"`    // origin of the framing page
+	MessageID string `json:"messageId"` // prefix of every callbackName
+	TokenID   string `json:"tokenId"`
+	UserID    string `json:"userId"`
+	Provider  string `json:"provider"`
+	First     bool   `json:"first"` // this page is the first in the frame
+	Done      bool   `json:"done"`
+}
+
+// A StepKind says what a step asks.
+type StepKind string
+
+const (
+	StepAgree   StepKind = "agree"   // sign in as this person?
+	StepConnect StepKind = "connect" // connect this account?
+	StepSend    StepKind = "send"    // a code to this address?
+	StepConfirm StepKind = "confirm" // a code to confirm that it is you?
+	StepCode    StepKind = "code"    // the code
+	StepDone    StepKind = "done"
+)
+
+// A Fact is a name and a value. Of those that are shown the name is a key of the texts.
+type Fact struct{ Name, Value string }
+
+// stepView is what the template sees of a Step.
+type stepView struct {
+	Facts, Hidden []Fact
+	Action, Error string
+	Button        string
+	Cancel, Next  template.URL // written by the server, which looked at them: app schemes are among them
+	Address, Code bool
+	Framed        bool
+}
+
+// RenderStep writes a step.
+func RenderStep(w io.Writer, s Step) error {
+	text := textFor(s.Locale)
+	mode := ""
+	if s.Frame != nil {
+		mode = string(Frame)
+	}
+	p := newPage(text, s.Look, s.Nonce, mode)
+	words := func(key string) string {
+		var pairs []string
+		for name, value := range s.Words {
+			pairs = append(pairs, name, shorten(value, 254))
+		}
+		return fill(text["step."+string(s.Kind)+key], pairs...)
+	}
+	p.Title, p.Text = words(".title"), words(".lead")
+	if s.Kind == StepAgree {
+		p.Title, p.Text = p.Named("step.agree.title"), words("."+s.Words["person"])
+	}
+	p.Step = &stepView{Facts: s.Facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(".submit"),
+		Cancel: template.URL(s.Cancel), Next: template.URL(s.Next), Address: s.Address, Code: s.Kind == StepCode, Framed: s.Frame != nil && !s.Frame.Done}
+	if s.Kind == StepConfirm {
+		p.Step.Button = text["step.send.submit"]
+	}
+	if s.Frame != nil {
+		p.Script, p.Config = assetURL("step.js"), s.Frame
+	}
+	return render(w, "step.html", p)
+}
+
+// StepCSP is the policy of a step: CSP, and its form may be posted to this server.
+func StepCSP(nonce string, frameAncestors []string) string {
+	return postable(CSP(nonce, frameAncestors))
+}
