@@ -30,6 +30,7 @@ import (
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
@@ -77,7 +78,7 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.secret = secret.Reveal()
-	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}}})
+	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}, link.Email("https://login.example")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func newHouse(t testing.TB) *house {
 	h.outbox = &delivery.Outbox{Store: db, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: h.inbox},
 		Fill: func(_ context.Context, _ *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
 			c, err := h.engine.Secret(a)
-			return delivery.Values{Code: c.Code, Project: "Shop"}, err
+			return delivery.Values{Code: c.Code, Link: c.Link, Project: "Shop"}, err
 		}}
 	if h.description, err = apitest.Load(); err != nil {
 		t.Fatal(err)

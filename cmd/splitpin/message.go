@@ -56,8 +56,50 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 			cost = ", " + signin.Amount(m.Cost) + " set aside"
 		}
 		t.printf("%s  %-30s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m), cost)
+		r, err := in.store.Load(ctx, splitpin.Reads{Attempt: m.Attempt})
+		if err != nil {
+			return err
+		}
+		if r.Attempt != nil {
+			for _, line := range linkHistory(r.Attempt) {
+				t.printf("%22s%s\n", "", line)
+			}
+		}
 	}
 	return nil
+}
+
+// linkHistory tells how the link of a message was opened and what came of it; nothing
+// where nobody did, or it has none. Programs open links long before people do, and
+// more often.
+func linkHistory(a *splitpin.Attempt) []string {
+	var lines []string
+	count := func(n int, what string) {
+		if n >= splitpin.MaxLinkOpens {
+			what += " (and more are not counted)"
+		}
+		if n > 0 {
+			lines = append(lines, fmt.Sprintf("link %s %d times", what, n))
+		}
+	}
+	o := a.LinkOpens
+	pages, scripts := o.Of(splitpin.OpenedAsPage), o.Of(splitpin.OpenedByScript)
+	count(o.Of(splitpin.OpenedByHead), "asked for with HEAD, by a program,")
+	count(o.Of(splitpin.OpenedByFetch), "fetched by a program: a preview or a scanner,")
+	count(max(0, pages-scripts), "loaded as a page whose script did not run,")
+	count(scripts, "loaded in a browser, by a person or a scanner,")
+	if a.LinkTries > 0 {
+		lines = append(lines, fmt.Sprintf("link: %d wrong pairs of digits", a.LinkTries))
+	}
+	switch a.Link {
+	case splitpin.LinkHere:
+		lines = append(lines, "link: signed in where it was opened, at "+a.ProvedAt.Format(time.RFC3339))
+	case splitpin.LinkLetIn:
+		lines = append(lines, "link: let the asking screen in, at "+a.ProvedAt.Format(time.RFC3339))
+	case splitpin.LinkRefused:
+		lines = append(lines, "link: somebody who opened it said that it was not them")
+	}
+	return lines
 }
 
 type messageResume struct{ where }

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/server/edge"
+)
+
+// asked starts an attempt with a link, as a page of ours does or as a program, and
+// returns what the message said.
+func (h *house) asked(fromPage bool) (started api.StartResponse, token string, cookies []*http.Cookie) {
+	h.t.Helper()
+	header := map[string]string{}
+	if fromPage {
+		header["Sec-Fetch-Site"] = "same-origin"
+	}
+	w := h.do(ask{method: "POST", path: "/v1/attempts", header: header, body: api.StartRequest{Method: "email_link", Identifier: "ada@example.org",
+		CodeChallenge: strings.Repeat("A", 43), Origin: shop, RedirectURL: shop + "/login"}})
+	if w.Code != http.StatusCreated {
+		h.t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	decode(h.t, w, &started)
+	a, err := splitpin.ParseAttemptID(started.Attempt.ID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r, err := h.store.Load(h.t.Context(), splitpin.Reads{Attempt: a.Number})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	told, err := h.engine.Secret(r.Attempt)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_, token, _ = strings.Cut(told.Link.Reveal(), "/link/")
+	return started, token, w.Result().Cookies()
+}
+
+// A link is the same page for everybody and at every time, under a policy that nobody
+// frames; asking for it, in whatever way, changes nothing and gives no cookie.
+func TestLandingIsStatic(t *testing.T) {
+	h := newHouse(t)
+	started, token, _ := h.asked(false)
+	get := func(method string, header map[string]string) *httptest.ResponseRecorder {
+		t.Helper()
+		w := h.do(ask{method: method, path: "/link/" + token, header: header})
+		if w.Code != http.StatusOK || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
+			w.Header().Get("Referrer-Policy") != "no-referrer" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Fatalf("%s: %d %v", method, w.Code, w.Header())
+		}
+		return w
+	}
+	strip := func(w *httptest.ResponseRecorder) string { // the nonce is new each time
+		_, nonce, _ := strings.Cut(w.Header().Get("Content-Security-Policy"), "'nonce-")
+		nonce, _, _ = strings.Cut(nonce, "'")
+		return strings.ReplaceAll(w.Body.String(), nonce, "")
+	}
+	open := strip(get("GET", nil))
+	for _, secret := range []string{token, started.Attempt.ID, "ada", "example.org", started.Attempt.Link.Digits + "<"} {
+		if strings.Contains(open, secret) {
+			t.Errorf("the page holds %q", secret)
+		}
+	}
+	get("HEAD", nil)
+	if w := h.do(ask{method: "POST", path: "/v1/link/refuse", body: api.LinkRequest{Link: token}}); w.Code != http.StatusNoContent {
+		t.Fatalf("refusing: %d %s", w.Code, w.Body)
+	}
+	if strip(get("GET", map[string]string{"Cookie": "a=b", "Sec-Fetch-Site": "none"})) != open {
+		t.Error("the page shows what became of the link")
+	}
+	if w := h.do(ask{method: "GET", path: "/link/" + token[:44]}); w.Code != http.StatusNotFound {
+		t.Errorf("a link that is none: %d", w.Code)
+	}
+}
+
+// The cookie of the browser that asked: given to our own pages alone, and believed from
+// them alone. One tap is enough with it, and nothing less than the digits without.
+func TestAskingBrowser(t *testing.T) {
+	h := newHouse(t)
+	if _, _, cookies := h.asked(false); len(cookies) != 0 {
+		t.Errorf("a call that is from no page of ours got %v", cookies)
+	}
+	started, token, cookies := h.asked(true)
+	if len(cookies) != 1 {
+		t.Fatalf("got %v", cookies)
+	}
+	c := cookies[0]
+	if c.Name != "__Host-splitpin-asked-"+started.Attempt.ID || !c.HttpOnly || !c.Secure || !c.Partitioned || c.Path != "/" || c.Domain != "" || c.MaxAge != 600 ||
+		strings.Contains(token, c.Value) {
+		t.Errorf("got %v", c)
+	}
+	look := func(header map[string]string) (l api.Link) {
+		t.Helper()
+		w := h.do(ask{method: "POST", path: "/v1/link/open", header: header, body: api.LinkRequest{Link: token}})
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		decode(t, w, &l)
+		return l
+	}
+	cookie := c.Name + "=" + c.Value
+	for name, header := range map[string]map[string]string{
+		"nothing": {}, "no word about the page": {"Cookie": cookie}, "a page of another site": {"Cookie": cookie, "Sec-Fetch-Site": "cross-site"},
+		"a sister site": {"Cookie": cookie, "Sec-Fetch-Site": "same-site"}, "another value": {"Cookie": c.Name + "=" + strings.Repeat("A", 22), "Sec-Fetch-Site": "same-origin"},
+	} {
+		if l := look(header); l.SameBrowser || l.Account != "a…@example.org" || l.Site != shop {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if l := look(map[string]string{"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}); !l.SameBrowser {
+		t.Error("the browser that asked is not known")
+	}
+
+	admit := api.AdmitRequest{Link: token, Way: "here", CodeChallenge: strings.Repeat("A", 43), Origin: shop}
+	var p api.Problem
+	w := h.do(ask{method: "POST", path: "/v1/link/admit", body: admit})
+	if decode(t, w, &p); p.Code != "digits_needed" {
+		t.Errorf("without: %d %s", w.Code, w.Body)
+	}
+	var admitted api.Admitted
+	w = h.do(ask{method: "POST", path: "/v1/link/admit", header: map[string]string{"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}, body: admit})
+	if decode(t, w, &admitted); admitted.Granted == nil || admitted.Granted.AuthorizationCode == "" {
+		t.Errorf("with: %d %s", w.Code, w.Body)
+	}
+	w = h.do(ask{method: "POST", path: "/v1/attempts/" + started.Attempt.ID + "/grant", header: map[string]string{api.AttemptSecretHeader: started.Secret}})
+	if decode(t, w, &p); p.Code != "attempt_elsewhere" {
+		t.Errorf("the starter: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestOpenings(t *testing.T) {
+	const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
+	tests := []struct {
+		name, method string
+		header       map[string]string
+		want         splitpin.Opening
+	}{
+		{"HEAD", "HEAD", map[string]string{"User-Agent": chrome, "Accept": "text/html"}, splitpin.OpenedByHead},
+		{"a browser", "GET", map[string]string{"User-Agent": chrome, "Accept": "text/html,*/*", "Sec-Fetch-Mode": "navigate"}, splitpin.OpenedAsPage},
+		{"an old browser", "GET", map[string]string{"User-Agent": chrome, "Accept": "text/html,*/*"}, splitpin.OpenedAsPage},
+		{"a prefetch", "GET", map[string]string{"User-Agent": chrome, "Accept": "text/html,*/*", "Sec-Purpose": "prefetch;prerender"}, splitpin.OpenedByFetch},
+		{"a script's fetch", "GET", map[string]string{"User-Agent": chrome, "Accept": "text/html,*/*", "Sec-Fetch-Mode": "cors"}, splitpin.OpenedByFetch},
+		{"a program", "GET", map[string]string{"User-Agent": "Slackbot-LinkExpanding 1.0", "Accept": "text/html"}, splitpin.OpenedByFetch},
+		{"a program like a browser", "GET", map[string]string{"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1)", "Accept": "text/html"}, splitpin.OpenedByFetch},
+		{"nobody knows", "GET", nil, splitpin.OpenedByFetch},
+	}
+	for _, test := range tests {
+		r := httptest.NewRequest(test.method, "/link/x", nil)
+		for k, v := range test.header {
+			r.Header.Set(k, v)
+		}
+		if got := edge.Opening(r); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+func decode(t testing.TB, w *httptest.ResponseRecorder, v any) {
+	t.Helper()
+	if err := json.Unmarshal(w.Body.Bytes(), v); err != nil {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+}
