@@ -251,6 +251,38 @@ func TestLinkRefused(t *testing.T) {
 	checkLinkPayload(t, asked.page, "ada@example.org")
 }
 
+// axe-core finds nothing to complain about on the landing page, and in the form that a
+// link returns to, wide and narrow; and the page works by keyboard alone.
+func TestLinkAccessibility(t *testing.T) {
+	d, c := startDev(t), startLinkCustomer(t)
+	p := d.createProject(t, "Corner Shop", c.URL)
+	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
+	m := d.message(t, "ada@example.org")
+	page := startBrowser(t).open(t, m.Link)
+	page.await("it asks for digits, with the focus there", `document.activeElement === document.getElementById("digits")`)
+	checkAccessible(page, "landing")
+	page.resize(300, 640)
+	page.keys(wrongPair(asked.digits))
+	page.key("Enter", 13)
+	page.awaitText("#digits-error", says(t, "bearer.digits.wrong.other")+" 2 more")
+	checkAccessible(page, "landing, wrong digits, narrow")
+	page.click("#bearer-refuse")
+	checkAccessible(page, "landing, refusing, narrow")
+	page.key("Tab", 9)
+	page.key("Enter", 13) // the heading had the focus, so this is the first button
+	page.awaitText("#status-title", says(t, "bearer.refused.title"))
+	page.resize(1280, 900)
+	checkAccessible(page, "landing, refused")
+
+	other := startBrowser(t).askForLink(t, "grace@example.org", c, p, true)
+	framing := startBrowser(t).open(t, d.message(t, "grace@example.org").Link)
+	framed := framing.frame(p.url + "/login?")
+	framed.fill("#digits", wrongPair(other.digits))
+	framed.click("#bearer-submit")
+	framed.awaitText("#digits-error", says(t, "bearer.digits.wrong.other")+" 2 more")
+	checkAccessible(framed, "in a frame")
+}
+
 // ------------------------------------------------------------------- the bench
 
 // A scanner is a program that checks the links of messages with a whole browser, of a
