@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -37,14 +36,26 @@ type TwilioConfig struct {
 	Clock  func() time.Time // tells how long a letter is of use; nil: time.Now
 }
 
-var (
-	accountSID   = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
-	keySID       = regexp.MustCompile(`^SK[0-9a-fA-F]{32}$`)
-	messagingSID = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
-	verifySID    = regexp.MustCompile(`^VA[0-9a-fA-F]{32}$`)
-	aSenderName  = regexp.MustCompile(`^[A-Za-z0-9 ]{0,10}[A-Za-z][A-Za-z0-9 ]{0,10}$`)
-	aShortCode   = regexp.MustCompile(`^[0-9]{3,8}$`)
-)
+// These are no regular expressions: to compile those costs every start of the program
+// a millisecond and more, whoever uses them.
+
+// isSID reports whether s is a name that Twilio gives: a prefix and 32 digits.
+func isSID(prefix, s string) bool {
+	digits, ok := strings.CutPrefix(s, prefix)
+	return ok && len(digits) == 32 && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+}
+
+// isDigits reports whether s is a number of least to most digits.
+func isDigits(s string, least, most int) bool {
+	return len(s) >= least && len(s) <= most && strings.Trim(s, "0123456789") == ""
+}
+
+// isSenderName reports whether text messages can come from a name: letters, digits and
+// spaces, eleven at most, with a letter among them.
+func isSenderName(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return len(s) <= 11 && strings.ContainsAny(s, letters) && strings.Trim(s, letters+"0123456789 ") == ""
+}
 
 // A twilio is the account, for both ways to use it.
 type twilio struct {
@@ -58,10 +69,10 @@ func newTwilio(cfg TwilioConfig) (*twilio, error) {
 	switch {
 	case cfg.AccountSID == "":
 		wrong("account_sid: is missing; the console shows it, AC and 32 digits")
-	case !accountSID.MatchString(cfg.AccountSID):
+	case !isSID("AC", cfg.AccountSID):
 		wrong("account_sid: must be AC and 32 digits of 0-9 and a-f")
 	}
-	if cfg.APIKey != "" && !keySID.MatchString(cfg.APIKey) {
+	if cfg.APIKey != "" && !isSID("SK", cfg.APIKey) {
 		wrong("api_key: must be SK and 32 digits of 0-9 and a-f")
 	}
 	if cfg.Secret == "" {
@@ -199,9 +210,9 @@ func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
 		problems = append(problems, errors.New("twilio.messaging_service: is missing; or give twilio.from, the number that messages come from"))
 	case cfg.From != "" && cfg.MessagingService != "":
 		problems = append(problems, errors.New("twilio.from: give this or twilio.messaging_service, not both"))
-	case cfg.MessagingService != "" && !messagingSID.MatchString(cfg.MessagingService):
+	case cfg.MessagingService != "" && !isSID("MG", cfg.MessagingService):
 		problems = append(problems, errors.New("twilio.messaging_service: must be MG and 32 digits of 0-9 and a-f"))
-	case cfg.From != "" && !isPhone(cfg.From) && !aSenderName.MatchString(cfg.From) && !aShortCode.MatchString(cfg.From):
+	case cfg.From != "" && !isPhone(cfg.From) && !isSenderName(cfg.From) && !isDigits(cfg.From, 3, 8):
 		problems = append(problems, errors.New("twilio.from: must be a number like +14155550100, a short code, or a name of up to 11 letters and digits"))
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -289,7 +300,7 @@ func NewTwilioVerify(cfg TwilioConfig) (*TwilioVerify, error) {
 	switch {
 	case cfg.VerifyService == "":
 		problems = append(problems, errors.New("twilio.verify_service: is missing; make one in the Twilio console, VA and 32 digits"))
-	case !verifySID.MatchString(cfg.VerifyService):
+	case !isSID("VA", cfg.VerifyService):
 		problems = append(problems, errors.New("twilio.verify_service: must be VA and 32 digits of 0-9 and a-f"))
 	}
 	if err := errors.Join(problems...); err != nil {

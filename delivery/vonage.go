@@ -50,7 +50,7 @@ func NewVonage(cfg VonageConfig) (*Vonage, error) {
 	switch {
 	case cfg.From == "":
 		wrong("from: is missing; a number of the account, or a name of up to 11 letters and digits")
-	case !isPhone("+"+cfg.From) && !aSenderName.MatchString(cfg.From) && !aShortCode.MatchString(cfg.From):
+	case !isPhone("+"+cfg.From) && !isSenderName(cfg.From) && !isDigits(cfg.From, 3, 8):
 		wrong("from: must be a number without +, like 14155550100, a short code, or a name of up to 11 letters and digits")
 	}
 	if cfg.URL == "" {

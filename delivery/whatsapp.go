@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/splitpin/splitpin"
@@ -26,11 +25,13 @@ type WhatsAppConfig struct {
 	Client *http.Client // required; see package outgoing
 }
 
-var (
-	phoneNumberID = regexp.MustCompile(`^[0-9]{5,20}$`)
-	templateName  = regexp.MustCompile(`^[a-z0-9_]{1,512}$`)
-	aLanguage     = regexp.MustCompile(`^[a-z]{2,3}(_[A-Z]{2})?$`)
-)
+// isLanguage reports whether s is a language as WhatsApp writes it: "en", "fil", "pt_BR".
+func isLanguage(s string) bool {
+	language, country, regional := strings.Cut(s, "_")
+	const small = "abcdefghijklmnopqrstuvwxyz"
+	return (len(language) == 2 || len(language) == 3) && strings.Trim(language, small) == "" &&
+		(!regional || len(country) == 2 && strings.Trim(country, strings.ToUpper(small)) == "")
+}
 
 // A WhatsApp sends codes through WhatsApp's Cloud API. Of a letter it sends the code and
 // nothing else: the words around it are the template's, which Meta approved.
@@ -51,7 +52,7 @@ func NewWhatsApp(cfg WhatsAppConfig) (*WhatsApp, error) {
 	switch {
 	case cfg.PhoneNumberID == "":
 		wrong("phone_number_id: is missing; Meta's app dashboard shows it beside the number")
-	case !phoneNumberID.MatchString(cfg.PhoneNumberID):
+	case !isDigits(cfg.PhoneNumberID, 5, 20):
 		wrong("phone_number_id: must be the id of the number, digits only, and not the number itself")
 	}
 	if cfg.Token == "" {
@@ -60,14 +61,14 @@ func NewWhatsApp(cfg WhatsAppConfig) (*WhatsApp, error) {
 	switch {
 	case cfg.Template == "":
 		wrong("template: is missing; the name of an authentication template with a copy-code button")
-	case !templateName.MatchString(cfg.Template):
+	case len(cfg.Template) > 512 || strings.Trim(cfg.Template, "abcdefghijklmnopqrstuvwxyz0123456789_") != "":
 		wrong("template: must be a name of lower-case letters, digits and _")
 	}
 	if len(cfg.Languages) == 0 {
 		cfg.Languages = []string{"en"}
 	}
 	for _, language := range cfg.Languages {
-		if !aLanguage.MatchString(language) {
+		if !isLanguage(language) {
 			wrong("languages: %q is not written as WhatsApp does, like en or pt_BR", language)
 		}
 	}
