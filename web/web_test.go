@@ -457,9 +457,9 @@ func TestBundleIsFresh(t *testing.T) {
 			t.Errorf("dist/%s differs from its source: run go generate ./web", name)
 		}
 		// A page's script is loaded on a phone in a tunnel, before anything works.
-		most := 13 << 10
+		most := 15 << 10 // a puzzle, a link, a captcha and the page protocol come along
 		if name == "phoneform.js" {
-			most = 21 << 10 // the countries of the world
+			most = 23 << 10 // the countries of the world
 		}
 		var b bytes.Buffer
 		z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
