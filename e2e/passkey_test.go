@@ -313,3 +313,35 @@ func TestOwnPagePasskeyDeclined(t *testing.T) {
 		t.Errorf("the authenticator has %d passkeys, want none", n)
 	}
 }
+
+// axe-core finds nothing in the pages and windows about passkeys.
+func TestAccessibilityOfPasskeys(t *testing.T) {
+	d, c, p := passkeySite(t)
+	b := startBrowser(t)
+	shop := b.open(t, c.page(p))
+	shop.authenticator()
+	eval[any](shop, "void signInWithPasskey()")
+	form := shop.frame(p.url + "/signup?")
+	form.giveAddress("ada@example.org")
+	form.giveCode(d.code(t, "ada@example.org"))
+	w := shop.window(p, "REGISTRATION")
+	w.awaitText("#choice-title", "Sign-in faster.")
+	checkAccessible(w, "passkey-window")
+	shop.scheme("light")
+	w.click("#choice-submit")
+	shop.payload()
+	page := b.open(t, regexp.MustCompile(`http://\S+/undo/\S+`).FindString(d.message(t, "ada@example.org").Text))
+	checkAccessible(page, "passkey-undo")
+
+	own := b.open(t, ownPage(p, c))
+	own.authenticator()
+	own.go_(ownPage(p, c))
+	own.await("the page is there", `document.querySelector("#passkey-submit")?.checkVisibility()`)
+	own.resize(300, 700)
+	checkAccessible(own, "passkey-signin")
+	own.giveAddress("bob@example.org")
+	own.giveCode(d.code(t, "bob@example.org"))
+	own.click("#code-submit") // it leads to a program of the person's own
+	own.awaitText("#offer-title", says(t, "passkey.offer.title"))
+	checkAccessible(own, "passkey-offer")
+}

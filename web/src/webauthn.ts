@@ -70,12 +70,10 @@ const loginTexts = {
   waiting: "passkey.waiting",
 };
 
-/** How people know the lock of their device. */
+/** What people call it on their device, where its maker gave it a name. */
 function lock(): string {
-  const agent = navigator.userAgent;
-  if (/Mac OS X|iPhone|iPad/.test(agent)) return /iPhone/.test(agent) ? t("passkey.lock.face") : "Touch ID";
-  if (/Windows/.test(agent)) return "Windows Hello";
-  return t(/Android/.test(agent) ? "passkey.lock.phone" : "passkey.lock");
+  if (/Macintosh/.test(navigator.userAgent)) return "Touch ID";
+  return /Windows/.test(navigator.userAgent) ? "Windows Hello" : t("passkey.lock");
 }
 
 function configure(payload: Record<string, unknown>): void {
