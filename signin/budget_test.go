@@ -105,7 +105,7 @@ func TestCountriesAreOffUntilAllowed(t *testing.T) {
 func TestMethodsThatAreOff(t *testing.T) {
 	h := phones(t, nil)
 	ann := h.from(1)
-	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code sms_code")
+	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code email_link sms_code")
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Methods = []string{"email_code"} })
 	ann.project = h.shop
 	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "email_code")
@@ -113,7 +113,7 @@ func TestMethodsThatAreOff(t *testing.T) {
 	refused(t, "a method that is off", err, signin.ErrMethodOff)
 	ann.start(ada)
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Methods, s.Phone.Countries = nil, nil })
-	equal(t, "offered without a country", strings.Join(h.Offered(h.shop), " "), "card email_code")
+	equal(t, "offered without a country", strings.Join(h.Offered(h.shop), " "), "card email_code email_link")
 }
 
 // Each limit alone, with the others out of its way.
@@ -360,7 +360,7 @@ func TestResendOverAnotherChannel(t *testing.T) {
 	for i, want := range []struct {
 		channel, then splitpin.Channel
 		cost          int64
-	}{{splitpin.SMSChannel, splitpin.WhatsAppChannel, 2 * dollar / 10}, {splitpin.WhatsAppChannel, "", dollar / 10}} {
+	}{{splitpin.WhatsAppChannel, "", dollar / 10}, {splitpin.SMSChannel, splitpin.WhatsAppChannel, 2 * dollar / 10}} { // newest first
 		equal(t, "channel", mails[i].Channel, want.channel)
 		equal(t, "fallback", mails[i].Fallback, want.then)
 		equal(t, "cost", mails[i].Cost, want.cost)

@@ -232,7 +232,9 @@ func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access s
 
 // AuthenticateOnce is Authenticate for a token that came where others may have seen it, in
 // an address. It takes each token once; its error is ErrToken.
-func (e *Engine) AuthenticateOnce(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (*splitpin.Session, *splitpin.User, error) {
+func (e *Engine) AuthenticateOnce(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (_ *splitpin.Session, _ *splitpin.User, err error) {
+	ctx, done := e.observe(ctx, "authenticate_once")
+	defer func() { done(err) }()
 	claims, err := e.tokens.Verify(p, access.Reveal())
 	if err != nil {
 		return nil, nil, ErrToken.Because(err)
