@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -59,10 +60,10 @@ func TestLandingIsStatic(t *testing.T) {
 	strip := func(w *httptest.ResponseRecorder) string { // the nonce is new each time
 		_, nonce, _ := strings.Cut(w.Header().Get("Content-Security-Policy"), "'nonce-")
 		nonce, _, _ = strings.Cut(nonce, "'")
-		return strings.ReplaceAll(w.Body.String(), nonce, "")
+		return strings.ReplaceAll(html.UnescapeString(w.Body.String()), nonce, "")
 	}
 	open := strip(get("GET", nil))
-	for _, secret := range []string{token, started.Attempt.ID, "ada", "example.org", started.Attempt.Link.Digits + "<"} {
+	for _, secret := range []string{token, started.Attempt.ID, "ada@", "example.org"} {
 		if strings.Contains(open, secret) {
 			t.Errorf("the page holds %q", secret)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +56,9 @@ func (v *visitor) sendLink(alter ...func(*signin.StartRequest)) *sentLink {
 }
 
 // onOurPage is a form of /signin or /app: no site frames it.
-func onOurPage(req *signin.StartRequest) { req.Origin, req.Destination = "", "https://shop.example/done" }
+func onOurPage(req *signin.StartRequest) {
+	req.Origin, req.Destination = "", "https://shop.example/done"
+}
 
 // elsewhere is somebody who holds the link on another device, with a verifier of their
 // own.
@@ -318,7 +321,7 @@ func TestForeignLinks(t *testing.T) {
 	for what, token := range map[string]string{
 		"nothing": "", "the id alone": id, "an empty secret": id + ".", "the secret of another": id + "." + foreign,
 		"one character less": id + "." + secret[:21], "one more": id + "." + secret + "A", "the browser's proof": id + "." + l.browser.Reveal(),
-		"a hand-over of one's own making": id + ".t0zzzz~" + secret, "a hand-over without a time": id + ".~" + secret,
+		"a hand-over of one's own making": id + "." + strconv.FormatInt(h.clock.now().Unix(), 36) + "~" + secret, "a hand-over without a time": id + ".~" + secret,
 		"of an attempt that is not": "AAAAAAAAAAAAAAAAAAAAAA." + secret,
 	} {
 		b := l.elsewhere()
