@@ -56,6 +56,13 @@ const (
 // A Fact is a name and a value. Of those that are shown the name is a key of the texts.
 type Fact struct{ Name, Value string }
 
+// Names of facts that are shown.
+const (
+	FactAccount = "step.account" // at the provider
+	FactHere    = "step.here"    // of this project
+	FactGoes    = "step.goes"    // where it leads
+)
+
 // stepView is what the template sees of a Step.
 type stepView struct {
 	Facts, Hidden []Fact
@@ -66,6 +73,16 @@ type stepView struct {
 	Framed        bool
 }
 
+// stepKeys are the texts of each kind of step.
+var stepKeys = map[StepKind]struct{ title, lead, submit string }{
+	StepAgree:   {"step.agree.title", "step.agree.known", "step.agree.submit"},
+	StepConnect: {"step.connect.title", "step.connect.lead", "step.connect.submit"},
+	StepSend:    {"step.send.title", "step.send.lead", "step.send.submit"},
+	StepConfirm: {"step.confirm.title", "step.confirm.lead", "step.send.submit"},
+	StepCode:    {"step.code.title", "step.code.lead", "step.code.submit"},
+	StepDone:    {title: "step.done.title"},
+}
+
 // RenderStep writes a step.
 func RenderStep(w io.Writer, s Step) error {
 	text := textFor(s.Locale)
@@ -74,22 +91,23 @@ func RenderStep(w io.Writer, s Step) error {
 		mode = string(Frame)
 	}
 	p := newPage(text, s.Look, s.Nonce, mode)
+	keys := stepKeys[s.Kind]
 	words := func(key string) string {
 		var pairs []string
 		for name, value := range s.Words {
 			pairs = append(pairs, name, shorten(value, 254))
 		}
-		return fill(text["step."+string(s.Kind)+key], pairs...)
+		return fill(text[key], pairs...)
 	}
-	p.Title, p.Text = words(".title"), words(".lead")
+	p.Title, p.Text = words(keys.title), words(keys.lead)
 	if s.Kind == StepAgree {
-		p.Title, p.Text = p.Named("step.agree.title"), words("."+s.Words["person"])
+		p.Title = p.Named("step.agree.title")
+		if s.Words["person"] == "new" {
+			p.Text = words("step.agree.new")
+		}
 	}
-	p.Step = &stepView{Facts: s.Facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(".submit"),
+	p.Step = &stepView{Facts: s.Facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(keys.submit),
 		Cancel: template.URL(s.Cancel), Next: template.URL(s.Next), Address: s.Address, Code: s.Kind == StepCode, Framed: s.Frame != nil && !s.Frame.Done}
-	if s.Kind == StepConfirm {
-		p.Step.Button = text["step.send.submit"]
-	}
 	if s.Frame != nil {
 		p.Script, p.Config = assetURL("step.js"), s.Frame
 	}

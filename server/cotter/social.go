@@ -272,7 +272,7 @@ func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, 
 	}
 	site, _ := splitpin.ParseOrigin(q.Attempt.Destination)
 	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": named(look.Form.Provider), "person": person},
-		Facts:  []web.Fact{{Name: "step.account", Value: q.Credential.Label}, {Name: "step.here", Value: here}, {Name: "step.goes", Value: site}},
+		Facts:  []web.Fact{{Name: web.FactAccount, Value: q.Credential.Label}, {Name: web.FactHere, Value: here}, {Name: web.FactGoes, Value: site}},
 		Action: "/social/agree", Hidden: []web.Fact{{Name: "project", Value: p.ID}, {Name: "state", Value: h.ID.String()}},
 		Cancel: withQuery(q.Attempt.Destination, url.Values{"error": {errDenied.Message}}),
 	}
@@ -347,10 +347,10 @@ func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 		return
 	}
 	s := web.Step{Kind: web.StepSend, Words: map[string]string{"provider": named(look.Form.Provider)}, Error: said, Frame: frame,
-		Facts: []web.Fact{{Name: "step.account", Value: c.Label}}, Address: address == "",
+		Facts: []web.Fact{{Name: web.FactAccount, Value: c.Label}}, Address: address == "",
 		Action: "/social/code", Hidden: f.carried(p, h, frame)}
 	if address != "" {
-		s.Facts = append(s.Facts, web.Fact{Name: "step.here", Value: address})
+		s.Facts = append(s.Facts, web.Fact{Name: web.FactHere, Value: address})
 		s.Hidden = append(s.Hidden, web.Fact{Name: "address", Value: address})
 	}
 	if frame == nil {

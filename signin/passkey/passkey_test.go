@@ -162,6 +162,9 @@ type device struct {
 
 func newDevice(site, origin string) *device {
 	d := &device{key: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), site: site, origin: origin}
+	for short(d.key) {
+		d.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	}
 	d.Authenticator = virtualwebauthn.NewAuthenticator()
 	return d
 }
@@ -641,3 +644,7 @@ func TestTwentyPasskeys(t *testing.T) {
 	_, err := h.tryStart(req)
 	refused(t, "one too many", err, passkey.ErrMany)
 }
+
+// short reports whether the library would write a coordinate of the key without its
+// leading zeros, which RFC 9053, 7.1.1 forbids and no authenticator does: one key in 128.
+func short(c virtualwebauthn.Credential) bool { return len(c.Key.AttestationData()) < 77 }
