@@ -16,6 +16,98 @@ SIMULATE ?= 2h
 ENGINE   ?= both
 
 # Twilio's description of its API, which the tests hold our requests against, lies in a
-# package of its command line. Nothing of that is installed or run.
+# package of its command line. Nothing of that is installed or run; the test knows its digest.
 TWILIO   := delivery/testdata/twilio-cli-core-9.0.0.tgz
 
+.PHONY: help run build sdk test check prove bench screenshots generate clean needs vet types unit e2e
+
+help:
+	@echo 'make run       build, and serve on localhost with an inbox and a demo app'
+	@echo 'make build     build $(BIN)'
+	@echo 'make sdk       build bin/splitpin-sdk.tgz, the npm package for front ends (needs Node)'
+	@echo 'make test      everything CI runs; on Debian it installs what it needs'
+	@echo 'make check     the same, and static analysis'
+	@echo 'make prove     hours: long fuzzing, simulation, kill rounds, a soak, many users'
+	@echo 'make bench     minutes: ours, the limit of this machine, and the budget'
+	@echo 'make screenshots  take the pictures of README.md again (needs Chromium)'
+	@echo 'make generate  rebuild what is generated and committed'
+	@echo 'make clean     remove what these made'
+
+run: build
+	$(BIN) dev
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/splitpin
+
+# What npm would get; sdk/package_test.go takes the same steps and tries the result.
+sdk: e2e/node_modules/.package-lock.json
+	rm -rf sdk/dist
+	e2e/node_modules/.bin/tsc -p sdk
+	@mkdir -p bin
+	cd sdk && mv "$$(npm pack --silent)" ../bin/splitpin-sdk.tgz
+
+test: needs vet types unit e2e
+
+check: test
+	$(GO) run $(STATICCHECK) ./...
+
+# Installs on Debian, elsewhere names what is missing.
+needs:
+	@.ci/needs
+
+vet:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+# The browser code is bundled without looking at its types; this looks.
+types: e2e/node_modules/.package-lock.json
+	e2e/node_modules/.bin/tsc --noEmit -p web
+	e2e/node_modules/.bin/tsc --noEmit -p sdk
+
+# Unit tests, conformance suites, fuzz seeds, with the race detector. The
+# end-to-end tests have a target of their own. The simulation runs one actor at a
+# time: a few worlds show that it has no race, the many run without the detector.
+# What is built on stores runs on both engines.
+unit: e2e/node_modules/.package-lock.json $(TWILIO)
+	E2E=1 CGO_ENABLED=1 SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
+	$(GO) test ./simulation
+	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
+
+# E2E=1 makes a missing need a failure; without it nothing of the
+# package runs, and go test says so.
+e2e: e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
+	E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
+
+%/node_modules/.package-lock.json: %/package-lock.json %/package.json
+	cd $* && $(NPM_CI)
+	@touch $@
+
+$(TWILIO):
+	@mkdir -p $(@D)
+	cd $(@D) && npm pack --silent @twilio/cli-core@9.0.0
+
+prove: needs e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+	SIMULATION_TIME=$(SIMULATE) $(GO) test -count=1 -timeout 24h -v -run TestSeeds ./simulation
+	E2E=1 E2E_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 24h -v -run '$(FAULTS)' ./e2e
+	$(GO) run ./bench -engine $(ENGINE) -soak $(SOAK)
+	$(GO) run ./bench -engine $(ENGINE) -sizes 1000000,10000000 -only signin,refresh,user,address
+
+# ARGS are further flags, like -markdown bench/README.md.
+bench:
+	$(GO) run ./bench -engine $(ENGINE) $(ARGS)
+
+screenshots: build
+	$(GO) run ./docs/internal/screenshots $(BIN) docs/images
+
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin sdk/dist e2e/node_modules examples/express/node_modules
