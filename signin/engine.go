@@ -137,7 +137,7 @@ func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods))
 func (e *Engine) Offered(p *splitpin.Project) []string {
 	return slices.DeleteFunc(e.Methods(), func(name string) bool {
 		_, chooses := e.methods[name].(Chooser)
-		return !offers(p, name) || chooses && len(e.Channels(p, name)) == 0
+		return !offers(p, e.methods[name]) || chooses && len(e.Channels(p, name)) == 0
 	})
 }
 
@@ -151,9 +151,13 @@ func (e *Engine) Channels(p *splitpin.Project, method string) []splitpin.Channel
 	return c.Channels(p)
 }
 
-// offers reports whether a project offers a method.
-func offers(p *splitpin.Project, method string) bool {
-	return len(p.Settings.Methods) == 0 || slices.Contains(p.Settings.Methods, method)
+// offers reports whether a project offers a method. Where any site may ask, there is
+// none that credentials would be good for: methods that bring some are off (security 14).
+func offers(p *splitpin.Project, m Method) bool {
+	if findsOut(m) && p.ListsAny() {
+		return false
+	}
+	return len(p.Settings.Methods) == 0 || slices.Contains(p.Settings.Methods, m.Name())
 }
 
 // A Caller is who asks, as a face saw it.

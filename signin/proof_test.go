@@ -465,6 +465,22 @@ func TestFirstProofStartsAfresh(t *testing.T) {
 	equal(t, "the new one lives", h.load(splitpin.Reads{Session: c.Session.Number}).Session.RevokedAt.IsZero(), true)
 }
 
+// Where any site may ask, there is none that a credential would be good for.
+func TestNoCredentialsForAnySite(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	v.withCard(nil)
+	v.project = h.set(h.shop, func(s *splitpin.Settings) { s.Origins = append(s.Origins, splitpin.AnyOrigin) })
+	req := v.request("")
+	req.Method = "card"
+	_, err := v.Start(t.Context(), req)
+	refused(t, "a card", err, signin.ErrMethodOff)
+	if offered := strings.Join(h.Offered(v.project), " "); strings.Contains(offered, "card") {
+		t.Errorf("offered: %s", offered)
+	}
+	v.start(ada)
+}
+
 func TestClientData(t *testing.T) {
 	h := newHouse(t)
 	v := h.visitor("203.0.113.7")

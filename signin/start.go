@@ -134,7 +134,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if method == nil {
 		return nil, ErrMethod
 	}
-	if !offers(req.Project, req.Method) {
+	if !offers(req.Project, method) {
 		return nil, ErrMethodOff
 	}
 	if req.Purpose == "" {
