@@ -50,7 +50,19 @@ const (
 	// ArmCredential opens nothing. It says for half a minute that one page handed an
 	// attempt over to another: see TakeOver of package signin.
 	ArmCredential CredentialKind = "arm"
+	// TokenCredential opens nothing. It says that an access token was taken once, where it
+	// may be taken once only, for as long as that token lives.
+	TokenCredential CredentialKind = "token"
 )
+
+// Shown reports whether people see credentials of this kind: the others are notes of ours.
+func (k CredentialKind) Shown() bool {
+	return k == PasskeyCredential || k == SocialCredential || k == BrowserCredential
+}
+
+// Opens reports whether a credential of this kind lets its user in by itself. A browser
+// does not: it ends with its session.
+func (k CredentialKind) Opens() bool { return k == PasskeyCredential || k == SocialCredential }
 
 // A CredentialKey finds a credential within a project.
 type CredentialKey struct {

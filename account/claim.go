@@ -1,6 +1,7 @@
 package account
 
 import (
+	"slices"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -125,7 +126,7 @@ func (p *Proved) keep(now time.Time, c Claim) {
 func (c Claim) address(now time.Time) (Proved, error) {
 	var p Proved
 	found := c.Records.User
-	if found != nil && rested(now, found) && len(c.Records.Credentials) > 0 {
+	if found != nil && rested(now, found) && slices.ContainsFunc(c.Records.Credentials, func(o *splitpin.Credential) bool { return o.Live(now) && o.Kind.Opens() }) {
 		return p, ErrReassigned
 	}
 	if found != nil && found.ProvedAt.IsZero() {

@@ -34,7 +34,7 @@ func Label(s string) (string, bool) {
 // recognised browser does not, as it ends with its session.
 func CanDoWithout(now time.Time, u *splitpin.User, all []*splitpin.Credential, without *splitpin.Credential) bool {
 	opens := func(c *splitpin.Credential) bool {
-		return c.Number != without.Number && c.Live(now) && c.Kind != splitpin.BrowserCredential && c.Kind != splitpin.ArmCredential
+		return c.Number != without.Number && c.Live(now) && c.Kind.Opens()
 	}
 	proved := !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName && !u.PasskeyRequired
 	if proved || without.Kind == splitpin.BrowserCredential {

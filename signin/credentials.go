@@ -36,7 +36,7 @@ func (e *Engine) Credentials(ctx context.Context, u *splitpin.User) (_ []*splitp
 		return nil, fmt.Errorf("listing credentials: %w", err)
 	}
 	now := e.moment()
-	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) || c.Kind == splitpin.ArmCredential }), nil
+	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) || !c.Kind.Shown() }), nil
 }
 
 // Facts returns what the method that made a credential says of it.

@@ -465,6 +465,33 @@ func TestFirstProofStartsAfresh(t *testing.T) {
 	equal(t, "the new one lives", h.load(splitpin.Reads{Session: c.Session.Number}).Session.RevokedAt.IsZero(), true)
 }
 
+// A token that came in an address may have been read by others, who come at once or
+// after everything was started anew.
+func TestAuthenticateOnce(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	c := v.signIn(ada)
+	var taken atomic.Int32
+	h.together(8, func(ctx context.Context, _ int) {
+		switch _, _, err := h.AuthenticateOnce(ctx, h.shop, c.Tokens.AccessToken); {
+		case err == nil:
+			taken.Add(1)
+		case !errors.Is(err, signin.ErrToken):
+			t.Errorf("refused by %v", err)
+		}
+	})
+	equal(t, "times it was taken", taken.Load(), 1)
+	later, _, _ := h.node()
+	_, _, err := later.AuthenticateOnce(t.Context(), h.shop, c.Tokens.AccessToken)
+	refused(t, "at a node that was started later", err, signin.ErrToken)
+	if shown, err := h.Credentials(t.Context(), c.User); err != nil || len(shown) != 0 {
+		t.Errorf("people are shown %+v (%v)", shown, err)
+	}
+	if _, _, err := h.Authenticate(t.Context(), h.shop, c.Tokens.AccessToken); err != nil {
+		t.Errorf("where it may be shown again: %v", err)
+	}
+}
+
 // Where any site may ask, there is none that a credential would be good for.
 func TestNoCredentialsForAnySite(t *testing.T) {
 	h := newHouse(t)

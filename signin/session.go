@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -235,20 +236,37 @@ func (e *Engine) Authenticate(ctx context.Context, p *splitpin.Project, access s
 func (e *Engine) AuthenticateOnce(ctx context.Context, p *splitpin.Project, access splitpin.Secret) (_ *splitpin.Session, _ *splitpin.User, err error) {
 	ctx, done := e.observe(ctx, "authenticate_once")
 	defer func() { done(err) }()
+	session, u, err := e.Authenticate(ctx, p, access)
+	if err != nil {
+		return nil, nil, err
+	}
 	claims, err := e.tokens.Verify(p, access.Reveal())
 	if err != nil {
 		return nil, nil, ErrToken.Because(err)
 	}
+	number, err := e.store.NextNumber(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("asking for a number: %w", err)
+	}
 	// By its id: the same token can be written in two ways.
-	once := splitpin.Charge{Key: splitpin.LimitKey("token/once", claims.ID.String()), Burst: 1, Period: 2 * day, Cost: 1}
-	refused, _, err := e.take(ctx, e.moment(), once)
+	now, id := e.moment(), claims.ID
+	taken := &splitpin.Credential{Number: number, Project: p.Number, User: u.Number, Kind: splitpin.TokenCredential,
+		Key: sha256.Sum256(id[:]), CreatedAt: now, ExpiresAt: claims.ExpiresAt.Add(time.Hour)}
+	err = e.store.Change(ctx, splitpin.Reads{User: u.Number, Credentials: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		for _, c := range r.Credentials {
+			if c.Kind == taken.Kind && c.Key == taken.Key {
+				return splitpin.Writes{}, ErrToken
+			}
+		}
+		if r.User == nil {
+			return splitpin.Writes{}, ErrToken
+		}
+		return splitpin.Writes{Create: []splitpin.Record{taken}}, nil
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking a token once: %w", err)
 	}
-	if refused >= 0 {
-		return nil, nil, ErrToken
-	}
-	return e.Authenticate(ctx, p, access)
+	return session, u, nil
 }
 
 // Sessions returns the live sessions of a user, newest first.
