@@ -85,6 +85,7 @@ type Form struct {
 	LinkReturns bool     // a link in the message leads to RedirectURL, not to a page of ours
 	CaptchaURL  string   // page of the captcha, see [RenderCaptcha]; empty: none is configured
 	Extra       Extra    // Frame: what the operator set for the form of that FormID
+	Providers   []Link   // App and SignIn: accounts elsewhere to sign in with; the frame's SDK goes there itself
 	FormID      string   // allow-list to sign in through; empty: the site's own
 	Input       string   // address to begin with
 	DirectLogin bool     // App: start with Input without waiting for a click; not where a link would be sent
@@ -97,6 +98,9 @@ type Extra struct {
 	Fields    []Field  `json:"additionalFields,omitempty"`
 	Providers []string `json:"socialLoginProviders,omitempty"`
 }
+
+// A Link leads from a page to an address of this server.
+type Link struct{ Label, URL string }
 
 // A Field is one more question of the site.
 type Field struct {
@@ -152,6 +156,7 @@ func RenderForm(w io.Writer, f Form) error {
 			p.Lead = "phone.link"
 		}
 	}
+	p.Providers = f.Providers
 	p.Config = config{
 		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
@@ -430,6 +435,7 @@ type page struct {
 	Config              any
 
 	Kind                         Kind
+	Providers                    []Link
 	Bears                        bool   // there is a screen for whoever opened a link
 	Lead, Change, None           string // keys of texts that depend on what is asked for
 	CaptchaURL                   string

@@ -14,6 +14,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/web"
 )
@@ -64,8 +65,6 @@ func (f *Face) socialProject(w http.ResponseWriter, r *http.Request, redirect st
 	switch {
 	case err != nil:
 		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.UnknownProject}, nil)
-	case f.edge.AnyOrigin && p.ListsAny() && !f.edge.Loopback:
-		f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.NoSuchMethod}, nil) // security 14
 	case !p.Lists(redirect):
 		f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Mode: web.App}, nil)
 	default:
@@ -214,16 +213,17 @@ func (f *Face) wentOn(w http.ResponseWriter, r *http.Request, p *splitpin.Projec
 
 // arrive ends the way at the customer's page.
 func (f *Face) arrive(w http.ResponseWriter, r *http.Request, p *splitpin.Project, granted *signin.Granted) {
-	f.step(w, r, p, web.Step{Kind: web.StepDone, Next: f.resultURL(granted)})
+	f.step(w, r, p, web.Step{Kind: web.StepDone, Next: f.resultURL(p, granted)})
 }
 
-// resultURL is where somebody goes who is done (contract 10.1, step 4).
-func (f *Face) resultURL(g *signin.Granted) string {
+// resultURL is where somebody goes who is done (contract 10.1, step 4), with the issuer
+// besides, as our own pages give it (RFC 9207).
+func (f *Face) resultURL(p *splitpin.Project, g *signin.Granted) string {
 	if g.Code == "" {
 		return g.Attempt.Destination
 	}
 	return withQuery(g.Destination, url.Values{"challenge_id": {strconv.Itoa(int(g.ChallengeID))}, "code": {g.Code.Reveal()},
-		"state": {g.Attempt.ClientState}, "auth_method": {"SOCIAL_LOGIN"}})
+		"state": {g.Attempt.ClientState}, "auth_method": {"SOCIAL_LOGIN"}, "iss": {f.tokens.Issuer(p)}})
 }
 
 // withQuery adds parameters to an address that was looked at before.
@@ -271,7 +271,7 @@ func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, 
 		here, person = q.User.Identifier, "known"
 	}
 	site, _ := splitpin.ParseOrigin(q.Attempt.Destination)
-	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": named(look.Form.Provider), "person": person},
+	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": page.Named(p, look.Form.Provider), "person": person},
 		Facts:  []web.Fact{{Name: web.FactAccount, Value: q.Credential.Label}, {Name: web.FactHere, Value: here}, {Name: web.FactGoes, Value: site}},
 		Action: "/social/agree", Hidden: []web.Fact{{Name: "project", Value: p.ID}, {Name: "state", Value: h.ID.String()}},
 		Cancel: withQuery(q.Attempt.Destination, url.Values{"error": {errDenied.Message}}),
@@ -280,18 +280,6 @@ func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, 
 		s.Kind = web.StepConnect
 	}
 	f.step(w, r, p, s)
-}
-
-// named is a provider as people know it, where its name is one of theirs.
-func named(provider string) string {
-	known := map[string]string{"GITHUB": "GitHub", "GITLAB": "GitLab"}
-	if name := known[provider]; name != "" {
-		return name
-	}
-	if len(provider) < 2 {
-		return provider
-	}
-	return provider[:1] + strings.ToLower(provider[1:])
 }
 
 // posted admits what a page of ours posted.
@@ -346,7 +334,7 @@ func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 		f.lost(w, r, p)
 		return
 	}
-	s := web.Step{Kind: web.StepSend, Words: map[string]string{"provider": named(look.Form.Provider)}, Error: said, Frame: frame,
+	s := web.Step{Kind: web.StepSend, Words: map[string]string{"provider": page.Named(p, look.Form.Provider)}, Error: said, Frame: frame,
 		Facts: []web.Fact{{Name: web.FactAccount, Value: c.Label}}, Address: address == "",
 		Action: "/social/code", Hidden: f.carried(p, h, frame)}
 	if address != "" {
@@ -504,7 +492,7 @@ func (f *Face) finishConnect(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"url": f.resultURL(granted)}, nil
+	return map[string]string{"url": f.resultURL(c.project, granted)}, nil
 }
 
 func sameChallenge(text string, a *splitpin.Attempt) bool {

@@ -331,7 +331,7 @@ func TestSocialLogin(t *testing.T) {
 func (s *site) redeems(u *url.URL) string {
 	s.t.Helper()
 	q := u.Query()
-	if u.Host != "shop.example" || q.Get("state") != "their-state" || q.Get("auth_method") != "SOCIAL_LOGIN" || q.Get("challenge_id") == "" {
+	if u.Host != "shop.example" || q.Get("state") != "their-state" || q.Get("auth_method") != "SOCIAL_LOGIN" || q.Get("challenge_id") == "" || !strings.HasPrefix(q.Get("iss"), "https://login.example") {
 		s.t.Fatalf("it came to %s", u)
 	}
 	c, err := s.engine.Collect(s.t.Context(), signin.CollectRequest{Project: s.a, Code: q.Get("code"), Verifier: verifier, Destination: shop + "/login?x=1#top"})
@@ -339,6 +339,37 @@ func (s *site) redeems(u *url.URL) string {
 		s.t.Fatal(err)
 	}
 	return c.User.ID.String()
+}
+
+// Our own page leads to the providers of its project, without a script.
+func TestSocialOnOurPages(t *testing.T) {
+	s := newSite(t)
+	page := func() string {
+		q := url.Values{"api_key": {idA}, "redirect_url": {shop + "/login?x=1#top"}, "code_challenge": {challengeOf(verifier)}, "state": {"a&b \"c"}, "type": {"EMAIL"}}
+		return bodyOf(s.jar().do("GET", "/app?"+q.Encode(), nil))
+	}
+	link := regexp.MustCompile(`<a class="button_container plain" href="(/social/[^"]*)"><span class="button_text">([^<]*)</span>`)
+	if m := link.FindStringSubmatch(page()); m != nil {
+		t.Fatalf("without a provider it leads to %s", m[1])
+	}
+	s.withGitHub()
+	m := link.FindStringSubmatch(page())
+	if m == nil || m[2] != "Continue with GitHub" {
+		t.Fatalf("the button is %q", m)
+	}
+	b := s.jar()
+	there := location(t, b.do("GET", m[1], nil))
+	if there.Path != "/login/oauth/authorize" {
+		t.Fatalf("it leads to %s", there)
+	}
+	a, err := splitpin.ParseAttemptID(there.Query().Get("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.store.Load(t.Context(), splitpin.Reads{Attempt: a.Number})
+	if err != nil || r.Attempt.ClientState != `a&b "c` || r.Attempt.Destination != shop+"/login?x=1#top" {
+		t.Errorf("the attempt is %+v (%v)", r.Attempt, err)
+	}
 }
 
 func TestSocialConnect(t *testing.T) {

@@ -78,6 +78,9 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 	if s.Captcha != nil && p.Settings.Captcha != splitpin.CaptchaNever {
 		f.CaptchaURL, policy = "/captcha?project="+url.QueryEscape(p.ID), web.FormCSP
 	}
+	if f.Mode != web.Frame && slices.Contains(s.Edge.Engine.Offered(p), "social") {
+		f.Providers = providers(p, f)
+	}
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
 	var page bytes.Buffer
 	if err := web.RenderForm(&page, f); err != nil {
@@ -85,6 +88,40 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 		return
 	}
 	Write(w, http.StatusOK, policy(f.Nonce, frameable(ancestors)), page.Bytes())
+}
+
+// providers are the ways from a form of ours to the providers of a project. They need no
+// script.
+func providers(p *splitpin.Project, f web.Form) []web.Link {
+	q := url.Values{"project": {p.ID}, "redirect_url": {f.RedirectURL}, "code_challenge": {f.Challenge}, "state": {f.State}}
+	if f.FormID != "" {
+		q.Set("form_id", f.FormID)
+	}
+	var links []web.Link
+	for _, provider := range p.Settings.Providers {
+		links = append(links, web.Link{Label: Named(p, provider.Name), URL: "/social/" + url.PathEscape(provider.Name) + "?" + q.Encode()})
+	}
+	return links
+}
+
+// Named is a provider as people know it: by its label, or by its name in the writing of
+// those that have one of their own.
+func Named(p *splitpin.Project, provider string) string {
+	for _, of := range p.Settings.Providers {
+		if of.Name == provider && of.Label != "" {
+			return of.Label
+		}
+	}
+	switch provider {
+	case "GITHUB":
+		return "GitHub"
+	case "GITLAB":
+		return "GitLab"
+	}
+	if len(provider) < 2 {
+		return provider
+	}
+	return provider[:1] + strings.ToLower(provider[1:])
 }
 
 // CaptchaOf sends the page of the captcha, which the forms of a project show in a frame. Where there is
