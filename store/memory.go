@@ -112,6 +112,11 @@ func copied[R any](r *R) *R {
 			c.Settings.Forms[id] = list
 		}
 		c.Settings.Site = c.Settings.Site.Clone()
+		c.Settings.Providers = slices.Clone(c.Settings.Providers)
+		for i := range c.Settings.Providers {
+			p := &c.Settings.Providers[i]
+			p.Sealed, p.Scopes, p.Domains = slices.Clone(p.Sealed), slices.Clone(p.Scopes), slices.Clone(p.Domains)
+		}
 	case *splitpin.DataKey:
 		c.Wrapped = slices.Clone(c.Wrapped)
 	case *splitpin.SigningKey:
