@@ -322,6 +322,33 @@ func TestCotterRows(t *testing.T) {
 	}
 }
 
+// What the documents tell somebody to make is there, and so is what continuous
+// integration runs.
+func TestMakeTargets(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile("`make ([a-z]+)`|(?m:^(?:exec )?make ([a-z]+))")
+	found := 0
+	for _, path := range append(files(t, ".md"), ".ci/run") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range said.FindAllSubmatch(text, -1) {
+			found++
+			target := string(m[1]) + string(m[2])
+			if !regexp.MustCompile(`(?m)^` + target + `:`).Match(makefile) {
+				t.Errorf("%s says make %s, and the Makefile has no such target", path, target)
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found only %d mentions of make", found)
+	}
+}
+
 // TestDocFollowsTheCode holds the files and functions that doc.go names against
 // the code.
 func TestDocFollowsTheCode(t *testing.T) {
