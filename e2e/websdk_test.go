@@ -387,5 +387,5 @@ func TestWebSDKRefusedGrant(t *testing.T) {
 	}
 	form.awaitText("#status-title", says(t, "unfinished.title"))
 	form.click("#status-action")
-	form.awaitText("#address-screen", says(t, "address.lead"))
+	form.awaitText("#address-screen", says(t, "address.code"))
 }
