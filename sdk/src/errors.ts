@@ -39,7 +39,6 @@ export type ServerCode =
   | "not_found"
   | "number_not_enough"
   | "origin_not_allowed"
-  | "passkey_any_origin"
   | "passkey_registered"
   | "passkey_site"
   | "phone_budget"

@@ -53,9 +53,6 @@ var (
 	// ErrHost refuses pages for which there can be no passkeys.
 	ErrHost = &splitpin.Error{Kind: splitpin.Invalid, Code: "passkey_site", Field: "origin",
 		Message: "Passkeys need a site with a name and HTTPS. On your own machine, use localhost instead of an IP address."}
-	// ErrAnyOrigin refuses passkeys where every site may ask (security 14).
-	ErrAnyOrigin = &splitpin.Error{Kind: splitpin.Forbidden, Code: "passkey_any_origin",
-		Message: "Passkeys are off while every site may ask. Site owner: list the site's own origin instead of *."}
 	// ErrRegistered refuses to make a second passkey of the same authenticator. Old
 	// clients look for its words (contract 8.5).
 	ErrRegistered = &splitpin.Error{Kind: splitpin.Conflict, Code: "passkey_registered",
@@ -140,9 +137,6 @@ func host(origin string) (string, error) {
 // elsewhere: any of the site where nobody is named, or else those of the person. A
 // person who has none, or is nobody, gets ids that stay the same and belong to nothing.
 func (m Method) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, error) {
-	if req.Project.ListsAny() {
-		return signin.Begun{}, ErrAnyOrigin
-	}
 	site, err := m.Site(req.Project, req.Origin)
 	if err != nil {
 		return signin.Begun{}, err

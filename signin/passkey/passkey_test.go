@@ -299,7 +299,7 @@ func TestSites(t *testing.T) {
 	}
 	h.project = h.create(splitpin.Settings{Origins: []string{shop, "*"}})
 	_, err := h.tryStart(h.request(shop))
-	refused(t, "where every site may ask", err, passkey.ErrAnyOrigin)
+	refused(t, "where every site may ask", err, signin.ErrMethodOff)
 
 	h.project = h.create(splitpin.Settings{Origins: []string{shop, "https://club.example"}, PasskeySite: "shop.example"})
 	if a := h.start(h.request("https://club.example")); !strings.Contains(a.options, `"rpId":"shop.example"`) {

@@ -119,7 +119,7 @@ function explain(error: unknown): string {
     too_many_starts: "fault.starts",
     too_many_passkeys: "passkey.many",
     passkey_site: "passkey.site",
-    passkey_any_origin: "passkey.site",
+    method_off: "passkey.site",
     origin_not_allowed: "fault.refused",
   };
   return t(texts[p.code] ?? "passkey.failed", { time: duration(p.retryAfter || 60) });
