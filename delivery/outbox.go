@@ -383,11 +383,12 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 		v.ExpiresAt = a.ExpiresAt
 	}
 
-	l, failure, err := t.deliver(ctx, e, &v)
+	l, failure, err := t.deliver(ctx, e, &v, now)
 	var fellBack *splitpin.AuditEvent
-	if failure != nil && t.fallsBack(m, failure) {
+	// The first channel took its time: what is over by now goes nowhere any more.
+	if now = t.clock(); failure != nil && now.Before(l.Until) && t.fallsBack(m, failure) {
 		fellBack = t.fallBack(m, a, Scrub(failure.Detail, l), failure.Stage)
-		l, failure, err = t.deliver(ctx, e, &v)
+		l, failure, err = t.deliver(ctx, e, &v, now)
 	}
 	x := t.tried(m, a, l, failure, err)
 	if fellBack != nil {
@@ -396,10 +397,11 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	return x
 }
 
-// deliver writes a message and hands it to the sender of its channel. err is that of a
-// message that cannot be written.
-func (t *turn) deliver(ctx context.Context, e *entry, v *Values) (l *Letter, failure *SendError, err error) {
-	m, a, now := e.message, e.attempt, t.clock()
+// deliver writes a message and hands it to the sender of its channel. now is the moment
+// at which the message was found to be good still. err is that of a message that cannot
+// be written.
+func (t *turn) deliver(ctx context.Context, e *entry, v *Values, now time.Time) (l *Letter, failure *SendError, err error) {
+	m, a := e.message, e.attempt
 	l = &Letter{ID: letterID(m, a), Ref: AttemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
 	if a.ExpiresAt.Before(l.Until) && !v.Notice {
 		l.Until = a.ExpiresAt
