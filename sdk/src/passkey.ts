@@ -87,7 +87,7 @@ async function ask(run: (credentials: CredentialsContainer) => Promise<Credentia
 type Descriptor = { id: string };
 
 /** The options with bytes in the place of base64url. */
-function decoded(o: CredentialOptions): object {
+export function decoded(o: CredentialOptions): object {
   const list = (l: unknown): object[] => (l as Descriptor[]).map((d) => ({ ...d, id: bytes(d.id) }));
   const user = o.user as Descriptor | undefined;
   return {
@@ -100,7 +100,7 @@ function decoded(o: CredentialOptions): object {
 }
 
 /** What PublicKeyCredential.toJSON gives. */
-function encoded(c: PublicKeyCredential): object {
+export function encoded(c: PublicKeyCredential): object {
   const r = c.response as AuthenticatorAttestationResponse & AuthenticatorAssertionResponse;
   const rest = r.attestationObject
     ? { attestationObject: text(r.attestationObject), transports: r.getTransports?.() ?? [] }
@@ -115,6 +115,6 @@ function encoded(c: PublicKeyCredential): object {
   };
 }
 
-const bytes = (t: string): Uint8Array => Uint8Array.from(atob(t.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+const bytes = (t: string): Uint8Array => Uint8Array.from(atob(t.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 
 const text = (buffer: ArrayBuffer): string => base64url(new Uint8Array(buffer));

@@ -17,5 +17,5 @@ export async function challengeOf(verifier: string): Promise<string> {
 
 /** Bytes as RFC 4648, section 5, writes them, without padding. */
 export function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 }

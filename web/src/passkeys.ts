@@ -4,47 +4,11 @@
 
 import type { Attempts, SignInGrant } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
+import { type CredentialOptions, decoded, encoded } from "../../sdk/src/passkey";
 import type { StartRequest } from "../../sdk/src/shapes";
 import { $ } from "./page";
 import { busy } from "./screens";
 import { t } from "./text";
-
-type Options = { challenge: string } & Record<string, unknown>;
-
-function bytes(text: unknown): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(String(text).replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-}
-
-function text(buffer: ArrayBuffer | null | undefined): string {
-  return btoa(String.fromCharCode(...new Uint8Array(buffer ?? new ArrayBuffer(0)))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-}
-
-function decoded(options: Options): Record<string, unknown> {
-  const ids = (list: unknown): unknown => (list as { id: string }[] | undefined)?.map((c) => ({ ...c, id: bytes(c.id) }));
-  const user = options.user as { id: string } | undefined;
-  return {
-    ...options,
-    challenge: bytes(options.challenge),
-    ...(user && { user: { ...user, id: bytes(user.id) } }),
-    ...(options.excludeCredentials ? { excludeCredentials: ids(options.excludeCredentials) } : {}),
-    ...(options.allowCredentials ? { allowCredentials: ids(options.allowCredentials) } : {}),
-  };
-}
-
-/** The credential as JSON: PublicKeyCredential.toJSON, where browsers lack it too. */
-function encoded(c: PublicKeyCredential): object {
-  const r = c.response as AuthenticatorAttestationResponse & AuthenticatorAssertionResponse;
-  const response: Record<string, unknown> = { clientDataJSON: text(r.clientDataJSON) };
-  if (r.attestationObject) {
-    response.attestationObject = text(r.attestationObject);
-    response.transports = r.getTransports?.() ?? [];
-  } else {
-    response.authenticatorData = text(r.authenticatorData);
-    response.signature = text(r.signature);
-    if (r.userHandle) response.userHandle = text(r.userHandle);
-  }
-  return { id: c.id, rawId: text(c.rawId), type: c.type, response };
-}
 
 const available = typeof PublicKeyCredential === "function";
 
@@ -92,7 +56,7 @@ async function show(s: SignIn, quietly: boolean): Promise<void> {
   let site = "";
   try {
     const started = await s.attempts.start({ ...s.body, method: "passkey" });
-    const options = started.attempt.passkey as Options;
+    const options = started.attempt.passkey as CredentialOptions;
     site = String(options.rpId);
     shown = (await navigator.credentials.get({
       publicKey: decoded(options) as unknown as PublicKeyCredentialRequestOptions,
@@ -114,7 +78,7 @@ async function show(s: SignIn, quietly: boolean): Promise<void> {
     }
     if (error.code === "credential_unknown" && shown) {
       // The server looked in all its projects: nobody has it.
-      void (PublicKeyCredential as unknown as Newer).signalUnknownCredential?.({ rpId: site, credentialId: text(shown.rawId) }).catch(() => {});
+      void (PublicKeyCredential as unknown as Newer).signalUnknownCredential?.({ rpId: site, credentialId: shown.id }).catch(() => {});
     }
     if (!shown && quietly) return; // there are none to offer: nobody asked
     $("passkey-error").textContent = t(error.code === "credential_unknown" ? "passkey.unknown" : "passkey.failed");
@@ -137,7 +101,7 @@ export async function offerToMake(attempts: Attempts, proof: { id: string; secre
     if (!available || localStorage.getItem(declined)) return;
     if (!(await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable())) return;
     const started = await attempts.start({ method: "passkey", purpose: "enrol", proof });
-    const options = started.attempt.passkey as Options;
+    const options = started.attempt.passkey as CredentialOptions;
     // Whoever has one already knows about them.
     if ((options.excludeCredentials as unknown[] | undefined)?.length) return;
     show();
@@ -155,7 +119,7 @@ export async function offerToMake(attempts: Attempts, proof: { id: string; secre
   }
 }
 
-async function make(attempts: Attempts, started: { attempt: { id: string }; secret: string }, options: Options): Promise<boolean> {
+async function make(attempts: Attempts, started: { attempt: { id: string }; secret: string }, options: CredentialOptions): Promise<boolean> {
   const button = $("offer-submit");
   if (button.classList.contains("busy")) return false;
   busy(button, t("passkey.waiting"));
