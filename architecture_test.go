@@ -35,11 +35,12 @@ var mayImport = map[string][]string{
 
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 
-	"signin/code":       {".", "account", "phone", "signin"},
-	"signin/link":       {".", "signin", "signin/code"}, // the same code, and a link
-	"signin/passkey":    {".", "signin"},
-	"signin/social":     {".", "account", "keyring", "signin"},
-	"signin/signintest": {".", "signin"},
+	"signin/code":                {".", "account", "phone", "signin"},
+	"signin/link":                {".", "signin", "signin/code"}, // the same code, and a link
+	"signin/passkey":             {".", "signin"},
+	"signin/passkey/passkeytest": {},
+	"signin/social":              {".", "account", "keyring", "signin"},
+	"signin/signintest":          {".", "signin"},
 
 	"store":                 {"."},
 	"store/storetest":       {"."},

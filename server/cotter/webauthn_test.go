@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/descope/virtualwebauthn"
+
 	"github.com/google/go-cmp/cmp"
+	"github.com/splitpin/splitpin/signin/passkey/passkeytest"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/signin"
@@ -85,7 +87,7 @@ type authenticator struct {
 }
 
 func newAuthenticator() *authenticator {
-	return &authenticator{virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+	return &authenticator{virtualwebauthn.NewAuthenticator(), passkeytest.NewCredential(virtualwebauthn.KeyTypeEC2),
 		virtualwebauthn.RelyingParty{ID: "shop.example", Origin: shop}}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/passkey"
+	"github.com/splitpin/splitpin/signin/passkey/passkeytest"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
@@ -161,10 +162,7 @@ type device struct {
 }
 
 func newDevice(site, origin string) *device {
-	d := &device{key: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), site: site, origin: origin}
-	for short(d.key) {
-		d.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
-	}
+	d := &device{key: passkeytest.NewCredential(virtualwebauthn.KeyTypeEC2), site: site, origin: origin}
 	d.Authenticator = virtualwebauthn.NewAuthenticator()
 	return d
 }
@@ -315,7 +313,7 @@ func TestRoundTrip(t *testing.T) {
 			h := newHouse(t)
 			proof, c := h.coded(ada, shop)
 			d := newDevice("shop.example", shop)
-			d.key = virtualwebauthn.NewCredential(kind)
+			d.key = passkeytest.NewCredential(kind)
 			a := h.enrol(proof, shop)
 			if _, err := a.answer(d.makes(t, a.options)); err != nil {
 				t.Fatalf("making a passkey: %v", err)
@@ -483,7 +481,7 @@ func TestShownWrongly(t *testing.T) {
 		{"a passkey of another site", func(t *testing.T, a *asking, d device) string { return elsewhere.shows(t, a.options) }},
 		{"a passkey of somebody else, who was not asked", func(t *testing.T, a *asking, d device) string { return bobs.shows(t, a.options) }},
 		{"another key under the same id", func(t *testing.T, a *asking, d device) string {
-			d.key.Key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2).Key
+			d.key.Key = passkeytest.NewCredential(virtualwebauthn.KeyTypeEC2).Key
 			return d.shows(t, a.options)
 		}},
 		{"the handle of somebody else", func(t *testing.T, a *asking, d device) string {
@@ -644,7 +642,3 @@ func TestTwentyPasskeys(t *testing.T) {
 	_, err := h.tryStart(req)
 	refused(t, "one too many", err, passkey.ErrMany)
 }
-
-// short reports whether the library would write a coordinate of the key without its
-// leading zeros, which RFC 9053, 7.1.1 forbids and no authenticator does: one key in 128.
-func short(c virtualwebauthn.Credential) bool { return len(c.Key.AttestationData()) < 77 }

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/descope/virtualwebauthn"
+
 	"github.com/fxamacker/cbor/v2"
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+	"github.com/splitpin/splitpin/signin/passkey/passkeytest"
 )
 
 const challenge = "AAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -123,7 +125,7 @@ func TestHeldAgainstALibrary(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			rp := virtualwebauthn.RelyingParty{ID: "shop.example", Origin: "https://shop.example"}
 			device := virtualwebauthn.NewAuthenticator()
-			key := virtualwebauthn.NewCredential(kind)
+			key := passkeytest.NewCredential(kind)
 			asked, err := base64.RawURLEncoding.DecodeString(challenge)
 			if err != nil {
 				t.Fatal(err)
@@ -185,7 +187,7 @@ func TestHeldAgainstALibrary(t *testing.T) {
 
 // No bytes of a stranger stop the program, and what is read has the bounds it should.
 func FuzzParseAttestation(f *testing.F) {
-	device, key := virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	device, key := virtualwebauthn.NewAuthenticator(), passkeytest.NewCredential(virtualwebauthn.KeyTypeEC2)
 	answer := virtualwebauthn.CreateAttestationResponse(virtualwebauthn.RelyingParty{ID: "shop.example"}, device, key, virtualwebauthn.AttestationOptions{})
 	c, err := parse([]byte(answer))
 	if err != nil {
