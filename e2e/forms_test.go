@@ -140,6 +140,41 @@ func TestWebSDKPhone(t *testing.T) {
 	form.awaitText("#address-error", says(t, "phone.country.off"))
 }
 
+// A form that is named: the list that goes with it is asked first, then the site's own
+// OnBegin, which may take its time. What both admit gets a code (contract 12.2 and 17.1).
+func TestWebSDKScreenedPhoneForm(t *testing.T) {
+	d, b := startDev(t), startBrowser(t)
+	c := startSite(t, `.withFormID("members").signInWithOTP(({identifier}) =>
+		new Promise(done => setTimeout(done, 0, identifier.startsWith("+44") ? "No numbers from Britain, sorry." : null))).showPhoneForm()`, nil)
+	p := d.createProject(t, "Shop", c.URL)
+	d.command(t, "project", "set", p.id, "--form", "members", "--admit", "+447400123456", "--admit", "+4915112345678")
+	p.allowPhones(t, "DE", "GB")
+	page := b.open(t, c.page(p))
+	form := page.frame(p.url + "/signup?")
+	for _, refused := range []struct{ number, says string }{
+		{"+49 1511 2345679", "not on the list of people who may sign in here"},
+		{"+44 7400 123456", "No numbers from Britain, sorry."},
+	} {
+		form.await("the form is there", `document.querySelector("#address").checkVisibility()`)
+		form.giveAddress(refused.number)
+		form.awaitText("#address-error", refused.says)
+		if o := page.outcome(); o.State != "pending" {
+			t.Errorf("%s: the promise is %s, want pending", refused.number, o.State)
+		}
+	}
+	form.giveAddress("+49 1511 2345678")
+	form.giveCode(d.code(t, "+4915112345678"))
+	if top := decode[map[string]any](t, page.payload()); top["phone"] != "+4915112345678" {
+		t.Errorf("the payload is %v", top)
+	}
+	for _, line := range b.requests(p.url) {
+		if line == "GET /screening/form" {
+			return
+		}
+	}
+	t.Error("the list was never asked")
+}
+
 // The form for links: the two digits, and the code that the same message holds.
 func TestWebSDKLinkForm(t *testing.T) {
 	d, b := startDev(t), startBrowser(t)

@@ -3,7 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -388,4 +390,65 @@ func TestWebSDKRefusedGrant(t *testing.T) {
 	form.awaitText("#status-title", says(t, "unfinished.title"))
 	form.click("#status-action")
 	form.awaitText("#address-screen", says(t, "address.code"))
+}
+
+// A server that is broken for a while, and a session that ended (contract 7.1 and 17.1): a
+// code that could not be redeemed is told to the site and to the form, a refresh that met
+// a 500 is tried again, and one that was told "not valid" is not.
+func TestWebSDKServerFails(t *testing.T) {
+	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
+	p := d.createProject(t, "Shop", c.URL)
+	broken := func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{"Origin": c.URL, "Credentials": "true", "Headers": "api_key_id, content-type", "Methods": "POST"} {
+			w.Header().Set("Access-Control-Allow-"+name, value)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, `{"msg":"Something broke.","type":""}`)
+	}
+	asked := func(path string) int {
+		n := 0
+		for _, line := range b.requests(p.url) {
+			if line == "POST "+path {
+				n++
+			}
+		}
+		return n
+	}
+	page := b.open(t, c.page(p))
+	form := page.signIn(p)
+	form.giveAddress("ada@example.org")
+	redeem, refresh := "/p/"+p.id+"/api/v0/verify/get_identity", "/p/"+p.id+"/api/v0/token/"+p.id
+	b.spoil("POST", redeem, broken)
+	form.giveCode(d.code(t, "ada@example.org"))
+	page.await("the promise is settled", `outcome.state !== "pending"`)
+	if o := page.outcome(); o.State != "rejected" || !strings.Contains(o.Error, "Something broke.") {
+		t.Errorf("get_identity met a 500: the promise is %s with %s, want it rejected with the answer", o.State, o.Error)
+	}
+	form.awaitText("#status-title", says(t, "unfinished.title"))
+	b.spoil("POST", redeem, nil)
+
+	page.go_(c.page(p))
+	page.signInThroughForm(p, "ada@example.org")
+	page.go_(c.page(p))
+	b.spoil("POST", refresh, broken)
+	if got := eval[*string](page, "token()"); got != nil {
+		t.Errorf("getAccessToken while the server is broken: got %q, want null", *got)
+	}
+	b.spoil("POST", refresh, nil)
+	if got := eval[string](page, "token()"); strings.Count(got, ".") != 2 {
+		t.Errorf("getAccessToken after it was mended: got %q, want a token", got)
+	}
+
+	page.go_(c.page(p))
+	eval[any](page, `void localStorage.setItem("rft", "27805:"+"A".repeat(43))`)
+	before := asked(refresh)
+	for range 2 {
+		if got := eval[*string](page, "token()"); got != nil {
+			t.Errorf("getAccessToken with a token that is not valid: got %q, want null", *got)
+		}
+	}
+	if n := asked(refresh) - before; n != 1 {
+		t.Errorf("the SDK asked %d times, want once: it was told that the token is not valid", n)
+	}
 }
