@@ -273,35 +273,43 @@ func TestDecisions(t *testing.T) {
 	differ(t, "dependency", imported, index, listed)
 }
 
-// TestCotterRows holds the table of proofs against the contract, whose section 16 says
-// which pages of Cotter's documentation a client for the web, for Node or curl can show,
-// and against the tests.
+// TestCotterRows holds the tables of proofs against the contract, and against the tests:
+// which pages of Cotter's documentation a client for the web, for Node or curl can show
+// (section 16), the scenarios with the web SDK (17.1), and the weaknesses of the original
+// design (13).
 func TestCotterRows(t *testing.T) {
-	rows := func(path, from string) map[string]string {
+	section := func(path, from string) string {
 		_, section, ok := strings.Cut(read(t, path), "\n"+from)
 		if !ok {
 			t.Fatalf("%s has no section %q", path, from)
 		}
 		section, _, _ = strings.Cut(section, "\n## ")
+		return section
+	}
+	rows := func(path, from string) map[string]string {
 		found := map[string]string{}
-		for line := range strings.Lines(section) {
+		for line := range strings.Lines(section(path, from)) {
 			if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| ") {
-				found[strings.TrimPrefix(cells[0], "| ")] = cells[2]
+				if first := strings.TrimPrefix(cells[0], "| "); strings.Trim(first, "-") != "" {
+					found[first] = cells[2]
+				}
 			}
 		}
 		return found
 	}
-	contract := rows("docs/cotter-contract.md", "## 16. ")
-	maps.DeleteFunc(contract, func(_, proof string) bool {
+	const contract, page = "docs/cotter-contract.md", "docs/cotter.md"
+	pages := rows(contract, "## 16. ")
+	maps.DeleteFunc(pages, func(_, proof string) bool {
 		return !regexp.MustCompile(`(^|[ ,])(W|L|R|N|C)\b`).MatchString(proof)
 	})
-	if len(contract) < 25 {
-		t.Fatalf("only %d rows of the contract were found", len(contract))
+	scenarios := map[string]string{}
+	_, list, _ := strings.Cut(section(contract, "## 17. "), "Scenarios that must stay green: ")
+	list, _, _ = strings.Cut(list, ".\n")
+	for name := range strings.SplitSeq(list, ", ") {
+		scenarios[name] = ""
 	}
-	const page = "docs/cotter.md"
-	listed := rows(page, "## What proves it")
-	delete(listed, "Page of the documentation")
-	differ(t, "row of the contract", contract, page, listed)
+	weaknesses := rows(contract, "## 13. ")
+	delete(weaknesses, "#")
 
 	tests := map[string]bool{}
 	for _, path := range files(t, "_test.go") {
@@ -309,17 +317,45 @@ func TestCotterRows(t *testing.T) {
 			tests[m[1]] = true
 		}
 	}
-	for row, proof := range listed {
-		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(proof, -1)
-		if len(named) == 0 && !strings.Contains(proof, "not there yet") {
-			t.Errorf("%s names no test for %q, and does not say that it is not there yet", page, row)
+	for _, table := range []struct {
+		what, section, head string
+		rows                map[string]string
+		atLeast             int
+	}{
+		{"page of the documentation", "## What proves it", "Page of the documentation", pages, 25},
+		{"scenario", "## Scenarios with the web SDK", "Scenario", scenarios, 19},
+		{"weakness", "## Weaknesses of the original", "#", weaknesses, 26},
+	} {
+		if len(table.rows) < table.atLeast {
+			t.Fatalf("only %d of each %s were found in the contract", len(table.rows), table.what)
 		}
-		for _, m := range named {
-			if !tests[m[1]] {
-				t.Errorf("%s names %s for %q, which is no test", page, m[1], row)
+		listed := rows(page, table.section)
+		delete(listed, table.head)
+		differ(t, table.what+" of the contract", table.rows, page, listed)
+		for row := range listed {
+			named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(listed[row], -1)
+			if len(named) == 0 && !strings.Contains(line(t, section(page, table.section), row), "not there yet") {
+				t.Errorf("%s names no test for %q, and does not say that it is not there yet", page, row)
+			}
+			for _, m := range named {
+				if !tests[m[1]] {
+					t.Errorf("%s names %s for %q, which is no test", page, m[1], row)
+				}
 			}
 		}
 	}
+}
+
+// line returns the row of a table that begins with a cell.
+func line(t *testing.T, table, cell string) string {
+	t.Helper()
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, "| "+cell+" | ") {
+			return line
+		}
+	}
+	t.Fatalf("no row begins with %q", cell)
+	return ""
 }
 
 // What the documents tell somebody to make is there, and so is what continuous
