@@ -117,6 +117,7 @@ type answerStep struct {
 	reads  splitpin.Reads
 
 	paid    bool // the try was charged in a commit before this one
+	waited  bool // until whoever handed the attempt over had time to ask: see handover.go
 	fetched Fetched
 	wrong   bool // as Fetch found
 	agreed  bool // the person said yes to what was right before: see Agree
@@ -157,6 +158,11 @@ func (e *Engine) decideFetched(ctx context.Context, now time.Time, step *answerS
 			return err
 		}
 		err := e.answerOnce(ctx, now, step)
+		if err == nil && step.verdict == answerEarly {
+			if now, err = e.letAsk(ctx, now, step); err == nil {
+				err = e.answerOnce(ctx, now, step)
+			}
+		}
 		if !errors.Is(err, splitpin.ErrConflict) || again == 2 {
 			return err
 		}
@@ -246,6 +252,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		return splitpin.Writes{}, err
 	}
 	fetches := fetches(method, a)
+	if step.paid && !step.waited && early(now, a, r.Credentials) > 0 {
+		step.verdict = answerEarly
+		return splitpin.Writes{}, nil
+	}
 	var proof Proof
 	var proved account.Proved
 	var refused error
@@ -450,6 +460,7 @@ const (
 	answerRepeated  // right again, while the grant lives
 	answerMissed    // wrong, after the attempt was proved
 	answerElsewhere // proved where its link was opened, for a challenge that is not the starter's
+	answerEarly     // handed over a moment ago: to be decided when the other page had time to ask
 )
 
 func (v answerVerdict) audit() string {

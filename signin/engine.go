@@ -29,6 +29,7 @@ type Engine struct {
 	outbox  Outbox
 	// publicURL is where the pages of this server stand, for links that they take.
 	publicURL string
+	wait      func(context.Context, time.Duration) error
 	observe   func(context.Context, string) (context.Context, func(error))
 	captcha   Captcha // nil: there is none
 
@@ -50,7 +51,10 @@ type Options struct {
 
 	Clock  func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
-	Outbox Outbox           // of this node; nil: messages are left to whoever claims them
+	// Wait returns when that time has passed, or with the error of ctx when that ends
+	// before. Nil: it waits by the machine's own clock.
+	Wait   func(ctx context.Context, d time.Duration) error
+	Outbox Outbox // of this node; nil: messages are left to whoever claims them
 
 	// PublicURL is where the pages of this server stand; links in messages begin with it.
 	PublicURL string
@@ -85,13 +89,16 @@ func (elsewhere) Reserve(*splitpin.Message) func(*splitpin.Attempt) {
 func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		store: o.Store, ring: o.Ring, tokens: o.Tokens, methods: map[string]Method{},
-		now: o.Clock, random: o.Random, outbox: o.Outbox, observe: o.Observe, publicURL: o.PublicURL,
+		now: o.Clock, random: o.Random, outbox: o.Outbox, observe: o.Observe, publicURL: o.PublicURL, wait: o.Wait,
 	}
 	if e.now == nil {
 		e.now = time.Now
 	}
 	if e.random == nil {
 		e.random = rand.Reader
+	}
+	if e.wait == nil {
+		e.wait = wait
 	}
 	if e.outbox == nil {
 		e.outbox = elsewhere{}

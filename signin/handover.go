@@ -19,14 +19,15 @@ import (
 // asks for that person from the same network and page gets it.
 //
 // Somebody else on that network may be the first. Then the real page asks second, and that
-// ends everything: the arm, the attempt and whatever came of it. Whoever finishes the
-// attempt is therefore told so only when the real page had time to ask (HandOverPause).
+// ends everything: the arm, the attempt and whatever came of it. An answer to the attempt
+// is therefore decided over only when the real page had time to ask (HandOverPause). Its try
+// was charged before, so nobody can have many of them wait.
 
 const (
 	armFor = 30 * time.Second
 
-	// HandOverPause is how long after its start an attempt that was handed over may be
-	// answered. A face lets an earlier answer wait.
+	// HandOverPause is how long after its start an attempt that was handed over is
+	// answered. An earlier answer waits.
 	HandOverPause = 3 * time.Second
 )
 
@@ -135,6 +136,41 @@ func (e *Engine) armOf(ctx context.Context, key splitpin.CredentialKey) (armed, 
 		err = json.Unmarshal(r.Credential.Data, &is)
 	}
 	return is, err
+}
+
+// early is for how long an answer to an attempt must still wait because it was handed
+// over: credentials are those of its user.
+func early(now time.Time, a *splitpin.Attempt, credentials []*splitpin.Credential) time.Duration {
+	for _, c := range credentials {
+		var is armed
+		if c.Kind == splitpin.ArmCredential && json.Unmarshal(c.Data, &is) == nil && is.Attempt == a.ID.Number {
+			return a.CreatedAt.Add(HandOverPause).Sub(now)
+		}
+	}
+	return 0
+}
+
+// letAsk waits until the other page had time to ask, and returns the moment that it is
+// then. A clock that jumped holds nobody for longer than the pause.
+func (e *Engine) letAsk(ctx context.Context, now time.Time, step *answerStep) (time.Time, error) {
+	until := step.attempt.CreatedAt.Add(HandOverPause)
+	if err := e.wait(ctx, min(until.Sub(now), HandOverPause)); err != nil {
+		return now, splitpin.ErrUnavailable.Because(err)
+	}
+	step.waited = true
+	return e.moment(), nil
+}
+
+// wait is Options.Wait where there is none.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // TakeOver goes on with an attempt that a frame of ours armed for the person. Its errors

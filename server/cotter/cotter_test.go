@@ -61,6 +61,23 @@ type site struct {
 
 	mu  sync.Mutex
 	now time.Time
+
+	paused []time.Duration // for how long the engine waited
+	during func()          // happens while it does, once
+}
+
+// pause is how the engine waits: the clock moves on instead.
+func (s *site) pause(_ context.Context, d time.Duration) error {
+	s.wait(d)
+	s.mu.Lock()
+	s.paused = append(s.paused, d)
+	during := s.during
+	s.during = nil
+	s.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	return nil
 }
 
 func (s *site) clock() time.Time {
@@ -100,7 +117,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		s.create(p)
 	}
 	s.engine, err = signin.New(ctx, signin.Options{Store: s.store, Ring: ring, Tokens: s.tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}, socialMethod(s)}, Clock: s.clock, PublicURL: "https://login.example"})
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}, socialMethod(s)}, Clock: s.clock, Wait: s.pause, PublicURL: "https://login.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package cotter
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
@@ -159,11 +157,6 @@ func (f *Face) finish(c *call, purpose splitpin.Purpose) (any, error) {
 	if started.Attempt.Purpose != purpose {
 		return nil, signin.ErrUnknown
 	}
-	if purpose == splitpin.Enrol {
-		if err := f.pause(c.r.Context(), started.Attempt.CreatedAt.Add(signin.HandOverPause)); err != nil {
-			return nil, err
-		}
-	}
 	out, err := f.engine.Finish(c.r.Context(), h, body, signin.CollectRequest{Origin: c.origin()})
 	if err != nil {
 		return nil, err
@@ -173,20 +166,4 @@ func (f *Face) finish(c *call, purpose splitpin.Purpose) (any, error) {
 		return nil, err
 	}
 	return passkeyLogin{Identifier: out.User.Identifier, Token: signed, OAuthToken: tokensOf(out.Tokens), User: whole(c.project, out.User)}, nil
-}
-
-// pause waits until a moment: whoever else asks for the same attempt has until then.
-func (f *Face) pause(ctx context.Context, until time.Time) error {
-	wait := until.Sub(f.edge.Clock())
-	if wait <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(min(wait, signin.HandOverPause)) // a clock that jumped holds nobody
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return splitpin.ErrUnavailable.Because(ctx.Err())
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,18 +272,52 @@ func TestWebAuthnRegistrationIsArmed(t *testing.T) {
 	}
 }
 
-// Who finishes early waits: the page may still ask. The clock stands still here, so the
-// wait is the whole of the pause.
+// Who finishes early waits, for the rest of the pause: the page may still ask.
 func TestWebAuthnFinishWaits(t *testing.T) {
 	s := newSite(t)
 	f, a := s.frame(ada), newAuthenticator()
 	f.mustArm()
 	begun := s.webauthn("register/begin", ada, fromShop)
-	answer := a.creates(t, begun)
-	asked := time.Now()
-	s.webauthn("register/finish", ada, answer).object(t)
-	if took := time.Since(asked); took < signin.HandOverPause {
-		t.Errorf("it was answered after %v, want %v at the earliest", took, signin.HandOverPause)
+	s.wait(time.Second)
+	s.webauthn("register/finish", ada, a.creates(t, begun)).object(t)
+	if want := []time.Duration{signin.HandOverPause - time.Second}; !slices.Equal(s.paused, want) {
+		t.Errorf("it waited for %v, want %v", s.paused, want)
+	}
+	s.webauthn("register/finish", ada, a.creates(t, begun)) // again, later
+	s.webauthn("login/finish", ada, a.gets(t, s.webauthn("login/begin", ada, fromShop))).object(t)
+	if len(s.paused) > 1 {
+		t.Errorf("it waited again: %v", s.paused)
+	}
+}
+
+// The page that asks second, while the first who asked finishes already, ends it all.
+func TestWebAuthnPageAsksInThePause(t *testing.T) {
+	s := newSite(t)
+	f, a := s.frame(ada), newAuthenticator()
+	f.mustArm()
+	begun := s.webauthn("register/begin", ada, fromShop)
+	s.during = func() { s.webauthn("register/begin", ada, fromShop).refused(t, 403) }
+	s.webauthn("register/finish", ada, a.creates(t, begun)).refused(t, 401)
+	if s.exists() {
+		t.Error("there is a passkey")
+	}
+}
+
+// Each answer that waits cost a try before, so that a stranger cannot have the server
+// wait for thousands.
+func TestWebAuthnFewWait(t *testing.T) {
+	s := newSite(t)
+	f := s.frame(ada)
+	f.mustArm()
+	begun := s.webauthn("register/begin", ada, fromShop)
+	wrong := strings.Replace(newAuthenticator().creates(t, begun), `"attestationObject":"`, `"attestationObject":"AAAA`, 1)
+	back := func() { s.wait(-signin.HandOverPause) } // as if all came at once
+	for range 12 {
+		s.during = back
+		s.webauthn("register/finish", ada, wrong).refused(t, 401)
+	}
+	if len(s.paused) != 5 {
+		t.Errorf("%d answers waited, want the 5 that an attempt takes", len(s.paused))
 	}
 }
 
