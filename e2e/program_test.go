@@ -322,14 +322,17 @@ func (d *dev) messages(t *testing.T, to string) []message {
 	return list
 }
 
-// code waits for a message and returns the code in it.
+// code waits for the next message with a code, and returns the code: a notice about
+// something else may come before it.
 func (d *dev) code(t *testing.T, to string) string {
 	t.Helper()
-	m := d.message(t, to)
-	if m.Code == "" {
-		t.Fatalf("the message to %s holds no code: %+v", to, m)
+	for range 5 {
+		if m := d.message(t, to); m.Code != "" {
+			return m.Code
+		}
 	}
-	return m.Code
+	t.Fatalf("five messages to %s hold no code", to)
+	return ""
 }
 
 // wrongCode returns a code of the same form that is certainly not that one; n
