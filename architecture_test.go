@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"store/postgrestest":    {},
 	"store/enginetest":      {"store", "store/postgrestest"},
 	"outgoing":              {}, // any server of ours may ask others
-	"delivery":              {".", "outgoing"},
+	"delivery":              {".", "outgoing", "phone"},
 	"delivery/deliverytest": {".", "delivery"},
 
 	"telemetry": {".", "delivery", "server", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it

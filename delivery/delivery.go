@@ -207,13 +207,14 @@ type Config struct {
 	// is set, else inbox where there is one, else none.
 	Email string
 	// SMS and WhatsApp name the senders for phones: "twilio", "twilio_verify",
-	// "vonage", "cloud", "webhook", "webhook_verify" or "inbox". Empty: the one that has settings, where
+	// "vonage", "sns", "cloud", "webhook", "webhook_verify" or "inbox". Empty: the one that has settings, where
 	// that is clear; inbox in development; else none.
 	SMS, WhatsApp string
 
 	SMTP     SMTPConfig
 	Twilio   TwilioConfig
 	Vonage   VonageConfig
+	SNS      SNSConfig
 	CloudAPI WhatsAppConfig
 	Webhook  WebhookConfig
 	Inbox    *Inbox // where "inbox" puts letters; nil outside development
@@ -271,6 +272,11 @@ var phoneSenders = []struct {
 			return c.Vonage.APIKey != "" || c.Vonage.Secret != "" || c.Vonage.From != ""
 		},
 		func(c *Config) (Sender, error) { return maybe(NewVonage(c.Vonage)) }},
+	{"sns", []splitpin.Channel{splitpin.SMSChannel},
+		func(c *Config, _ splitpin.Channel) bool {
+			return c.SNS.AccessKeyID != "" || c.SNS.Secret != "" || c.SNS.Region != "" || c.SNS.From != ""
+		},
+		func(c *Config) (Sender, error) { return maybe(NewSNS(c.SNS)) }},
 	{"cloud", []splitpin.Channel{splitpin.WhatsAppChannel},
 		func(c *Config, _ splitpin.Channel) bool {
 			return c.CloudAPI.PhoneNumberID != "" || c.CloudAPI.Token != "" || c.CloudAPI.Template != ""
@@ -300,7 +306,9 @@ func maybe[S Sender](s S, err error) (Sender, error) {
 // open returns the sender of one channel; nil: there is none.
 func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
 	name := map[splitpin.Channel]string{splitpin.EmailChannel: cfg.Email, splitpin.SMSChannel: cfg.SMS, splitpin.WhatsAppChannel: cfg.WhatsApp}[channel]
-	cfg.Twilio.Client, cfg.Vonage.Client, cfg.CloudAPI.Client, cfg.Webhook.Client = cfg.Client, cfg.Client, cfg.Client, cfg.Client
+	for _, client := range []**http.Client{&cfg.Twilio.Client, &cfg.Vonage.Client, &cfg.SNS.Client, &cfg.CloudAPI.Client, &cfg.Webhook.Client} {
+		*client = cfg.Client
+	}
 	var names, meant []string
 	open := map[string]func(*Config) (Sender, error){}
 	if channel == splitpin.EmailChannel {

@@ -8,7 +8,7 @@
 //     stored nowhere), and records what came of it. queue.go says whose turn it is.
 //   - [Templates] turns [Values] into subject, text and HTML.
 //   - a [Sender] delivers one [Letter] over one channel: [SMTP], [Twilio], [Vonage],
-//     [WhatsApp], [Webhook], and [Inbox] in development. A [Verifier] makes the code
+//     [SNS], [WhatsApp], [Webhook], and [Inbox] in development. A [Verifier] makes the code
 //     itself. docs/adding-a-sender.md says how to add another, and deliverytest.Run is
 //     what each must pass.
 //

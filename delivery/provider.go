@@ -214,20 +214,3 @@ func isPhone(to string) bool {
 
 // errNoPhone is the error of a letter to something else.
 var errNoPhone = &SendError{Stage: StageLetter, Detail: "the recipient is not a phone number in canonical form"}
-
-// dialled returns the digits after + by which a provider opens a country: the calling code of
-// E.164, and in North America the area too, since countries share the 1 there.
-func dialled(to string) string {
-	digits := strings.TrimPrefix(to, "+")
-	n := 3
-	switch {
-	case strings.HasPrefix(digits, "1"):
-		n = 4
-	case strings.HasPrefix(digits, "7"):
-		n = 1
-	case len(digits) > 1 && strings.Contains("20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 "+
-		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98", digits[:2]):
-		n = 2
-	}
-	return "+" + digits[:min(n, len(digits))]
-}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/phone"
 )
 
 // A TwilioConfig is an account at Twilio. AccountSID and Secret are required. To send
@@ -138,7 +139,7 @@ func (t *twilio) refusal(r reply, l *Letter) error {
 func (t *twilio) fault(r reply, code int, message string, l *Letter) error {
 	known := twilioFaults[code]
 	if known.stage == StageRegion && l != nil {
-		known.what = fmt.Sprintf(known.what, dialled(l.To))
+		known.what = fmt.Sprintf(known.what, phone.Area(l.To))
 	}
 	return t.refused(r, known, strings.TrimSpace(fmt.Sprint("error ", code, ": ", message)), l)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/phone"
 )
 
 // A VonageConfig is an account at Vonage (formerly Nexmo). All but URL are required.
@@ -121,7 +122,7 @@ func (v *Vonage) Send(ctx context.Context, l *Letter) error {
 		known = fault{StageData, false, "Vonage refuses the message"}
 	}
 	if known.stage == StageRegion {
-		known.what = fmt.Sprintf(known.what, dialled(l.To))
+		known.what = fmt.Sprintf(known.what, phone.Area(l.To))
 	}
 	said := "error " + first.Status + ": " + strings.ReplaceAll(first.Error, v.cfg.Secret.Reveal(), "[secret]")
 	e := asSendError(v.refused(reply{status: http.StatusBadRequest}, known, said, l))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/phone"
 )
 
 // A WebhookConfig is an address of the operator's own, which hands messages on in a
@@ -166,7 +167,7 @@ func (w *Webhook) refusal(r reply, l *Letter) error {
 		case "recipient":
 			known = fault{StageRecipient, false, "the webhook says that this number cannot be reached"}
 		case "region":
-			known = fault{StageRegion, false, "the webhook takes nothing for numbers that begin with " + dialled(l.To)}
+			known = fault{StageRegion, false, "the webhook takes nothing for numbers that begin with " + phone.Area(l.To)}
 		case "later":
 			known = fault{StageConnect, true, "the webhook takes nothing just now"}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/phone"
 )
 
 // A WhatsAppConfig is a number at WhatsApp's Cloud API, and an authentication template
@@ -199,7 +200,7 @@ func (w *WhatsApp) call(req *http.Request, l *Letter) ([]byte, error) {
 		known = fault{StageAuth, true, "the token lacks a permission for this number; check whatsapp.token"}
 	}
 	if known.stage == StageRegion && l != nil {
-		known.what = fmt.Sprintf(known.what, dialled(l.To))
+		known.what = fmt.Sprintf(known.what, phone.Area(l.To))
 	}
 	text := fmt.Sprint("error ", e.Code, ": ", e.Message)
 	if e.Data.Details != "" {

@@ -113,6 +113,17 @@ func Prefix(e164 string) string {
 	return e164[:min(len(e164), 1+6)]
 }
 
+// Area returns the digits of a number by which a provider opens a country: the calling
+// code, and in North America, where countries share it, three more.
+func Area(e164 string) string {
+	code, _ := regionsOf(strings.TrimPrefix(e164, "+"))
+	n := 1 + len(code)
+	if code == "1" {
+		n += 3
+	}
+	return e164[:min(len(e164), n)]
+}
+
 // Name returns the English name of a country; false where no number is of that country.
 func Name(country string) (string, bool) {
 	r := world().byID[country]

@@ -189,3 +189,11 @@ func BenchmarkFirstParse(b *testing.B) {
 		Parse("+4915112345678")
 	}
 }
+
+func TestArea(t *testing.T) {
+	for number, want := range map[string]string{"+4915112345678": "+49", "+14155550100": "+1415", "+35312345678": "+353", "+77012345678": "+7", "+1": "+1", "": "", "+999123": "+"} {
+		if got := Area(number); got != want {
+			t.Errorf("Area(%q) = %q, want %q", number, got, want)
+		}
+	}
+}
