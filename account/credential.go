@@ -29,19 +29,17 @@ func Label(s string) (string, bool) {
 	return s, utf8.RuneCountInString(s) <= MaxLabel
 }
 
-// CanDoWithout reports whether a user would still get in without a credential: by the
-// proved address or number, or by another credential that opens an account alone. A
-// recognised browser does not, as it ends with its session.
-func CanDoWithout(now time.Time, u *splitpin.User, all []*splitpin.Credential, without *splitpin.Credential) bool {
-	opens := func(c *splitpin.Credential) bool {
-		return c.Number != without.Number && c.Live(now) && c.Kind.Opens()
-	}
-	proved := !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName && !u.PasskeyRequired
-	if proved || without.Kind == splitpin.BrowserCredential {
+// CanDoWithout reports whether a user would still get in without a credential: by a
+// message to the proved address or number, which messages says that the project sends, or
+// by another credential that opens an account alone, of which others are all that the
+// project still takes. A recognised browser does not open one, as it ends with its session.
+func CanDoWithout(now time.Time, u *splitpin.User, without *splitpin.Credential, others []*splitpin.Credential, messages bool) bool {
+	proved := messages && !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName && !u.PasskeyRequired
+	if proved || !without.Kind.Opens() {
 		return true
 	}
-	for _, c := range all {
-		if opens(c) && (!u.PasskeyRequired || c.Kind == splitpin.PasskeyCredential) {
+	for _, c := range others {
+		if c.Number != without.Number && c.Live(now) && c.Kind.Opens() && (!u.PasskeyRequired || c.Kind == splitpin.PasskeyCredential) {
 			return true
 		}
 	}

@@ -347,10 +347,13 @@ func TestDeleteAndExport(t *testing.T) {
 	}
 	session := &splitpin.Session{Number: u.Number + 1000, Project: shop, User: u.Number, AuthMethod: "OTP", Device: "Firefox on Linux", Network: "203.0.113.7/32", Claims: `{"role":"admin"}`,
 		CreatedAt: start, UsedAt: start, IdleUntil: start.Add(time.Hour), ExpiresAt: start.Add(time.Hour)}
-	passkey := &splitpin.Credential{Number: u.Number + 1001, Project: shop, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{1}, CreatedAt: start}
+	passkey := &splitpin.Credential{Number: u.Number + 1001, Project: shop, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{1},
+		Label: "Laptop", Site: "shop.example", Device: "Firefox on Linux", Data: []byte("what it is checked by"), Sealed: []byte("tokens"), CreatedAt: start}
+	over := &splitpin.Credential{Number: u.Number + 1003, Project: shop, User: u.Number, Kind: splitpin.PasskeyCredential, Key: [32]byte{3}, CreatedAt: start, ExpiresAt: start}
+	note := &splitpin.Credential{Number: u.Number + 1004, Project: shop, User: u.Number, Kind: splitpin.TokenCredential, Key: [32]byte{4}, CreatedAt: start}
 	another := &splitpin.Credential{Number: u.Number + 1002, Project: shop, User: u.Number + 1, Kind: splitpin.PasskeyCredential, Key: [32]byte{2}, CreatedAt: start}
 	err = d.Store.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
-		return splitpin.Writes{Create: []splitpin.Record{session, passkey, another}}, nil
+		return splitpin.Writes{Create: []splitpin.Record{session, passkey, another, over, note}}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -362,6 +365,10 @@ func TestDeleteAndExport(t *testing.T) {
 	if out.User.Identifier != "ada@example.org" || out.User.ClientUserID != "1014" || len(out.Sessions) != 1 ||
 		out.Sessions[0].Device != "Firefox on Linux" || string(out.Sessions[0].Claims) != `{"role":"admin"}` || len(out.Events) != 1 || out.Events[0].Kind != "user_registered" {
 		t.Errorf("exported %+v", out)
+	}
+	want := []account.ExportedCredential{{ID: passkey.Number, Kind: "passkey", Label: "Laptop", Site: "shop.example", Device: "Firefox on Linux", CreatedAt: start}}
+	if diff := cmp.Diff(want, out.Credentials); diff != "" {
+		t.Errorf("the credentials exported (-want +got):\n%s", diff)
 	}
 
 	if err := d.Delete(t.Context(), u); err != nil {

@@ -195,9 +195,10 @@ func (d *Directory) create(ctx context.Context, users ...*splitpin.User) error {
 
 // An Export is everything this server holds about one person, for that person.
 type Export struct {
-	User     ExportedUser      `json:"user"`
-	Sessions []ExportedSession `json:"sessions"`
-	Events   []ExportedEvent   `json:"events"`
+	User        ExportedUser         `json:"user"`
+	Sessions    []ExportedSession    `json:"sessions"`
+	Credentials []ExportedCredential `json:"credentials"`
+	Events      []ExportedEvent      `json:"events"`
 }
 
 // ExportedUser is the person as such.
@@ -224,6 +225,19 @@ type ExportedSession struct {
 	Claims json.RawMessage `json:"claims,omitempty"` // what a backend added to its tokens
 }
 
+// ExportedCredential is something the person can sign in with besides the address. What
+// it is checked by, and what a provider gave us, is not the person's to use and stays here.
+type ExportedCredential struct {
+	ID        int64     `json:"id"`
+	Kind      string    `json:"kind"`
+	Label     string    `json:"label"`
+	Site      string    `json:"site,omitempty"`
+	Device    string    `json:"device,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UsedAt    time.Time `json:"used_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
 // ExportedEvent is one line of the audit log.
 type ExportedEvent struct {
 	At      time.Time `json:"at"`
@@ -240,7 +254,7 @@ func ExportUser(u *splitpin.User) ExportedUser {
 
 // Export gathers what is held about a user, with at most 1000 events.
 func (d *Directory) Export(ctx context.Context, u *splitpin.User) (*Export, error) {
-	out := &Export{User: ExportUser(u), Sessions: []ExportedSession{}, Events: []ExportedEvent{}}
+	out := &Export{User: ExportUser(u), Sessions: []ExportedSession{}, Credentials: []ExportedCredential{}, Events: []ExportedEvent{}}
 	sessions, err := d.Store.Sessions(ctx, u.Number)
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
@@ -252,6 +266,16 @@ func (d *Directory) Export(ctx context.Context, u *splitpin.User) (*Export, erro
 		out.Sessions = append(out.Sessions, ExportedSession{ID: s.Number, Method: s.AuthMethod, Device: s.Device,
 			Network: s.Network, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt,
 			Claims: json.RawMessage(s.Claims)})
+	}
+	has, err := d.Store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true})
+	if err != nil {
+		return nil, fmt.Errorf("listing credentials: %w", err)
+	}
+	for _, c := range has.Credentials {
+		if c.Live(d.moment()) && c.Kind.Shown() {
+			out.Credentials = append(out.Credentials, ExportedCredential{ID: c.Number, Kind: string(c.Kind), Label: c.Label,
+				Site: c.Site, Device: c.Device, CreatedAt: c.CreatedAt, UsedAt: c.UsedAt, ExpiresAt: c.ExpiresAt})
+		}
 	}
 	subject, err := Subject(d.Ring, u.Project, u.Identifier)
 	if err != nil {

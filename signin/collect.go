@@ -116,11 +116,16 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		out     *Collected
 		opened  int64
 	)
-	err = e.store.Change(ctx, splitpin.Reads{Grant: number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+	reads := splitpin.Reads{Grant: number}
+	collect := func(r *splitpin.Records) (splitpin.Writes, error) {
 		g, a, u := r.Grant, r.Attempt, r.User
 		out = nil
 		if !unlocks(hash, r) {
 			verdict = collectUnknown
+			return splitpin.Writes{}, nil
+		}
+		if a.Credential != 0 && !reads.Credentials {
+			verdict = collectWhole
 			return splitpin.Writes{}, nil
 		}
 		id, err := e.ChallengeID(a)
@@ -131,7 +136,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		if err != nil {
 			return splitpin.Writes{}, err
 		}
-		verdict = decideCollect(now, g, a, u, req, id)
+		verdict = decideCollect(now, g, a, u, r.Credentials, req, id)
 		switch verdict {
 		case collectMismatch:
 			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, u, req.By, "grant_mismatch")
@@ -163,7 +168,12 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 			return w, nil
 		}
 		return splitpin.Writes{}, nil
-	})
+	}
+	err = e.store.Change(ctx, reads, collect)
+	if err == nil && verdict == collectWhole {
+		reads.Credentials = true
+		err = e.store.Change(ctx, reads, collect)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("collecting a session: %w", err)
 	}
@@ -205,6 +215,7 @@ type collectVerdict int
 
 const (
 	collectUnknown     collectVerdict = iota // no such code
+	collectWhole                             // a credential was shown for it; nothing was decided yet
 	collectOver                              // expired, or spent
 	collectMismatch                          // the code is real and what came with it is not: spent
 	collectNotAdmitted                       // the form's list changed since the attempt began
@@ -212,7 +223,9 @@ const (
 	collectOpen                              // opens a session
 )
 
-func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *splitpin.User, req CollectRequest, id int32) collectVerdict {
+// decideCollect decides over a collection. has are the credentials of u, where one was
+// shown for the attempt: what it opened ends with it, also what was not collected yet.
+func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *splitpin.User, has []*splitpin.Credential, req CollectRequest, id int32) collectVerdict {
 	sum := sha256.Sum256([]byte(req.Verifier))
 	holds := subtle.ConstantTimeCompare(sum[:], g.Challenge[:]) == 1
 	if g.Challenge == ([32]byte{}) {
@@ -230,6 +243,8 @@ func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *spl
 		return collectOver
 	case !now.Before(g.ExpiresAt) || u == nil || a.ProvedAt.IsZero():
 		return collectOver
+	case a.Credential != 0 && byNumber(has, a.Credential) == nil:
+		return collectOver // removed, or taken back
 	case !matches:
 		g.SpentAt = now
 		return collectMismatch

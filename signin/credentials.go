@@ -123,6 +123,10 @@ func (e *Engine) Remove(ctx context.Context, s *splitpin.Session, u *splitpin.Us
 // remove takes a credential of that kind, or of any where kind is empty, from its user.
 func (e *Engine) remove(ctx context.Context, u *splitpin.User, number, spared int64, kind splitpin.CredentialKind, by Caller) error {
 	now := e.moment()
+	p, err := e.ProjectByNumber(u.Project)
+	if err != nil {
+		return fmt.Errorf("finding the project of a user: %w", err)
+	}
 	event, err := e.store.NextNumber(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
@@ -132,11 +136,51 @@ func (e *Engine) remove(ctx context.Context, u *splitpin.User, number, spared in
 		if c == nil || r.User == nil || kind != "" && c.Kind != kind {
 			return splitpin.Writes{}, ErrNoCredential
 		}
-		if !account.CanDoWithout(now, r.User, r.Credentials, c) {
+		if !account.CanDoWithout(now, r.User, c, e.taken(p, r.Credentials), e.sendsTo(p, r.User)) {
 			return splitpin.Writes{}, ErrLast
 		}
 		return e.without(event, now, r, c, spared, by, "credential_removed")
 	})
+}
+
+// sendsTo reports whether a project offers a method that reaches a user by a message.
+func (e *Engine) sendsTo(p *splitpin.Project, u *splitpin.User) bool {
+	for _, name := range e.Offered(p) {
+		m, ok := e.methods[name].(Messenger)
+		if !ok {
+			continue
+		}
+		channels := e.Channels(p, name)
+		if _, chooses := m.(Chooser); !chooses {
+			channels = []splitpin.Channel{m.Message(&splitpin.Attempt{Project: p.Number, Method: name, Identifier: u.Identifier, Kind: u.Kind}).Channel}
+		}
+		for _, c := range channels {
+			if (c == splitpin.EmailChannel) == (u.Kind == splitpin.Email) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// taken are the credentials that a project takes: those of methods and providers that it
+// offers.
+func (e *Engine) taken(p *splitpin.Project, all []*splitpin.Credential) []*splitpin.Credential {
+	return slices.DeleteFunc(slices.Clone(all), func(c *splitpin.Credential) bool {
+		return !slices.ContainsFunc(e.Offered(p), func(name string) bool { return takes(p, e.methods[name], c) })
+	})
+}
+
+func takes(p *splitpin.Project, m Method, c *splitpin.Credential) bool {
+	switch m := m.(type) {
+	case Knower:
+		return m.Knows() == c.Kind
+	case Linker:
+		linked, err := m.Linked(c)
+		return c.Kind == splitpin.SocialCredential && err == nil &&
+			slices.ContainsFunc(p.Settings.Providers, func(of splitpin.Provider) bool { return of.Name == linked.Provider })
+	}
+	return false
 }
 
 // without removes a credential and ends the sessions that it opened, but not that with
