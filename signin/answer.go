@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -187,7 +188,7 @@ func (e *Engine) way(ctx context.Context, step *answerStep) error {
 		if has != nil && has.User != a.For {
 			return ErrTaken
 		}
-		step.reads.User, step.reads.Credentials = a.For, true
+		step.reads.User, step.reads.Credentials, step.reads.Sessions = a.For, true, a.Session != 0
 	case has != nil:
 		step.reads.Credential = key
 	case f.Identifier != "" && a.Identifier == "":
@@ -285,6 +286,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			refused = proof.Refused
 			return checkedRight
 		}
+		if !e.stillIn(now, a, r) {
+			refused = ErrToken
+			return checkedRight
+		}
 		proved, refused = account.Decide(now, account.Claim{Attempt: a, Records: r, Shown: proof.Credential,
 			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
 			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
@@ -352,6 +357,15 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		return splitpin.Writes{Put: []splitpin.Record{a}}, nil
 	}
 	return splitpin.Writes{}, nil
+}
+
+// stillIn reports whether the session lives in which somebody began to add a credential:
+// who was logged out meanwhile adds nothing any more.
+func (e *Engine) stillIn(now time.Time, a *splitpin.Attempt, r *splitpin.Records) bool {
+	if a.Purpose != splitpin.Enrol || a.Session == 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.Sessions, func(s *splitpin.Session) bool { return s.Number == a.Session && e.tokens.Live(s, now) })
 }
 
 // shown is the credential that an answer named, among what was loaded.

@@ -112,8 +112,12 @@ func (h *house) tryStart(req signin.StartRequest) (*asking, error) {
 }
 
 func (h *house) asking(s *signin.Started) *asking {
-	options := `{"challenge":"` + signin.Challenge(s.Attempt.ID, s.Secret) + `",` + strings.TrimPrefix(s.Form.Passkey, "{")
-	return &asking{h, s.Attempt, signin.Handle{Project: h.project, ID: s.Attempt.ID, Secret: s.Secret, By: h.by}, options}
+	return &asking{h, s.Attempt, signin.Handle{Project: h.project, ID: s.Attempt.ID, Secret: s.Secret, By: h.by}, challenged(s)}
+}
+
+// challenged are the options of an attempt, with the challenge that a page adds.
+func challenged(s *signin.Started) string {
+	return `{"challenge":"` + signin.Challenge(s.Attempt.ID, s.Secret) + `",` + strings.TrimPrefix(s.Form.Passkey, "{")
 }
 
 func (a *asking) answer(text string) (*signin.Granted, error) {

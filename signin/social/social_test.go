@@ -28,6 +28,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/social"
+	"github.com/splitpin/splitpin/signin/social/socialtest"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
@@ -51,7 +52,7 @@ type house struct {
 	admin  *project.Admin
 	method *social.Method
 	shop   *splitpin.Project
-	theirs *double
+	theirs *socialtest.Provider
 	log    strings.Builder
 }
 
@@ -65,7 +66,7 @@ func newHouse(t *testing.T, alter func(*house, *splitpin.Provider)) *house {
 		t.Fatal(err)
 	}
 	h.tokens = token.New(h.db, h.ring, publicURL, clock)
-	h.theirs = newDouble(t, clock)
+	h.theirs = socialtest.New(t, clock)
 	roots := x509.NewCertPool()
 	roots.AddCert(h.theirs.Certificate())
 	except, err := outgoing.ParseExceptions("127.0.0.1")
@@ -74,7 +75,7 @@ func newHouse(t *testing.T, alter func(*house, *splitpin.Provider)) *house {
 	}
 	h.method = &social.Method{Ring: h.ring, PublicURL: publicURL, Clock: clock, Log: slog.New(slog.NewTextHandler(&h.log, nil)),
 		Client: outgoing.New(outgoing.Options{Except: except, RootCAs: roots, Timeout: 2 * time.Second})}
-	provider := splitpin.Provider{Name: "THEIRS", Kind: "oidc", Issuer: h.theirs.URL, ClientID: clientID}
+	provider := splitpin.Provider{Name: "THEIRS", Kind: "oidc", Issuer: h.theirs.URL, ClientID: socialtest.ClientID}
 	if alter != nil {
 		alter(h, &provider)
 	}
@@ -89,7 +90,7 @@ func newHouse(t *testing.T, alter func(*house, *splitpin.Provider)) *house {
 		t.Fatal(err)
 	}
 	if len(provider.Sealed) == 0 {
-		if err := social.SealSecret(h.ring, p.ID, &provider, clientSecret); err != nil {
+		if err := social.SealSecret(h.ring, p.ID, &provider, socialtest.ClientSecret); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -168,7 +169,7 @@ func (a *try) answers(code string, more ...string) (*signin.Granted, error) {
 // comesBack signs in at the double and answers with what that gave.
 func (a *try) comesBack() (*signin.Granted, error) {
 	a.t.Helper()
-	code, state := a.theirs.signIn(a.location)
+	code, state := a.theirs.SignIn(a.location)
 	if state != a.handle.ID.String() {
 		a.t.Errorf("the state is %q, want the attempt's id", state)
 	}
@@ -266,7 +267,7 @@ func TestSignIn(t *testing.T) {
 	}
 
 	// The same account again, with another address meanwhile: it is the same person.
-	h.theirs.claims = func(c map[string]any) { c["email"] = "eve@example.org" }
+	h.theirs.Claims = func(c map[string]any) { c["email"] = "eve@example.org" }
 	a = h.mustBegin()
 	_, err = a.comesBack()
 	want(t, "coming back again", err, signin.ErrAsk)
@@ -327,18 +328,18 @@ func TestLies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claim := func(name string, value any) func(*double) {
-		return func(d *double) { d.claims = func(c map[string]any) { c[name] = value } }
+	claim := func(name string, value any) func(*socialtest.Provider) {
+		return func(d *socialtest.Provider) { d.Claims = func(c map[string]any) { c[name] = value } }
 	}
 	tests := []struct {
 		name string
-		lie  func(*double)
+		lie  func(*socialtest.Provider)
 		err  *splitpin.Error
 		log  string // part of what the operator reads
 	}{
 		{"another issuer", claim("iss", "https://evil.example"), signin.ErrFailed, "issuer"},
 		{"another audience", claim("aud", "client-2"), signin.ErrFailed, "audience"},
-		{"two audiences and no azp", claim("aud", []string{clientID, "client-2"}), signin.ErrFailed, "azp"},
+		{"two audiences and no azp", claim("aud", []string{socialtest.ClientID, "client-2"}), signin.ErrFailed, "azp"},
 		{"another azp", claim("azp", "client-2"), signin.ErrFailed, "azp"},
 		{"the nonce of another", claim("nonce", "AAAA"), signin.ErrFailed, "nonce"},
 		{"no nonce", claim("nonce", ""), signin.ErrFailed, "nonce"},
@@ -348,60 +349,60 @@ func TestLies(t *testing.T) {
 		{"no subject", claim("sub", ""), signin.ErrFailed, "nobody"},
 		{"a subject without end", claim("sub", strings.Repeat("x", 300)), signin.ErrFailed, "nobody"},
 		{"a subject of a wrong type", claim("sub", 5), signin.ErrFailed, "form"},
-		{"signed by a stranger", func(d *double) {
-			d.signed = func(b []byte) string {
-				return signWith(d.t, jose.ES256, jose.JSONWebKey{Key: stranger, KeyID: "first"}, b)
+		{"signed by a stranger", func(d *socialtest.Provider) {
+			d.Signed = func(b []byte) string {
+				return socialtest.SignWith(t, jose.ES256, jose.JSONWebKey{Key: stranger, KeyID: "first"}, b)
 			}
 		}, signin.ErrFailed, "signature"},
-		{"alg none", func(d *double) {
-			d.signed = func(b []byte) string {
+		{"alg none", func(d *socialtest.Provider) {
+			d.Signed = func(b []byte) string {
 				return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(b) + "."
 			}
 		}, signin.ErrFailed, "algorithm"},
-		{"HS256 with the client secret", func(d *double) {
-			d.signed = func(b []byte) string {
-				return signWith(d.t, jose.HS256, append([]byte(clientSecret), make([]byte, 32)...), b)
+		{"HS256 with the client secret", func(d *socialtest.Provider) {
+			d.Signed = func(b []byte) string {
+				return socialtest.SignWith(t, jose.HS256, append([]byte(socialtest.ClientSecret), make([]byte, 32)...), b)
 			}
 		}, signin.ErrFailed, "algorithm"},
-		{"no id token", func(d *double) { d.signed = func([]byte) string { return "" } }, signin.ErrFailed, "no id token"},
-		{"UserInfo of somebody else", func(d *double) {
-			d.claims = func(c map[string]any) { delete(c, "email") }
-			d.userinfo = map[string]any{"sub": "eve-at-theirs", "email": "ada@example.org", "email_verified": true}
+		{"no id token", func(d *socialtest.Provider) { d.Signed = func([]byte) string { return "" } }, signin.ErrFailed, "no id token"},
+		{"UserInfo of somebody else", func(d *socialtest.Provider) {
+			d.Claims = func(c map[string]any) { delete(c, "email") }
+			d.UserInfo = map[string]any{"sub": "eve-at-theirs", "email": "ada@example.org", "email_verified": true}
 		}, signin.ErrFailed, "somebody else"},
-		{"UserInfo of nobody", func(d *double) {
-			d.claims = func(c map[string]any) { delete(c, "email") }
-			d.userinfo = map[string]any{"email": "ada@example.org", "email_verified": true}
+		{"UserInfo of nobody", func(d *socialtest.Provider) {
+			d.Claims = func(c map[string]any) { delete(c, "email") }
+			d.UserInfo = map[string]any{"email": "ada@example.org", "email_verified": true}
 		}, signin.ErrFailed, "somebody else"},
-		{"an address that is not verified", func(d *double) {
-			d.claims = func(c map[string]any) { c["email_verified"] = false }
+		{"an address that is not verified", func(d *socialtest.Provider) {
+			d.Claims = func(c map[string]any) { c["email_verified"] = false }
 		}, signin.ErrMore, ""},
-		{"an address that is not said to be verified", func(d *double) {
-			d.claims = func(c map[string]any) { delete(c, "email_verified") }
+		{"an address that is not said to be verified", func(d *socialtest.Provider) {
+			d.Claims = func(c map[string]any) { delete(c, "email_verified") }
 		}, signin.ErrMore, ""},
 		{"an address of another domain", claim("email", "ada@example.org.evil.example"), signin.ErrMore, ""},
 		{"two addresses in one", claim("email", "eve@evil.example,ada@example.org"), signin.ErrMore, ""},
-		{"no address", func(d *double) {
-			d.claims, d.userinfo = func(c map[string]any) { delete(c, "email") }, map[string]any{"sub": "ada-at-theirs"}
+		{"no address", func(d *socialtest.Provider) {
+			d.Claims, d.UserInfo = func(c map[string]any) { delete(c, "email") }, map[string]any{"sub": "ada-at-theirs"}
 		}, signin.ErrMore, ""},
 
-		{"a code that is none", func(d *double) {
-			d.serve["/token"] = answering(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"their-secret-words"}`)
+		{"a code that is none", func(d *socialtest.Provider) {
+			d.Serve["/token"] = answering(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"their-secret-words"}`)
 		}, signin.ErrFailed, "invalid_grant"},
-		{"out of order", func(d *double) { d.serve["/token"] = answering(http.StatusServiceUnavailable, "down") }, social.ErrProviderDown, "503"},
-		{"keys out of order", func(d *double) { d.serve["/keys"] = answering(http.StatusBadGateway, "down") }, social.ErrProviderDown, ""},
-		{"broken JSON", func(d *double) { d.serve["/token"] = answering(http.StatusOK, `{"access_token":`) }, social.ErrProviderDown, "no sense"},
-		{"a page", func(d *double) { d.serve["/token"] = answering(http.StatusOK, `<html>their-token</html>`) }, social.ErrProviderDown, "no sense"},
-		{"no end", func(d *double) {
-			d.serve["/token"] = answering(http.StatusOK, `{"access_token":"`+strings.Repeat("x", 1<<20)+`"}`)
+		{"out of order", func(d *socialtest.Provider) { d.Serve["/token"] = answering(http.StatusServiceUnavailable, "down") }, social.ErrProviderDown, "503"},
+		{"keys out of order", func(d *socialtest.Provider) { d.Serve["/keys"] = answering(http.StatusBadGateway, "down") }, social.ErrProviderDown, ""},
+		{"broken JSON", func(d *socialtest.Provider) { d.Serve["/token"] = answering(http.StatusOK, `{"access_token":`) }, social.ErrProviderDown, "no sense"},
+		{"a page", func(d *socialtest.Provider) { d.Serve["/token"] = answering(http.StatusOK, `<html>their-token</html>`) }, social.ErrProviderDown, "no sense"},
+		{"no end", func(d *socialtest.Provider) {
+			d.Serve["/token"] = answering(http.StatusOK, `{"access_token":"`+strings.Repeat("x", 1<<20)+`"}`)
 		}, social.ErrProviderDown, ""},
-		{"slow", func(d *double) {
-			d.serve["/token"] = func(_ http.ResponseWriter, r *http.Request) {
+		{"slow", func(d *socialtest.Provider) {
+			d.Serve["/token"] = func(_ http.ResponseWriter, r *http.Request) {
 				r.ParseForm() // only then the end of a connection is noticed
 				<-r.Context().Done()
 			}
 		}, social.ErrProviderDown, ""},
-		{"leads elsewhere", func(d *double) {
-			d.serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
+		{"leads elsewhere", func(d *socialtest.Provider) {
+			d.Serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://169.254.169.254/latest/meta-data", http.StatusTemporaryRedirect)
 			}
 		}, social.ErrProviderDown, "307"},
@@ -429,7 +430,7 @@ func TestLies(t *testing.T) {
 			if !strings.Contains(log, test.log) {
 				t.Errorf("the operator reads %q, want %q in it", log, test.log)
 			}
-			for _, secret := range []string{"their-", clientSecret, "ada@example.org"} {
+			for _, secret := range []string{"their-", socialtest.ClientSecret, "ada@example.org"} {
 				if strings.Contains(log, secret) || err != nil && strings.Contains(err.Error(), secret) {
 					t.Errorf("%q stands in the log or the error: %s %v", secret, log, err)
 				}
@@ -459,13 +460,13 @@ func TestDiscoveryLies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, nil)
-			h.theirs.document = document
+			h.theirs.Document = document
 			_, err := h.begins(nil)
 			want(t, "starting", err, social.ErrProviderDown)
 		})
 	}
 	h := newHouse(t, nil)
-	h.theirs.document = map[string]any{"token_endpoint": "https://169.254.169.254/token"}
+	h.theirs.Document = map[string]any{"token_endpoint": "https://169.254.169.254/token"}
 	a := h.mustBegin()
 	_, err := a.comesBack()
 	want(t, "an address that is not public", err, social.ErrProviderDown)
@@ -478,7 +479,7 @@ func TestDiscoveryLies(t *testing.T) {
 func TestSwapped(t *testing.T) {
 	h := newHouse(t, func(_ *house, p *splitpin.Provider) { p.Domains = []string{"example.org"} })
 	mine, theirs := h.mustBegin(), h.mustBegin()
-	code, _ := h.theirs.signIn(theirs.location)
+	code, _ := h.theirs.SignIn(theirs.location)
 	_, err := mine.answers(code)
 	want(t, "a code that another browser got", err, signin.ErrFailed)
 
@@ -488,7 +489,7 @@ func TestSwapped(t *testing.T) {
 	want(t, "an attempt of another browser", err, signin.ErrUnknown)
 
 	a = h.mustBegin()
-	code, _ = h.theirs.signIn(a.location)
+	code, _ = h.theirs.SignIn(a.location)
 	_, err = a.answers(code, "https://evil.example")
 	want(t, "an answer that names another issuer", err, signin.ErrFailed)
 	_, err = a.answers(code, "", "GOOGLE")
@@ -497,9 +498,9 @@ func TestSwapped(t *testing.T) {
 	want(t, "the right one", err, signin.ErrAsk)
 
 	h = newHouse(t, nil)
-	h.theirs.document = map[string]any{"authorization_response_iss_parameter_supported": true}
+	h.theirs.Document = map[string]any{"authorization_response_iss_parameter_supported": true}
 	a = h.mustBegin()
-	code, _ = h.theirs.signIn(a.location)
+	code, _ = h.theirs.SignIn(a.location)
 	_, err = a.answers(code)
 	want(t, "an answer without the issuer that was promised", err, signin.ErrFailed)
 
@@ -507,9 +508,9 @@ func TestSwapped(t *testing.T) {
 	h = newHouse(t, nil)
 	first, second := h.mustBegin(), h.mustBegin()
 	var replayed string
-	h.theirs.signed = func(b []byte) string {
+	h.theirs.Signed = func(b []byte) string {
 		if replayed == "" {
-			replayed = h.theirs.sign(b)
+			replayed = h.theirs.Sign(b)
 		}
 		return replayed
 	}
@@ -525,18 +526,18 @@ func TestKeysRotate(t *testing.T) {
 	h := newHouse(t, func(_ *house, p *splitpin.Provider) { p.Domains = []string{"example.org"} })
 	_, err := h.mustBegin().comesBack()
 	want(t, "with the first key", err, signin.ErrAsk)
-	h.theirs.newKey("second")
+	h.theirs.NewKey("second")
 	_, err = h.mustBegin().comesBack()
 	want(t, "with the next key", err, signin.ErrAsk)
 	_, err = h.mustBegin().comesBack()
 	want(t, "once more", err, signin.ErrAsk)
-	if n := h.theirs.times("/keys"); n != 2 {
+	if n := h.theirs.Times("/keys"); n != 2 {
 		t.Errorf("keys were asked for %d times, want twice", n)
 	}
-	if n := h.theirs.times("/.well-known/openid-configuration"); n != 1 {
+	if n := h.theirs.Times("/.well-known/openid-configuration"); n != 1 {
 		t.Errorf("it was asked about itself %d times, want once", n)
 	}
-	h.theirs.serve["/.well-known/openid-configuration"] = answering(http.StatusInternalServerError, "")
+	h.theirs.Serve["/.well-known/openid-configuration"] = answering(http.StatusInternalServerError, "")
 	h.now = h.now.Add(2 * time.Hour)
 	if _, err := h.begins(nil); err != nil {
 		t.Errorf("a provider that was known: %v", err)
@@ -566,7 +567,7 @@ func TestLinkNeedsTheAddress(t *testing.T) {
 	}
 
 	// Connecting another account to a session, and what cannot be connected.
-	h.theirs.claims = func(c map[string]any) { c["sub"] = "ada-too" }
+	h.theirs.Claims = func(c map[string]any) { c["sub"] = "ada-too" }
 	enrol := func(r *signin.StartRequest) {
 		r.Purpose, r.User, r.Session, r.Challenge = splitpin.Enrol, c.User, c.Session, ""
 	}
@@ -589,14 +590,14 @@ func TestLinkNeedsTheAddress(t *testing.T) {
 		enrol(r)
 		r.Purpose = splitpin.Confirm
 	}
-	h.theirs.claims = func(c map[string]any) { c["sub"] = "somebody else" }
+	h.theirs.Claims = func(c map[string]any) { c["sub"] = "somebody else" }
 	b, err = h.begins(confirm)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = b.comesBack()
 	want(t, "confirming by an account of nobody", err, signin.ErrNobodys)
-	h.theirs.claims = nil
+	h.theirs.Claims = nil
 	h.now = h.now.Add(4 * time.Minute)
 	if _, err := b.comesBack(); err != nil {
 		t.Errorf("confirming by her own: %v", err)
@@ -672,7 +673,7 @@ func TestKinds(t *testing.T) {
 					p := &s.Providers[0]
 					social.SealSecret(h.ring, h.shop.ID, p, splitpin.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 				})
-				h.theirs.serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
+				h.theirs.Serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
 					secret, err := jose.ParseSigned(r.FormValue("client_secret"), []jose.SignatureAlgorithm{jose.ES256})
 					if err != nil {
 						t.Errorf("the client secret: %v", err)
@@ -682,20 +683,20 @@ func TestKinds(t *testing.T) {
 					if err != nil || !strings.Contains(string(payload), `"iss":"TEAM"`) || !strings.Contains(string(payload), `"sub":"client-1"`) {
 						t.Errorf("the client secret says %s, %v", payload, err)
 					}
-					r.Form.Set("client_secret", clientSecret)
-					h.theirs.token(w, r)
+					r.Form.Set("client_secret", socialtest.ClientSecret)
+					h.theirs.Token(w, r)
 				}
 			}
 			if test.issuer != "" {
-				h.theirs.issuer = test.issuer
+				h.theirs.Issuer = test.issuer
 			}
 			for _, path := range []string{"/login/oauth/access_token", "/api/oauth2/token"} {
-				h.theirs.serve[path] = h.theirs.token
+				h.theirs.Serve[path] = h.theirs.Token
 			}
 			for path, body := range test.pages {
-				h.theirs.serve[path] = answering(http.StatusOK, body)
+				h.theirs.Serve[path] = answering(http.StatusOK, body)
 			}
-			h.theirs.claims = func(c map[string]any) {
+			h.theirs.Claims = func(c map[string]any) {
 				for name, value := range test.claims {
 					c[name] = value
 				}
