@@ -3,10 +3,11 @@ package web
 import (
 	"html/template"
 	"io"
+	"net/url"
 )
 
 // A Step is one page of the way back from a provider, without a script unless it stands in
-// a frame. It must be sent with [StepCSP].
+// a frame or checks something. It must be sent with [StepCSP].
 type Step struct {
 	Look   Look
 	Locale string
@@ -19,6 +20,8 @@ type Step struct {
 	Action  string // where the answer is posted; empty: there is nothing to answer
 	Hidden  []Fact // what is posted along
 	Address bool   // asks for an address
+	Puzzle  string // of a check: to be solved before the answer is posted; empty: none
+	Captcha bool   // of a check: a captcha comes before the answer
 	Error   string
 	Cancel  string // address that gives up; empty: none
 
@@ -50,6 +53,7 @@ const (
 	StepSend    StepKind = "send"    // a code to this address?
 	StepConfirm StepKind = "confirm" // a code to confirm that it is you?
 	StepCode    StepKind = "code"    // the code
+	StepCheck   StepKind = "check"   // a puzzle or a captcha, before a code is sent
 	StepDone    StepKind = "done"
 )
 
@@ -71,6 +75,15 @@ type stepView struct {
 	Cancel, Next  template.URL // written by the server, which looked at them: app schemes are among them
 	Address, Code bool
 	Framed        bool
+
+	Check      string // name of the field that a check fills; empty: there is none
+	CaptchaURL string // of the page to show; empty: there is none
+}
+
+// stepConfig is what the script of a step knows.
+type stepConfig struct {
+	Frame  *StepFrame `json:"frame,omitempty"`
+	Puzzle string     `json:"puzzle,omitempty"`
 }
 
 // stepKeys are the texts of each kind of step.
@@ -80,6 +93,7 @@ var stepKeys = map[StepKind]struct{ title, lead, submit string }{
 	StepSend:    {"step.send.title", "step.send.lead", "step.send.submit"},
 	StepConfirm: {"step.confirm.title", "step.confirm.lead", "step.send.submit"},
 	StepCode:    {"step.code.title", "step.code.lead", "step.code.submit"},
+	StepCheck:   {title: "captcha.title", lead: "step.puzzle.lead"},
 	StepDone:    {title: "step.done.title"},
 }
 
@@ -108,13 +122,24 @@ func RenderStep(w io.Writer, s Step) error {
 	}
 	p.Step = &stepView{Facts: s.Facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(keys.submit),
 		Cancel: template.URL(s.Cancel), Next: template.URL(s.Next), Address: s.Address, Code: s.Kind == StepCode, Framed: s.Frame != nil && !s.Frame.Done}
-	if s.Frame != nil {
-		p.Script, p.Config = assetURL("step.js"), s.Frame
+	switch {
+	case s.Captcha:
+		p.Text = words("captcha.lead")
+		p.Step.Check, p.Step.CaptchaURL = "captcha", CaptchaURL(s.Look.ID)
+	case s.Puzzle != "":
+		p.Step.Check = "puzzle"
+	}
+	if s.Frame != nil || p.Step.Check != "" {
+		p.Script, p.Config = assetURL("step.js"), stepConfig{s.Frame, s.Puzzle}
 	}
 	return render(w, "step.html", p)
 }
 
-// StepCSP is the policy of a step: CSP, and its form may be posted to this server.
+// CaptchaURL is where the captcha of a project is shown.
+func CaptchaURL(project string) string { return "/captcha?project=" + url.QueryEscape(project) }
+
+// StepCSP is the policy of a step: CSP, its form may be posted to this server, and it may
+// frame our own pages, which the captcha's is.
 func StepCSP(nonce string, frameAncestors []string) string {
-	return postable(CSP(nonce, frameAncestors))
+	return postable(FormCSP(nonce, frameAncestors))
 }

@@ -175,6 +175,8 @@ func (f *Face) Register(mux *http.ServeMux, admit func(http.Handler) http.Handle
 	mux.Handle("POST /social/agree", admit(http.HandlerFunc(f.agree)))
 	mux.Handle("POST /social/code", admit(http.HandlerFunc(f.sendCode)))
 	mux.Handle("POST /social/proof", admit(http.HandlerFunc(f.prove)))
+	mux.Handle("POST /social/confirm", admit(http.HandlerFunc(f.confirm)))
+	mux.Handle("POST /social/confirmed", admit(http.HandlerFunc(f.confirmed)))
 	mux.Handle("GET /app", admit(http.HandlerFunc(f.app)))
 }
 

@@ -37,6 +37,9 @@ const (
 	wayCookie = "__Host-social-" // + the attempt's id
 	wayAge    = 10 * time.Minute
 	mostWays  = 8 // at once in one browser
+	// A way that ended is remembered for a moment: an impatient second click says yes again,
+	// and gets what the first one got.
+	endedAge = time.Minute
 )
 
 var errLogin = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "token_id",
@@ -50,7 +53,7 @@ func (f *Face) socialLogin(by way) func(http.ResponseWriter, *http.Request) {
 		if p == nil {
 			return
 		}
-		f.goThere(w, r, p, by, signin.StartRequest{
+		f.goThere(w, r, p, by, signin.StartRequest{Provider: r.PathValue("provider"),
 			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id")})
 	}
 }
@@ -75,14 +78,17 @@ func (f *Face) socialProject(w http.ResponseWriter, r *http.Request, redirect st
 
 // goThere starts an attempt and sends the browser to the provider.
 func (f *Face) goThere(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, req signin.StartRequest) {
-	req.Project, req.Method, req.Provider, req.By = p, "social", r.PathValue("provider"), f.edge.Caller(r)
+	req.Project, req.Method, req.By = p, "social", f.edge.Caller(r)
 	started, err := f.engine.Start(r.Context(), req)
-	if err != nil {
-		f.comeBackWith(w, r, req.Destination, err)
-		return
+	switch {
+	case errors.Is(err, signin.ErrStale):
+		f.confirmFirst(w, r, p, req, "")
+	case err != nil:
+		f.comeBackWith(w, r, p, req.Destination, err)
+	default:
+		f.rememberWay(w, r, started.Attempt.ID, by, started.Secret)
+		f.leave(w, r, p, started.Form.Location)
 	}
-	f.rememberWay(w, r, started.Attempt.ID, by, started.Secret)
-	redirect(w, started.Form.Location)
 }
 
 // redirect goes on by GET. No header that names it is logged, and no page learns where
@@ -104,13 +110,15 @@ func (f *Face) rememberWay(w http.ResponseWriter, r *http.Request, id splitpin.A
 	for i := 0; i+mostWays <= len(old); i++ { // browsers send the oldest first
 		forget(w, old[i])
 	}
-	http.SetCookie(w, &http.Cookie{Name: wayCookie + id.String(), Value: string(by) + secret.Reveal(), Path: "/", MaxAge: int(wayAge.Seconds()),
+	remember(w, wayCookie+id.String(), string(by)+secret.Reveal(), wayAge)
+}
+
+func remember(w http.ResponseWriter, name, value string, age time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()),
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
 }
 
-func forget(w http.ResponseWriter, name string) {
-	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
-}
+func forget(w http.ResponseWriter, name string) { remember(w, name, "", -time.Second) }
 
 // wayOf finds the attempt of a state in this browser.
 func (f *Face) wayOf(r *http.Request, p *splitpin.Project, state string) (h signin.Handle, by way, ok bool) {
@@ -158,13 +166,13 @@ func (f *Face) socialCallback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	look, err := f.engine.Look(r.Context(), h)
-	if err != nil {
+	if err != nil || !look.Attempt.ProvedAt.IsZero() { // proved: somebody went back here
 		f.lost(w, r, p)
 		return
 	}
 	if q.Get("code") == "" {
 		forget(w, wayCookie+h.ID.String())
-		f.comeBackWith(w, r, look.Attempt.Destination, denial(q.Get("error")))
+		f.comeBackWith(w, r, p, look.Attempt.Destination, denial(q.Get("error")))
 		return
 	}
 	answer, err := json.Marshal(map[string]string{"code": q.Get("code"), "iss": q.Get("iss"), "provider": r.PathValue("provider")})
@@ -182,6 +190,14 @@ var (
 	errThere = &splitpin.Error{Kind: splitpin.Unavailable, Code: "provider_down",
 		Message: "The other service could not sign you in. Please try again in a moment, or choose another way to sign in."}
 )
+
+// cancelled is where somebody goes who gives up.
+func cancelled(destination string) string {
+	if destination == "" {
+		return ""
+	}
+	return withQuery(destination, url.Values{"error": {errDenied.Message}})
+}
 
 func denial(said string) error {
 	switch said {
@@ -204,15 +220,15 @@ func (f *Face) wentOn(w http.ResponseWriter, r *http.Request, p *splitpin.Projec
 	case errors.Is(err, signin.ErrMore):
 		f.send(w, r, p, h, "", nil)
 	case err != nil:
-		f.comeBackWith(w, r, look.Attempt.Destination, err)
+		f.comeBackWith(w, r, p, look.Attempt.Destination, err)
 	default:
-		forget(w, wayCookie+h.ID.String())
-		f.arrive(w, r, p, granted)
+		f.arrive(w, r, p, h, by, granted)
 	}
 }
 
 // arrive ends the way at the customer's page.
-func (f *Face) arrive(w http.ResponseWriter, r *http.Request, p *splitpin.Project, granted *signin.Granted) {
+func (f *Face) arrive(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, by way, granted *signin.Granted) {
+	remember(w, wayCookie+h.ID.String(), string(by)+h.Secret.Reveal(), endedAge)
 	f.step(w, r, p, web.Step{Kind: web.StepDone, Next: f.resultURL(p, granted)})
 }
 
@@ -242,13 +258,23 @@ func withQuery(to string, more url.Values) string {
 
 // comeBackWith goes back to where somebody came from, with what went wrong. Where that is
 // no place to go to, a page of ours says it.
-func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, destination string, err error) {
+func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, p *splitpin.Project, destination string, err error) {
 	known := f.edge.Refusal(r, err)
 	if destination == "" {
 		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.Broken, Title: known.Message}, nil)
 		return
 	}
-	redirect(w, withQuery(destination, url.Values{"error": {known.Message}}))
+	f.leave(w, r, p, withQuery(destination, url.Values{"error": {known.Message}}))
+}
+
+// leave goes to another site. Where a form of ours was posted, the policy of its page holds a
+// redirect to this server, in some browsers; a page that goes on by itself is none.
+func (f *Face) leave(w http.ResponseWriter, r *http.Request, p *splitpin.Project, to string) {
+	if r.Method == http.MethodPost {
+		f.step(w, r, p, web.Step{Kind: web.StepDone, Next: to})
+		return
+	}
+	redirect(w, to)
 }
 
 func (f *Face) lost(w http.ResponseWriter, r *http.Request, p *splitpin.Project) {
@@ -274,7 +300,7 @@ func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, 
 	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": page.Named(p, look.Form.Provider), "person": person},
 		Facts:  []web.Fact{{Name: web.FactAccount, Value: q.Credential.Label}, {Name: web.FactHere, Value: here}, {Name: web.FactGoes, Value: site}},
 		Action: "/social/agree", Hidden: []web.Fact{{Name: "project", Value: p.ID}, {Name: "state", Value: h.ID.String()}},
-		Cancel: withQuery(q.Attempt.Destination, url.Values{"error": {errDenied.Message}}),
+		Cancel: cancelled(q.Attempt.Destination),
 	}
 	if q.Attempt.Purpose == splitpin.Enrol {
 		s.Kind = web.StepConnect
@@ -342,7 +368,7 @@ func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 		s.Hidden = append(s.Hidden, web.Fact{Name: "address", Value: address})
 	}
 	if frame == nil {
-		s.Cancel = withQuery(look.Attempt.Destination, url.Values{"error": {errDenied.Message}})
+		s.Cancel = cancelled(look.Attempt.Destination)
 	}
 	f.step(w, r, p, s)
 }
@@ -381,19 +407,64 @@ func (f *Face) sendCode(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
-	child, err := f.engine.Start(r.Context(), signin.StartRequest{Project: p, Method: "email_code", Purpose: splitpin.Complete,
-		Identifier: r.PostForm.Get("address"), Parent: &h, By: f.edge.Caller(r)})
+	look, err := f.engine.Look(r.Context(), h)
 	if err != nil {
-		f.send(w, r, p, h, f.edge.Refusal(r, err).Message, frame)
+		f.lost(w, r, p)
 		return
 	}
-	f.code(w, r, p, h, signin.Handle{Project: p, ID: child.Attempt.ID, Secret: child.Secret}, child.Attempt.Identifier, "", frame)
+	s := web.Step{Frame: frame}
+	if frame == nil {
+		s.Cancel = cancelled(look.Attempt.Destination)
+	}
+	check := s
+	check.Action, check.Hidden = "/social/code", append(f.carried(p, h, frame), web.Fact{Name: "address", Value: r.PostForm.Get("address")})
+	child, ok := f.sendsCode(w, r, p, signin.StartRequest{Method: "email_code", Purpose: splitpin.Complete, Identifier: r.PostForm.Get("address"), Parent: &h},
+		check, func(said string) { f.send(w, r, p, h, said, frame) })
+	if ok {
+		s.Action, s.Hidden = "/social/proof", f.carried(p, h, frame)
+		f.codeStep(w, r, p, signin.Handle{Project: p, ID: child.Attempt.ID, Secret: child.Secret}, child.Attempt.Identifier, s)
+	}
 }
 
-// code asks for the code that was sent.
-func (f *Face) code(w http.ResponseWriter, r *http.Request, p *splitpin.Project, parent, child signin.Handle, address, said string, frame *web.StepFrame) {
-	f.step(w, r, p, web.Step{Kind: web.StepCode, Words: map[string]string{"address": address}, Error: said, Frame: frame, Action: "/social/proof",
-		Hidden: append(f.carried(p, parent, frame), web.Fact{Name: "proof", Value: signin.Challenge(child.ID, child.Secret)})})
+// sendsCode starts an attempt that sends a code. Where the network has to show first that it
+// is no machine, the page check does so, with what was posted; every other refusal goes to
+// refused. ok is false where a page was sent.
+func (f *Face) sendsCode(w http.ResponseWriter, r *http.Request, p *splitpin.Project, req signin.StartRequest, check web.Step, refused func(said string)) (_ *signin.Started, ok bool) {
+	req.Project, req.By = p, f.edge.Caller(r)
+	req.Puzzle, req.Captcha = r.PostForm.Get("puzzle"), r.PostForm.Get("captcha")
+	started, err := f.engine.Start(r.Context(), req)
+	if err == nil {
+		return started, true
+	}
+	known := f.edge.Refusal(r, err)
+	check.Kind = web.StepCheck
+	switch {
+	case errors.Is(err, signin.ErrChallenge) && req.Puzzle == "":
+		check.Puzzle = known.Challenge
+	case errors.Is(err, signin.ErrCaptcha) && req.Captcha == "":
+		check.Captcha = true
+	default:
+		refused(known.Message)
+		return nil, false
+	}
+	f.step(w, r, p, check)
+	return nil, false
+}
+
+// codeStep asks for the code of the attempt proof.
+func (f *Face) codeStep(w http.ResponseWriter, r *http.Request, p *splitpin.Project, proof signin.Handle, address string, s web.Step) {
+	s.Kind, s.Words = web.StepCode, map[string]string{"address": address}
+	s.Hidden = append(s.Hidden, web.Fact{Name: "proof", Value: signin.Challenge(proof.ID, proof.Secret)})
+	f.step(w, r, p, s)
+}
+
+// answerCode answers an attempt with the code that was posted.
+func (f *Face) answerCode(r *http.Request, h signin.Handle) (*signin.Granted, error) {
+	answer, err := json.Marshal(map[string]string{"code": r.PostForm.Get("code")})
+	if err != nil {
+		return nil, fmt.Errorf("writing an answer: %w", err)
+	}
+	return f.engine.Answer(r.Context(), h, answer)
 }
 
 // prove takes the code.
@@ -410,27 +481,26 @@ func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
 	}
 	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
 	look, err := f.engine.Look(r.Context(), child)
-	if err != nil {
+	parent, err2 := f.engine.Look(r.Context(), h)
+	if err != nil || err2 != nil {
 		f.lost(w, r, p)
 		return
 	}
-	answer, err := json.Marshal(map[string]string{"code": r.PostForm.Get("code")})
-	if err != nil {
-		f.lost(w, r, p)
-		return
-	}
-	granted, err := f.engine.Answer(r.Context(), child, answer)
+	granted, err := f.answerCode(r, child)
 	switch {
 	case errors.Is(err, signin.ErrWrong):
-		f.code(w, r, p, h, child, look.Attempt.Identifier, f.edge.Refusal(r, err).Message, frame)
+		s := web.Step{Frame: frame, Action: "/social/proof", Hidden: f.carried(p, h, frame), Error: f.edge.Refusal(r, err).Message}
+		if frame == nil {
+			s.Cancel = cancelled(parent.Attempt.Destination)
+		}
+		f.codeStep(w, r, p, child, look.Attempt.Identifier, s)
 	case err != nil:
 		f.send(w, r, p, h, f.edge.Refusal(r, err).Message, frame)
 	case frame != nil:
 		frame.Done = true
 		f.step(w, r, p, web.Step{Kind: web.StepDone, Frame: frame})
 	default:
-		forget(w, wayCookie+h.ID.String())
-		f.arrive(w, r, p, granted)
+		f.arrive(w, r, p, h, byPage, granted)
 	}
 }
 
@@ -509,10 +579,113 @@ func (f *Face) socialAccess(w http.ResponseWriter, r *http.Request) {
 	}
 	session, user, err := f.engine.AuthenticateOnce(r.Context(), p, splitpin.Secret(q.Get("access_token")))
 	if err != nil {
-		f.comeBackWith(w, r, q.Get("redirect_url"), err)
+		f.comeBackWith(w, r, p, q.Get("redirect_url"), err)
 		return
 	}
-	f.goThere(w, r, p, byPage, signin.StartRequest{Purpose: splitpin.Enrol, User: user, Session: session, Destination: q.Get("redirect_url")})
+	remember(w, tokenCookie, q.Get("access_token"), wayAge)
+	f.goThere(w, r, p, byPage, signin.StartRequest{Purpose: splitpin.Enrol, User: user, Session: session,
+		Provider: r.PathValue("provider"), Destination: q.Get("redirect_url")})
+}
+
+// Who is signed in, and did not prove it for some minutes, does so before an account is
+// connected (security 30). The token was taken from the address once; meanwhile it lies in a
+// cookie, which no script reads.
+const tokenCookie = "__Host-connecting"
+
+// codeTo is the method that sends a code to somebody, if there is one.
+func codeTo(u *splitpin.User) string {
+	switch u.Kind {
+	case splitpin.Email:
+		return "email_code"
+	case splitpin.Phone:
+		return "sms_code"
+	}
+	return ""
+}
+
+// confirmFirst offers to send a code to whoever wants to connect an account. said is what was
+// wrong before.
+func (f *Face) confirmFirst(w http.ResponseWriter, r *http.Request, p *splitpin.Project, req signin.StartRequest, said string) {
+	if !slices.Contains(f.engine.Offered(p), codeTo(req.User)) {
+		f.comeBackWith(w, r, p, req.Destination, signin.ErrStale)
+		return
+	}
+	site, _ := splitpin.ParseOrigin(req.Destination)
+	f.step(w, r, p, web.Step{Kind: web.StepConfirm, Error: said, Action: "/social/confirm", Hidden: connecting(p, req), Cancel: cancelled(req.Destination),
+		Facts: []web.Fact{{Name: web.FactHere, Value: req.User.Identifier}, {Name: web.FactGoes, Value: site}}})
+}
+
+// connecting are the hidden fields of the steps of somebody who connects an account.
+func connecting(p *splitpin.Project, req signin.StartRequest) []web.Fact {
+	return []web.Fact{{Name: "project", Value: p.ID}, {Name: "provider", Value: req.Provider},
+		{Name: "redirect_url", Value: req.Destination}, {Name: "user", Value: req.User.ID.String()}}
+}
+
+// connector reads them back, with the person who is signed in by the cookie. Where there is
+// none the page that says so was sent.
+func (f *Face) connector(w http.ResponseWriter, r *http.Request) (p *splitpin.Project, req signin.StartRequest, ok bool) {
+	if p = f.posted(w, r); p == nil {
+		return nil, req, false
+	}
+	req = signin.StartRequest{Project: p, Purpose: splitpin.Enrol, Provider: r.PostForm.Get("provider"), Destination: r.PostForm.Get("redirect_url")}
+	c, err := r.Cookie(tokenCookie)
+	if err != nil || !p.Lists(req.Destination) {
+		f.lost(w, r, p)
+		return nil, req, false
+	}
+	req.Session, req.User, err = f.engine.Authenticate(r.Context(), p, splitpin.Secret(c.Value))
+	if err != nil {
+		forget(w, tokenCookie)
+		f.comeBackWith(w, r, p, req.Destination, err)
+		return nil, req, false
+	}
+	if req.User.ID.String() != r.PostForm.Get("user") { // another tab connects somebody else
+		f.lost(w, r, p)
+		return nil, req, false
+	}
+	return p, req, true
+}
+
+// confirm sends the code.
+func (f *Face) confirm(w http.ResponseWriter, r *http.Request) {
+	p, req, ok := f.connector(w, r)
+	if !ok {
+		return
+	}
+	hidden := connecting(p, req)
+	sent, ok := f.sendsCode(w, r, p, signin.StartRequest{Method: codeTo(req.User), Purpose: splitpin.Confirm, Identifier: req.User.Identifier,
+		User: req.User, Session: req.Session}, web.Step{Action: "/social/confirm", Hidden: hidden, Cancel: cancelled(req.Destination)},
+		func(said string) { f.confirmFirst(w, r, p, req, said) })
+	if ok {
+		f.codeStep(w, r, p, signin.Handle{Project: p, ID: sent.Attempt.ID, Secret: sent.Secret}, req.User.Identifier,
+			web.Step{Action: "/social/confirmed", Hidden: hidden, Cancel: cancelled(req.Destination)})
+	}
+}
+
+// confirmed takes it, and goes on to the provider.
+func (f *Face) confirmed(w http.ResponseWriter, r *http.Request) {
+	p, req, ok := f.connector(w, r)
+	if !ok {
+		return
+	}
+	h, ok := f.carrier(r, p, r.PostForm.Get("proof"))
+	if !ok {
+		f.lost(w, r, p)
+		return
+	}
+	_, err := f.answerCode(r, h)
+	if errors.Is(err, signin.ErrWrong) {
+		f.codeStep(w, r, p, h, req.User.Identifier, web.Step{Action: "/social/confirmed", Hidden: connecting(p, req), Cancel: cancelled(req.Destination),
+			Error: f.edge.Refusal(r, err).Message})
+		return
+	}
+	if err != nil {
+		f.confirmFirst(w, r, p, req, f.edge.Refusal(r, err).Message)
+		return
+	}
+	if p, req, ok = f.connector(w, r); ok { // whose session was confirmed just now
+		f.goThere(w, r, p, byPage, req)
+	}
 }
 
 // Endpoints 36 to 38, for backends.

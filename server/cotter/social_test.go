@@ -3,14 +3,18 @@ package cotter_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,16 +34,18 @@ func socialMethod(s *site) *social.Method {
 		Client: outgoing.New(outgoing.Options{Except: except, Timeout: 5 * time.Second})}
 }
 
-// withGitHub offers a GitHub of the test's own, where ada-l with ada@example.org signs in.
-func (s *site) withGitHub() {
+// withGitHub offers a GitHub of the test's own, where ada-l with ada@example.org signs in, or
+// whom the test sets.
+func (s *site) withGitHub() (account *string) {
 	s.t.Helper()
+	who := `{"id":20483939,"login":"ada-l"}`
 	theirs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Path {
 		case "/login/oauth/access_token":
 			fmt.Fprint(w, `{"access_token":"their-token","scope":"repo,user","token_type":"bearer"}`)
 		case "/api/v3/user":
-			fmt.Fprint(w, `{"id":20483939,"login":"ada-l"}`)
+			fmt.Fprint(w, who)
 		case "/api/v3/user/emails":
 			fmt.Fprint(w, `[{"email":"ada@example.org","primary":true,"verified":true}]`)
 		}
@@ -60,15 +66,17 @@ func (s *site) withGitHub() {
 	if _, err := s.engine.Step(s.t.Context(), s.clock()); err != nil {
 		s.t.Fatal(err)
 	}
+	return &who
 }
 
 // A jar is a browser as far as cookies go.
 type jar struct {
 	*site
 	cookies map[string]string
+	oldest  []string // names, as browsers order them
 }
 
-func (s *site) jar() *jar { return &jar{s, map[string]string{}} }
+func (s *site) jar() *jar { return &jar{site: s, cookies: map[string]string{}} }
 
 func (b *jar) do(method, target string, form url.Values, headers ...string) *http.Response {
 	b.t.Helper()
@@ -81,8 +89,10 @@ func (b *jar) do(method, target string, form url.Values, headers ...string) *htt
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	for name, value := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	for _, name := range b.oldest {
+		if value, kept := b.cookies[name]; kept {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
@@ -95,6 +105,9 @@ func (b *jar) do(method, target string, form url.Values, headers ...string) *htt
 			b.t.Errorf("the cookie %s is %+v", c.Name, c)
 		}
 		b.cookies[c.Name] = c.Value
+		if !slices.Contains(b.oldest, c.Name) {
+			b.oldest = append(b.oldest, c.Name)
+		}
 	}
 	return w.Result()
 }
@@ -158,7 +171,7 @@ func TestSocialLogin(t *testing.T) {
 	if len(b.cookies) != 1 || there.Path != "/login/oauth/authorize" || there.Query().Get("code_challenge_method") != "S256" {
 		t.Fatalf("it goes to %s with %v", there, b.cookies)
 	}
-	for name, other := range map[string]*jar{"no browser": s.jar(), "another": {s, map[string]string{}}} {
+	for name, other := range map[string]*jar{"no browser": s.jar(), "another": s.jar()} {
 		if name == "another" {
 			location(t, other.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
 		}
@@ -283,15 +296,22 @@ func TestSocialLogin(t *testing.T) {
 	if r := s.jar().do("POST", "/social/agree", fields(page)); r.Header.Get("Refresh") != "" {
 		t.Error("a yes from another browser counted")
 	}
-	u = goes(t, b.do("POST", "/social/agree", fields(page)))
+	yes := b.do("POST", "/social/agree", fields(page))
+	u = goes(t, yes)
 	if u.Query().Get("x") != "1" || u.Fragment != "top" {
 		t.Errorf("it goes to %s", u)
 	}
+	if c := yes.Cookies(); len(c) != 1 || c[0].MaxAge != 60 {
+		t.Errorf("after the yes the way is remembered by %+v", c)
+	}
+	if second := goes(t, b.do("POST", "/social/agree", fields(page))); second.String() != u.String() {
+		t.Errorf("a second click leads to %s, the first to %s", second, u)
+	}
+	if r := b.comesBack(there); r.StatusCode != http.StatusNotFound || r.Header.Get("Location") != "" {
+		t.Errorf("going back: %d, to %s", r.StatusCode, r.Header.Get("Location"))
+	}
 	if again := s.redeems(u); again != first {
 		t.Errorf("somebody else was signed in: %s, before %s", again, first)
-	}
-	if len(b.cookies) != 1 { // that of the way which the window finished
-		t.Errorf("cookies are left: %v", b.cookies)
 	}
 
 	// For backends.
@@ -401,6 +421,184 @@ func TestSocialConnect(t *testing.T) {
 	}
 	if links, err := s.engine.Linked(t.Context(), user); err != nil || len(links) != 1 {
 		t.Errorf("not connected: %v, %v", links, err)
+	}
+}
+
+// Whoever proved nothing for some minutes proves it in place, by a code.
+func TestSocialConnectConfirmsFirst(t *testing.T) {
+	s := newSite(t)
+	account := s.withGitHub()
+	in := s.signIn("ada@example.org")["oauth_token"].(map[string]any)["access_token"].(string)
+	s.wait(6 * time.Minute)
+	path := "/p/" + idA + "/api/v0/oauth/credential/connect/GITHUB?"
+	q := url.Values{"api_key_id": {idA}, "access_token": {in}, "redirect_url": {shop + "/me"}}
+	b := s.jar()
+	first := bodyOf(b.do("GET", path+q.Encode(), nil))
+	if !strings.Contains(first, "Is it you?") || !strings.Contains(first, "ada@example.org") || strings.Contains(first, in) {
+		t.Fatalf("it asks %s", first)
+	}
+	if len(s.codesTo("ada@example.org")) != 1 { // that of the sign-in
+		t.Error("a code was sent before anybody asked for one")
+	}
+
+	// The page alone, or the cookie with another page, is nobody.
+	if r := s.jar().do("POST", "/social/confirm", fields(first)); r.StatusCode != http.StatusNotFound {
+		t.Errorf("from another browser: %d", r.StatusCode)
+	}
+	for what, alter := range map[string]func(url.Values){
+		"another destination": func(q url.Values) { q.Set("redirect_url", "https://evil.example/") },
+		"another person":      func(q url.Values) { q.Set("user", "00000000-0000-4000-8000-000000000000") },
+	} {
+		form := fields(first)
+		alter(form)
+		if r := b.do("POST", "/social/confirm", form); r.StatusCode != http.StatusNotFound || r.Header.Get("Refresh") != "" {
+			t.Errorf("%s: %d, to %s", what, r.StatusCode, r.Header.Get("Refresh"))
+		}
+	}
+	asks := bodyOf(b.do("POST", "/social/confirm", fields(first)))
+	form := fields(asks)
+	if !form.Has("proof") || !strings.Contains(asks, `href="`+shop+"/me?error=") {
+		t.Fatalf("it asks for a code: %s", asks)
+	}
+	form.Set("code", "000000000")
+	if again := bodyOf(b.do("POST", "/social/confirmed", form)); !strings.Contains(again, signin.ErrWrong.Message) {
+		t.Errorf("a wrong code: %s", again)
+	}
+	form.Set("code", s.codesTo("ada@example.org")[1])
+	there := goes(t, b.do("POST", "/social/confirmed", form))
+	if there.Path != "/login/oauth/authorize" {
+		t.Fatalf("it goes to %s", there)
+	}
+	page := bodyOf(b.comesBack(there))
+	if !strings.Contains(page, "ada-l (GitHub)") || !strings.Contains(page, "ada@example.org") {
+		t.Fatalf("it asks %s", page)
+	}
+	if u := goes(t, b.do("POST", "/social/agree", fields(page))); u.String() != shop+"/me" {
+		t.Errorf("it goes to %s", u)
+	}
+	user, err := s.people.ByIdentifier(t.Context(), s.a.Number, "ada@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if links, err := s.engine.Linked(t.Context(), user); err != nil || len(links) != 1 {
+		t.Errorf("connected are %v, %v", links, err)
+	}
+
+	// Who is logged out between the question and the yes connects nothing.
+	fresh := s.signIn("bob@example.org")["oauth_token"].(map[string]any)
+	q.Set("access_token", fresh["access_token"].(string))
+	b = s.jar()
+	if back := location(t, b.comesBack(location(t, b.do("GET", path+q.Encode(), nil)))); !strings.Contains(back.Query().Get("error"), "another account") {
+		t.Errorf("somebody else's account leads to %s", back)
+	}
+	q.Set("access_token", s.signIn("bob@example.org")["oauth_token"].(map[string]any)["access_token"].(string))
+	*account = `{"id":7,"login":"bob"}`
+	page = bodyOf(b.comesBack(location(t, b.do("GET", path+q.Encode(), nil))))
+	bob, err := s.people.ByIdentifier(t.Context(), s.a.Number, "bob@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.engine.EndSessions(t.Context(), bob, 0, signin.Caller{}); err != nil {
+		t.Fatal(err)
+	}
+	if u := goes(t, b.do("POST", "/social/agree", fields(page))); u.Host != "shop.example" || !u.Query().Has("error") {
+		t.Errorf("after he was logged out it goes to %s", u)
+	}
+	if links, err := s.engine.Linked(t.Context(), bob); err != nil || len(links) != 0 {
+		t.Errorf("connected are %v, %v", links, err)
+	}
+}
+
+// A browser keeps eight ways at most, and forgets the oldest.
+func TestSocialWaysAreBounded(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	b := s.jar()
+	var ways []*url.URL
+	for range 12 {
+		ways = append(ways, location(t, b.do("GET", loginPath+"?"+loginQuery().Encode(), nil)))
+	}
+	if len(b.cookies) != 8 {
+		t.Errorf("twelve ways left %d cookies, want 8", len(b.cookies))
+	}
+	if r := b.comesBack(ways[3]); r.StatusCode != http.StatusNotFound {
+		t.Errorf("the fourth of twelve: %d, want that it is forgotten", r.StatusCode)
+	}
+	if back := location(t, b.comesBack(ways[11])); back.Query().Get("action") != "O_CONNECT" {
+		t.Errorf("the last leads to %s", back)
+	}
+}
+
+// A network that sends many codes is asked for a puzzle, on these pages too.
+func TestSocialCodeAfterAPuzzle(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	b := s.jar()
+	q := url.Values{"project": {idA}, "redirect_url": {shop + "/login"}, "code_challenge": {challengeOf(verifier)}, "state": {"s"}}
+	page := bodyOf(b.comesBack(location(t, b.do("GET", "/social/GITHUB?"+q.Encode(), nil))))
+	for i := range signin.DefaultStartsPerNetwork {
+		_, err := s.engine.Start(t.Context(), signin.StartRequest{Project: s.a, Method: "email_code", Identifier: fmt.Sprintf("p%d@example.org", i),
+			Challenge: challengeOf(verifier), Origin: shop, By: signin.Caller{Addr: netip.MustParseAddr("192.0.2.1")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	form := fields(page)
+	r := b.do("POST", "/social/code", form)
+	check := bodyOf(r)
+	m := regexp.MustCompile(`"puzzle":"([^"]+)"`).FindStringSubmatch(check)
+	if m == nil || !strings.Contains(check, `name="puzzle"`) || !strings.Contains(check, "<noscript>") {
+		t.Fatalf("a busy network gets %s", check)
+	}
+	again := fields(check)
+	for _, name := range []string{"project", "token_id", "address"} {
+		if again.Get(name) == "" || again.Get(name) != form.Get(name) {
+			t.Errorf("%s is %q on the page of the check, was %q", name, again.Get(name), form.Get(name))
+		}
+	}
+	again.Set("puzzle", m[1]+":1")
+	if page := bodyOf(b.do("POST", "/social/code", again)); !strings.Contains(page, signin.ErrPuzzle.Message) || strings.Contains(page, `"puzzle":`) {
+		t.Errorf("a wrong solution gets %s", page)
+	}
+	again.Set("puzzle", m[1]+":"+solution(m[1]))
+	if page := bodyOf(b.do("POST", "/social/code", again)); !fields(page).Has("proof") {
+		t.Errorf("the right solution gets %s", page)
+	}
+	if page := bodyOf(b.do("POST", "/social/code", again)); strings.Contains(page, `"puzzle":`) || fields(page).Has("proof") {
+		t.Errorf("the same solution again gets %s", page) // and not the next puzzle, without end
+	}
+}
+
+// codesTo are the codes that were sent to an address, oldest first.
+func (s *site) codesTo(address string) (codes []string) {
+	s.t.Helper()
+	list, err := s.store.Messages(s.t.Context(), splitpin.MessageFilter{Project: s.a.Number, To: address}, 100)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, m := range slices.Backward(list) {
+		r, err := s.store.Load(s.t.Context(), splitpin.Reads{Attempt: m.Attempt})
+		if err != nil || r.Attempt == nil {
+			s.t.Fatalf("loading an attempt: %v", err)
+		}
+		told, err := s.engine.Secret(r.Attempt)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		codes = append(codes, told.Code.Reveal())
+	}
+	return codes
+}
+
+// solution is what a browser finds for a puzzle.
+func solution(puzzle string) string {
+	zeros, _, _ := strings.Cut(puzzle, ".")
+	want, _ := strconv.Atoi(zeros)
+	for n := 0; ; n++ {
+		sum := sha256.Sum256(fmt.Append(nil, puzzle, ":", n))
+		if binary.BigEndian.Uint32(sum[:])>>(32-want) == 0 {
+			return strconv.Itoa(n)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 	}
 	policy := web.CSP
 	if s.Captcha != nil && p.Settings.Captcha != splitpin.CaptchaNever {
-		f.CaptchaURL, policy = "/captcha?project="+url.QueryEscape(p.ID), web.FormCSP
+		f.CaptchaURL, policy = web.CaptchaURL(p.ID), web.FormCSP
 	}
 	if f.Mode != web.Frame && slices.Contains(s.Edge.Engine.Offered(p), "social") {
 		f.Providers = providers(p, f)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,10 +261,31 @@ func TestSignIn(t *testing.T) {
 	if stored := string(l.Credential.Data) + string(l.Credential.Sealed); strings.Contains(stored, "their-") {
 		t.Error("the provider's tokens can be read in the database")
 	}
-	elsewhere := *l.Credential
-	elsewhere.Key[0]++
-	if _, err := h.method.Linked(&elsewhere); err == nil {
-		t.Error("tokens can be opened as those of another account")
+	for what, alter := range map[string]func(*splitpin.Credential){
+		"as those of another account":            func(c *splitpin.Credential) { c.Key[0]++ },
+		"as those of another project":            func(c *splitpin.Credential) { c.Project++ },
+		"with another nonce":                     func(c *splitpin.Credential) { c.Sealed[0]++ },
+		"altered":                                func(c *splitpin.Credential) { c.Sealed[len(c.Sealed)/2]++ },
+		"with another seal":                      func(c *splitpin.Credential) { c.Sealed[len(c.Sealed)-1]++ },
+		"cut":                                    func(c *splitpin.Credential) { c.Sealed = c.Sealed[:len(c.Sealed)-1] },
+		"under a data key that there is not yet": func(c *splitpin.Credential) { c.KeyGeneration++ },
+		"of what is sealed as a client secret": func(c *splitpin.Credential) {
+			p := splitpin.Provider{Name: "THEIRS"}
+			if err := social.SealSecret(h.ring, h.shop.ID, &p, "{}"); err != nil {
+				t.Fatal(err)
+			}
+			c.Sealed, c.KeyGeneration = p.Sealed, p.KeyGeneration
+		},
+	} {
+		c := *l.Credential
+		c.Sealed = slices.Clone(c.Sealed)
+		alter(&c)
+		if _, err := h.method.Linked(&c); err == nil {
+			t.Errorf("tokens can be opened %s", what)
+		}
+	}
+	if _, err := h.method.Linked(l.Credential); err != nil {
+		t.Errorf("as they are: %v", err)
 	}
 
 	// The same account again, with another address meanwhile: it is the same person.
@@ -288,6 +310,23 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("after unlinking: %v, %v", links, err)
 	}
 	want(t, "unlinking again", h.Unlink(t.Context(), c.User, l.Credential.Number, a.by), signin.ErrNoCredential)
+}
+
+// A client secret that was moved to another project, or to another provider of the same
+// one, opens nothing.
+func TestSecretsStayInTheirPlace(t *testing.T) {
+	for what, alter := range map[string]func(h *house, p *splitpin.Provider){
+		"of another project":  func(h *house, p *splitpin.Provider) { social.SealSecret(h.ring, "other", p, socialtest.ClientSecret) },
+		"of another provider": func(h *house, p *splitpin.Provider) { p.Name = "OTHER" },
+		"altered":             func(h *house, p *splitpin.Provider) { p.Sealed[len(p.Sealed)-1]++ },
+		"that nobody sealed":  func(h *house, p *splitpin.Provider) { p.Sealed = []byte(socialtest.ClientSecret) },
+	} {
+		h := newHouse(t, nil)
+		h.set(h.shop.ID, func(s *splitpin.Settings) { alter(h, &s.Providers[0]) })
+		if _, err := h.begins(nil); splitpin.ErrorOf(err) == nil || splitpin.ErrorOf(err).Kind != splitpin.Unavailable {
+			t.Errorf("with a client secret %s: got %v, want that it is not there", what, err)
+		}
+	}
 }
 
 // Whoever knows the master key before it was changed as compromised knows the tokens;
