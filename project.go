@@ -48,6 +48,10 @@ type Settings struct {
 	// digits. A phisher whose screen it is shows the digits too.
 	LinkApproval bool `json:"link_approval,omitempty"`
 
+	// NoAccountPage switches off the page of this server on which people look after their
+	// account.
+	NoAccountPage bool `json:"no_account_page,omitempty"`
+
 	// AccessLifetime is the life of access and id tokens; zero: one hour.
 	AccessLifetime time.Duration `json:"access_lifetime,omitempty"`
 

@@ -172,12 +172,25 @@ type Credential struct {
 	CreatedAt time.Time  `json:"created_at"`
 	UsedAt    *time.Time `json:"used_at,omitempty"`    // absent: never since
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // absent: does not
+	Provider  string     `json:"provider,omitempty"`   // of a social account
 	Facts     []string   `json:"facts,omitempty"`      // of a passkey: synced or single_device, and counter_went_back
 }
 
 // Credentials are all of one user, newest first.
 type Credentials struct {
 	Credentials []Credential `json:"credentials"`
+
+	// Accepted is for PublicKeyCredential.signalAllAcceptedCredentials. Absent: the page
+	// has no passkeys, or nobody can be sure that it would be all of them.
+	Accepted *Accepted `json:"accepted,omitempty"`
+}
+
+// Accepted are the passkeys of the user that are good at the site of the page that asks.
+// Others that a password manager has of that user there are good for nothing.
+type Accepted struct {
+	RPID   string   `json:"rp_id"`
+	UserID string   `json:"user_id"`        // base64url
+	IDs    []string `json:"credential_ids"` // base64url
 }
 
 // LabelRequest is the body of PATCH /v1/credentials/{id}.

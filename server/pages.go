@@ -25,6 +25,16 @@ func (s *Server) signin(w http.ResponseWriter, r *http.Request) {
 	s.pages.TopLevel(w, r, q.Get("project"), f, page.Want{Type: q.Get("type"), Link: q.Get("auth_method") == "MAGIC_LINK"})
 }
 
+// account is where people look after their account. Its parameter is project.
+func (s *Server) account(w http.ResponseWriter, r *http.Request) {
+	p, err := s.Engine.Project(r.URL.Query().Get("project"))
+	if err != nil {
+		s.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.UnknownProject}, nil)
+		return
+	}
+	s.pages.Account(w, r, p, s.tokens.Issuer(p))
+}
+
 // captcha is the page of somebody else's captcha, where the operator configured one.
 func (s *Server) captcha(w http.ResponseWriter, r *http.Request) {
 	s.pages.CaptchaOf(w, r, r.URL.Query().Get("project"))

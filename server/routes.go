@@ -31,6 +31,7 @@ func (s *Server) routes() []route {
 		// Pages stand at the root and take the project from their parameters.
 		{"GET /{$}", s.home, inTurn},
 		{"GET /signin", s.signin, inTurn},
+		{"GET " + signin.AccountPath, s.account, inTurn},
 		{"GET /captcha", s.captcha, inTurn},
 		{"GET " + signin.LinkPath + "{token}", s.landing, inTurn},
 		{"GET " + signin.UndoPath + "{token}", s.undo, inTurn},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -377,7 +378,15 @@ func (s *Server) myCredentials(_ http.ResponseWriter, r *http.Request, p *splitp
 	if err != nil {
 		return nil, err
 	}
+	return s.credentialsOf(r, p, u)
+}
+
+func (s *Server) credentialsOf(r *http.Request, p *splitpin.Project, u *splitpin.User) (*answer, error) {
 	list, err := s.Engine.Credentials(r.Context(), u)
+	if err != nil {
+		return nil, err
+	}
+	accepted, err := s.Engine.Accepted(r.Context(), p, u, r.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}
@@ -386,7 +395,11 @@ func (s *Server) myCredentials(_ http.ResponseWriter, r *http.Request, p *splitp
 		out.Credentials = append(out.Credentials, api.Credential{
 			ID: strconv.FormatInt(c.Number, 10), Kind: string(c.Kind), Label: c.Label, Device: c.Device, Site: c.Site,
 			CreatedAt: c.CreatedAt, UsedAt: moment(c.UsedAt), ExpiresAt: moment(c.ExpiresAt), Facts: s.Engine.Facts(c),
+			Provider: s.Engine.Provider(c),
 		})
+	}
+	if accepted != nil {
+		out.Accepted = &api.Accepted{RPID: accepted.Site, UserID: base64.RawURLEncoding.EncodeToString(accepted.User[:]), IDs: accepted.IDs}
 	}
 	return ok(out)
 }
@@ -415,10 +428,10 @@ func (s *Server) renameMyCredential(w http.ResponseWriter, r *http.Request, p *s
 	if err := s.Engine.Rename(r.Context(), u, number, req.Label); err != nil {
 		return nil, err
 	}
-	return s.myCredentials(w, r, p)
+	return s.credentialsOf(r, p, u)
 }
 
-func (s *Server) removeMyCredential(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+func (s *Server) removeMyCredential(_ http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
 	session, u, err := s.Engine.Authenticate(r.Context(), p, edge.Bearer(r))
 	if err != nil {
 		return nil, err
@@ -430,7 +443,7 @@ func (s *Server) removeMyCredential(w http.ResponseWriter, r *http.Request, p *s
 	if err := s.Engine.Remove(r.Context(), session, u, number, s.Caller(r)); err != nil {
 		return nil, err
 	}
-	return s.myCredentials(w, r, p)
+	return s.credentialsOf(r, p, u)
 }
 
 // For backends.

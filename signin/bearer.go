@@ -175,7 +175,7 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 			return nil, err
 		}
 		own := StartRequest{Project: b.Project, Purpose: splitpin.SignIn, Destination: ask.Destination, Origin: ask.Origin, ClientState: ask.State}
-		if err := checkDestinations(own); err != nil {
+		if err := e.checkDestinations(own); err != nil {
 			return nil, err
 		}
 		if err := checkClient(own); err != nil {

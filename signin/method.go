@@ -100,6 +100,20 @@ type Teller interface {
 	Facts(c *splitpin.Credential) []string
 }
 
+// A Sharer is a method whose credentials the person's password manager keeps, and should
+// hear which of them are good.
+type Sharer interface {
+	Knower
+
+	// Site is where credentials are good that a page asks for. An empty origin is a page of
+	// this server. An error says that a page there can ask for none.
+	Site(p *splitpin.Project, origin string) (string, error)
+
+	// KnownAs is what the password manager calls a credential, base64url. Empty: it cannot
+	// be told.
+	KnownAs(c *splitpin.Credential) string
+}
+
 // A Linker is a method whose credentials are accounts at a provider.
 type Linker interface {
 	Method

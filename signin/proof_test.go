@@ -33,6 +33,10 @@ func (*cards) Name() string                           { return "card" }
 func (*cards) AuthMethod() string                     { return "CARD" }
 func (*cards) Describe(*splitpin.Attempt) signin.Form { return signin.Form{} }
 func (*cards) Knows() splitpin.CredentialKind         { return splitpin.SocialCredential }
+func (*cards) KnownAs(c *splitpin.Credential) string  { return c.Label }
+func (*cards) Site(*splitpin.Project, string) (string, error) {
+	return "cards.example", nil
+}
 
 func (*cards) Begin(context.Context, signin.BeginRequest) (signin.Begun, error) {
 	return signin.Begun{Lifetime: 10 * time.Minute, Tries: 3}, nil

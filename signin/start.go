@@ -150,7 +150,8 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			return nil, err
 		}
 	}
-	if err := checkDestinations(req); err != nil {
+	req.Origin = e.asking(req.Project, req.Origin)
+	if err := e.checkDestinations(req); err != nil {
 		return nil, err
 	}
 	if len(req.FormID) > maxForm || !splitpin.IsText(req.FormID) {
@@ -488,14 +489,14 @@ func parseChallenge(s string) ([32]byte, error) {
 // checkDestinations holds what was asked against the project's list. At least
 // one of destination and origin is needed: a code that belongs nowhere could be
 // asked for by anybody for anybody.
-func checkDestinations(req StartRequest) error {
+func (e *Engine) checkDestinations(req StartRequest) error {
 	if len(req.Destination) > maxURL || len(req.Origin) > maxURL {
 		return ErrRedirect
 	}
 	if req.Origin != "" && !req.Project.ListsOrigin(req.Origin) {
 		return ErrOrigin
 	}
-	if req.Destination != "" && (!splitpin.IsText(req.Destination) || !req.Project.Lists(req.Destination)) {
+	if req.Destination != "" && (!splitpin.IsText(req.Destination) || !e.Leads(req.Project, req.Destination)) {
 		return ErrRedirect
 	}
 	if req.Destination == "" && req.Origin == "" && req.Purpose == splitpin.SignIn {

@@ -64,6 +64,9 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 	add("captcha", func(w io.Writer) error {
 		return RenderCaptcha(w, Captcha{Script: text, Hosts: text, Object: text, SiteKey: text}, text, "n0")
 	})
+	add("account", func(w io.Writer) error {
+		return RenderAccount(w, Account{Look: look, Locale: text, Nonce: "n0", Here: text, Issuer: text, Methods: []string{text}, Site: text, Providers: map[string]string{text: text}})
+	})
 	add("inbox", func(w io.Writer) error {
 		return RenderInbox(w, Inbox{Locale: text, Nonce: "n0", API: text, SignInURL: text})
 	})
@@ -385,7 +388,7 @@ func TestEveryLocaleHasEveryText(t *testing.T) {
 // Keys that sources and templates use exist, and no text lies there unused.
 func TestTextsAreUsed(t *testing.T) {
 	var code strings.Builder
-	for _, pattern := range []string{"src/*.ts", "templates/*.html", "web.go", "passkey.go", "undo.go", "step.go"} {
+	for _, pattern := range []string{"src/*.ts", "templates/*.html", "web.go", "passkey.go", "undo.go", "step.go", "account.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)

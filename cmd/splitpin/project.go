@@ -39,6 +39,7 @@ type look struct {
 	Lookup         *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
 	Captcha        *string        `help:"When a captcha is asked, on a server that has a provider of captchas: never, escalation (of a network that starts many), phone (for every number) or always." placeholder:"RULE"`
 	LinkApproval   *string        `help:"Whether who opens a link on another device may let the asking screen in, by its two digits: on or off. See docs/links.md for what a phisher makes of it." placeholder:"on|off"`
+	AccountPage    *string        `help:"Whether people can look after their account at /account of this server: on or off." placeholder:"on|off"`
 	CodeLength     *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
 	CodeAlphabet   *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
 	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
@@ -76,6 +77,12 @@ func (l *look) apply(s *splitpin.Settings) error {
 			return fmt.Errorf("link-approval: must be on or off, and is %q", *l.LinkApproval)
 		}
 		s.LinkApproval = *l.LinkApproval == "on"
+	}
+	if l.AccountPage != nil {
+		if *l.AccountPage != "on" && *l.AccountPage != "off" {
+			return fmt.Errorf("account-page: must be on or off, and is %q", *l.AccountPage)
+		}
+		s.NoAccountPage = *l.AccountPage == "off"
 	}
 	if l.Captcha != nil {
 		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
@@ -250,6 +257,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
 		{"Link approval", yes(s.LinkApproval)},
+		{"Account", otherwise(in.engine.AccountURL(p), "off")},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
 		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},

@@ -68,6 +68,14 @@ export async function addPasskey(place: Place, options: PasskeyOptions, token: s
   });
 }
 
+export async function confirmWithPasskey(place: Place, options: Wish, token: string): Promise<void> {
+  return alone(place, options, async (stop, wish) => {
+    const started = await launch(place, start(undefined, { purpose: "confirm" }), wish, token);
+    const answer = await showPasskey(passkeyOf(started), { signal: stop });
+    await new Attempts(place.server).answer(started.attempt.id, started.secret, answer);
+  });
+}
+
 function start(identifier: string | undefined, more: Partial<StartRequest>): StartRequest {
   return { method: "passkey", ...(identifier && { identifier }), ...more };
 }

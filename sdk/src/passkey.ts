@@ -5,7 +5,7 @@
 
 import { SplitpinError } from "./errors.js";
 import { base64url } from "./pkce.js";
-import type { Attempt } from "./shapes.js";
+import type { Accepted, Attempt } from "./shapes.js";
 
 /** Options for navigator.credentials as the server writes them. */
 export type CredentialOptions = NonNullable<Attempt["passkey"]>;
@@ -53,11 +53,24 @@ export function makePasskey(options: CredentialOptions, call: PasskeyCall = {}):
  * no more. Only for what the server said so of: credential_unknown.
  */
 export async function forgetPasskey(options: CredentialOptions, answer: object): Promise<void> {
-  const signal = (globalThis.PublicKeyCredential as { signalUnknownCredential?: (o: object) => Promise<void> } | undefined)?.signalUnknownCredential;
+  return signal("signalUnknownCredential", { rpId: options.rpId, credentialId: (answer as { id: string }).id });
+}
+
+/**
+ * Tells the browser which passkeys of the person who is signed in are good at a site, so
+ * that it offers no others of that person. Only what the server said of the whole site: what
+ * is left out is hidden, and comes back when it is told of again.
+ */
+export async function tellAccepted({ rp_id: rpId, user_id: userId, credential_ids: allAcceptedCredentialIds }: Accepted): Promise<void> {
+  return signal("signalAllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
+}
+
+/** A browser that does not want to know is left alone; nothing depends on it. */
+async function signal(name: string, what: object): Promise<void> {
   try {
-    await signal?.call(PublicKeyCredential, { rpId: options.rpId, credentialId: (answer as { id: string }).id });
+    await (globalThis.PublicKeyCredential as unknown as Record<string, ((o: object) => Promise<void>) | undefined>)[name]?.call(PublicKeyCredential, what);
   } catch {
-    // The browser does not want to know; nothing depends on it.
+    // As above; or the page is not of that site.
   }
 }
 

@@ -15,6 +15,10 @@ export interface SignInOptions {
   loginHint?: string;
   /** An allow-list of the project to hold the address against. */
   formId?: string;
+  /** Go to this provider at once, such as "GITHUB", instead of showing the sign-in page. */
+  provider?: string;
+  /** For a page that sends people on by itself: it leaves no entry in the history that would send them here again. */
+  replace?: boolean;
 }
 
 /** What stays behind in the tab. Nobody else can redeem the code that comes back. */
@@ -25,13 +29,13 @@ interface Kept {
 }
 
 /** The parameters that the page adds to the redirect URL. */
-const ours = ["code", "state", "challenge_id", "iss", "error"];
+const ours = ["code", "state", "challenge_id", "iss", "error", "auth_method"];
 
 /** Returns the address of the sign-in page, and keeps in the tab what the way back needs. */
 export async function signInUrl(server: string, project: string, key: string, options: SignInOptions): Promise<string> {
   const redirectUrl = new URL(options.redirectUrl ?? location.pathname, location.href).href;
   const kept: Kept = { state: random(), verifier: random(), redirectUrl };
-  const url = new URL(`${server}/signin`);
+  const url = new URL(server + (options.provider ? `/social/${encodeURIComponent(options.provider)}` : "/signin"));
   url.search = new URLSearchParams({
     project,
     redirect_url: redirectUrl,

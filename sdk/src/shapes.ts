@@ -206,8 +206,24 @@ export interface Credential {
   used_at?: string;
   /** Absent: it does not. */
   expires_at?: string;
+  /** Of a social account, such as "GITHUB". */
+  provider?: string;
   /** Of a passkey: "synced" or "single_device", and "counter_went_back". */
   facts?: string[];
+}
+
+/** What the answer to any call about credentials holds. */
+export interface Credentials {
+  credentials: Credential[];
+  /** The passkeys that are good at the site of this page; absent: nobody can be sure that these would be all. */
+  accepted?: Accepted;
+}
+
+/** For signalAllAcceptedCredentials. */
+export interface Accepted {
+  rp_id: string;
+  user_id: string;
+  credential_ids: string[];
 }
 
 export interface Project {

@@ -1,13 +1,13 @@
 // The library as an app sees it.
 
-import { type Attempt, begin, type Place, resume, signedOut, type StartOptions } from "./attempt.js";
+import { type Attempt, begin, type Place, resume, signedOut, type StartOptions, type Wish } from "./attempt.js";
 import { call, type Server } from "./call.js";
-import { addPasskey, type PasskeyOptions, type PasskeySignIn, signInWithPasskey } from "./ceremony.js";
+import { addPasskey, confirmWithPasskey, type PasskeyOptions, type PasskeySignIn, signInWithPasskey } from "./ceremony.js";
 import { SplitpinError } from "./errors.js";
-import { passkeySupport } from "./passkey.js";
+import { passkeySupport, tellAccepted } from "./passkey.js";
 import { comeBack, type SignInOptions, signInUrl } from "./redirect.js";
 import { Session, type SignedIn } from "./session.js";
-import type { Credential, Project, Session as Listed, User } from "./shapes.js";
+import type { Credential, Credentials, Project, Session as Listed, User } from "./shapes.js";
 import { localTokens, memoryStorage, type TokenStorage } from "./storage.js";
 import { browser } from "./world.js";
 
@@ -72,9 +72,11 @@ export class Splitpin {
 
   // ------------------------------------------------------------ signing in
 
-  /** Leaves for the server's own page. `handleRedirect` takes what comes back. */
+  /** Leaves for the server's own page, or for a provider. `handleRedirect` takes what comes back. */
   async signIn(options: SignInOptions = {}): Promise<void> {
-    location.assign(await signInUrl(this.origin, this.id, this.redirectKey, options));
+    const url = await signInUrl(this.origin, this.id, this.redirectKey, options);
+    if (options.replace) location.replace(url);
+    else location.assign(url);
   }
 
   /**
@@ -162,6 +164,11 @@ export class Splitpin {
     return this.withToken((token) => begin(this.attempts, options, token));
   }
 
+  /** The same by a passkey, at once: afterwards the proof is fresh. */
+  confirmWithPasskey(options: Wish = {}): Promise<void> {
+    return this.withToken((token) => confirmWithPasskey(this.attempts, options, token));
+  }
+
   /** Asks the server who is signed in. */
   user(): Promise<User> {
     return this.asUser("GET", "/user");
@@ -182,9 +189,12 @@ export class Splitpin {
     return (await this.asUser<{ ended: number }>("DELETE", "/sessions?keep=current")).ended;
   }
 
-  /** What the user can sign in with besides the address, newest first. */
-  async credentials(): Promise<Credential[]> {
-    return (await this.asUser<{ credentials: Credential[] }>("GET", "/credentials")).credentials;
+  /**
+   * What the user can sign in with besides the address, newest first. Whoever asks, changes
+   * or removes also tells the browser which passkeys of this site are still good.
+   */
+  credentials(): Promise<Credential[]> {
+    return this.about("GET");
   }
 
   /**
@@ -196,8 +206,8 @@ export class Splitpin {
   }
 
   /** Gives a credential another name, and returns all of them. */
-  async renameCredential(id: string, label: string): Promise<Credential[]> {
-    return (await this.asUser<{ credentials: Credential[] }>("PATCH", `/credentials/${encodeURIComponent(id)}`, { label })).credentials;
+  renameCredential(id: string, label: string): Promise<Credential[]> {
+    return this.about("PATCH", id, { label });
   }
 
   /**
@@ -205,8 +215,14 @@ export class Splitpin {
    * where the person has to `confirm` first, and `last_credential` where nobody
    * could sign in without it.
    */
-  async removeCredential(id: string): Promise<Credential[]> {
-    return (await this.asUser<{ credentials: Credential[] }>("DELETE", `/credentials/${encodeURIComponent(id)}`)).credentials;
+  removeCredential(id: string): Promise<Credential[]> {
+    return this.about("DELETE", id);
+  }
+
+  private async about(method: string, id?: string, body?: object): Promise<Credential[]> {
+    const { credentials, accepted } = await this.asUser<Credentials>(method, `/credentials${id ? `/${encodeURIComponent(id)}` : ""}`, body);
+    if (accepted) void tellAccepted(accepted);
+    return credentials;
   }
 
   /**

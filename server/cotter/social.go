@@ -68,7 +68,7 @@ func (f *Face) socialProject(w http.ResponseWriter, r *http.Request, redirect st
 	switch {
 	case err != nil:
 		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.UnknownProject}, nil)
-	case !p.Lists(redirect):
+	case !f.engine.Leads(p, redirect):
 		f.pages.Refuse(w, r, "", p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Mode: web.App}, nil)
 	default:
 		return p

@@ -56,7 +56,7 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, nil) // security 14
 		return
 	}
-	if !p.Lists(f.RedirectURL) {
+	if !s.Edge.Engine.Leads(p, f.RedirectURL) {
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NotAllowed, Redirect: f.RedirectURL}, nil)
 		return
 	}
@@ -254,6 +254,27 @@ func (s *Pages) Landing(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 		return
 	}
 	Write(w, http.StatusOK, web.CSP(l.Nonce, nil), page.Bytes())
+}
+
+// Account sends the page on which people look after their account, where the project has
+// it. It is never framed.
+func (s *Pages) Account(w http.ResponseWriter, r *http.Request, p *splitpin.Project, issuer string) {
+	here := s.Edge.Engine.AccountURL(p)
+	if here == "" {
+		s.Refuse(w, r, "", p, web.Refusal{Reason: web.NotFound}, nil)
+		return
+	}
+	a := web.Account{Look: look(p), Nonce: nonce(), Locale: preferred(r, p), Here: here, Issuer: issuer,
+		Methods: s.Edge.Engine.Offered(p), Site: s.Edge.Engine.Site(p), Providers: map[string]string{}}
+	for _, of := range p.Settings.Providers {
+		a.Providers[of.Name] = Named(p, of.Name)
+	}
+	var page bytes.Buffer
+	if err := web.RenderAccount(&page, a); err != nil {
+		s.broken(w, r, fmt.Errorf("rendering the page about an account: %w", err))
+		return
+	}
+	Write(w, http.StatusOK, web.CSP(a.Nonce, nil), page.Bytes())
 }
 
 // Step sends a step of the way back from a provider. A page that is done goes on by

@@ -75,6 +75,7 @@ type Method struct {
 var (
 	_ signin.Fetcher = Method{}
 	_ signin.Teller  = Method{}
+	_ signin.Sharer  = Method{}
 )
 
 func (Method) Name() string                   { return Name }
@@ -315,6 +316,15 @@ func (was asked) shown(c signin.Check, answer *credential) (signin.Proof, bool) 
 	}
 	has.Data = data
 	return proof, true
+}
+
+// KnownAs is the id that the authenticator gave a passkey.
+func (Method) KnownAs(c *splitpin.Credential) string {
+	var k kept
+	if json.Unmarshal(c.Data, &k) != nil {
+		return ""
+	}
+	return text(k.ID)
 }
 
 // Facts tells what people should know of a passkey: "synced" where a copy is kept

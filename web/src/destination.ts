@@ -7,6 +7,7 @@
  * names it.
  */
 export function leavesBrowser(url: string): boolean {
+  if (url.startsWith(`${location.origin}/`)) return false; // a page of ours
   const m = /^(https?):\/\/(?:[^@/?#]*@)?(\[[^\]]*\]|[^:/?#]*)/i.exec(url);
   return !m || /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/i.test(m[2]!);
 }

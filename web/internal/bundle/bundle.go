@@ -25,6 +25,7 @@ var entries = []string{
 	"inbox.ts",
 	"step.ts",
 	"landing.ts",
+	"account.ts",
 	"webauthn.ts",
 	"style.css",
 	"modal.css",
