@@ -26,6 +26,11 @@ type Message struct {
 	GivenUpAt time.Time // zero unless it will never be sent
 	Reason    string    // of the last failure, for the operator; holds no code
 
+	// What its carrier told later about Channel. A message that then goes on over another
+	// one starts anew.
+	ReportedAt time.Time // zero: nothing was told
+	Report     string    // "delivered", or the stage at which it failed: "recipient"
+
 	// Cost is what was set aside of the project's budget for it, in millionths of the
 	// price table's currency. Zero: nothing.
 	Cost int64

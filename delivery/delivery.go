@@ -28,6 +28,10 @@ type Letter struct {
 	// Verifier that makes the code itself knows the attempt by it.
 	Ref string
 
+	// Receipt is the word by which the provider may tell later what became of the letter;
+	// empty: nobody would listen.
+	Receipt string
+
 	Channel splitpin.Channel
 	To      string // canonical address of the channel
 	From    string // name of who writes, for people: the project's; empty: the sender's own
@@ -222,6 +226,10 @@ type Config struct {
 	// Client is what the senders for phones ask their providers with; nil: a strict one
 	// of package outgoing.
 	Client *http.Client
+
+	// ReportsURL is where providers tell later what became of messages, without the
+	// channel: "https://login.example.com/reports". Empty: they are not asked to.
+	ReportsURL string
 }
 
 // Open returns the senders that cfg describes. It connects nowhere; its error
@@ -256,10 +264,15 @@ var phoneSenders = []struct {
 	given    func(*Config, splitpin.Channel) bool
 	open     func(*Config) (Sender, error)
 }{
+	{"twilio", []splitpin.Channel{splitpin.WhatsAppChannel},
+		func(c *Config, _ splitpin.Channel) bool {
+			return c.Twilio.WhatsAppFrom != "" || c.Twilio.WhatsAppContent != ""
+		},
+		func(c *Config) (Sender, error) { return maybe(NewTwilioWhatsApp(c.Twilio)) }},
 	{"twilio", []splitpin.Channel{splitpin.SMSChannel},
 		func(c *Config, _ splitpin.Channel) bool {
 			t := &c.Twilio
-			return t.From != "" || t.MessagingService != "" || t.VerifyService == "" && (t.AccountSID != "" || t.Secret != "")
+			return t.From != "" || t.MessagingService != "" || t.VerifyService == "" && t.WhatsAppFrom == "" && (t.AccountSID != "" || t.Secret != "")
 		},
 		func(c *Config) (Sender, error) { return maybe(NewTwilio(c.Twilio)) }},
 	{"twilio_verify", []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel},
@@ -309,6 +322,7 @@ func (cfg Config) open(channel splitpin.Channel) (Sender, error) {
 	for _, client := range []**http.Client{&cfg.Twilio.Client, &cfg.Vonage.Client, &cfg.SNS.Client, &cfg.CloudAPI.Client, &cfg.Webhook.Client} {
 		*client = cfg.Client
 	}
+	cfg.Twilio.ReportsURL, cfg.Vonage.ReportsURL = cfg.ReportsURL, cfg.ReportsURL
 	var names, meant []string
 	open := map[string]func(*Config) (Sender, error){}
 	if channel == splitpin.EmailChannel {

@@ -41,6 +41,14 @@ type Outbox struct {
 	// events of the outbox name none.
 	Subject func(project int64, identifier string) [12]byte
 
+	// Receipt and ReadReceipt make and read the words by which providers report: see
+	// Reporter. ReadReceipt returns false for what is none. Nil: nobody reports.
+	Receipt     func(message int64, over splitpin.Channel) (string, error)
+	ReadReceipt func(receipt string, over splitpin.Channel) (message int64, ok bool)
+	// Told hears of each report that counted, and what it said: Delivered or a Stage. Nil:
+	// nobody does.
+	Told func(over splitpin.Channel, report string)
+
 	// Clock is asked again for every message, since a batch takes a while; nil: the
 	// whole step happens at the now it was given.
 	Clock func() time.Time
@@ -274,7 +282,7 @@ func (t *turn) claim() (claimed bool, err error) {
 	}
 	entries := make([]*entry, len(list))
 	for i, c := range list {
-		entries[i] = &entry{message: c.Message, attempt: c.Attempt, claim: c.Message.Tries,
+		entries[i] = &entry{message: c.Message, attempt: c.Attempt, claim: c.Message.Tries, over: c.Message.Channel,
 			beginBy: t.now.Add(o.Lease - o.SendTimeout)}
 	}
 	if crowded := o.queue.admit(entries, t.now); len(crowded) > 0 {
@@ -295,8 +303,9 @@ type outcome struct {
 	message *splitpin.Message    // as it should be now
 	gaveUp  *splitpin.AuditEvent // of one that was given up
 	events  []*splitpin.AuditEvent
-	claim   int   // its Tries when it was claimed
-	failed  Stage // of a try that will be repeated
+	claim   int              // its Tries when it was claimed
+	over    splitpin.Channel // and its channel; empty: nobody looks
+	failed  Stage            // of a try that will be repeated
 }
 
 func (x *outcome) result(at time.Time) Result {
@@ -317,6 +326,9 @@ func (x *outcome) result(at time.Time) Result {
 // node's: only that it was sent is worth saying then, or it would be sent again.
 func (x *outcome) settle(m *splitpin.Message) bool {
 	ours := m.Tries == x.claim
+	if x.over != "" && m.Channel != x.over {
+		return false // a report came first, and it goes on over another channel
+	}
 	if !m.SentAt.IsZero() || !m.GivenUpAt.IsZero() || !ours && x.message.SentAt.IsZero() {
 		return false
 	}
@@ -405,6 +417,11 @@ func (t *turn) deliver(ctx context.Context, e *entry, v *Values, now time.Time) 
 	l = &Letter{ID: letterID(m, a), Ref: AttemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
 	if a.ExpiresAt.Before(l.Until) && !v.Notice {
 		l.Until = a.ExpiresAt
+	}
+	if _, ok := t.Senders[m.Channel].(Reporter); ok && t.Receipt != nil {
+		if l.Receipt, err = t.Receipt(m.Number, m.Channel); err != nil {
+			return l, &SendError{Stage: StageConfig, Temporary: true, Detail: Scrub("deriving its receipt: "+err.Error(), nil)}, nil
+		}
 	}
 	if err := t.Templates.prepare(l, m.Channel, m.Template, m.Locale, v); err != nil {
 		return l, nil, err
@@ -606,7 +623,7 @@ func (t *turn) finish(e *entry, x *outcome) error {
 
 // keep keeps the outcome of an entry until it is recorded.
 func (t *turn) keep(e *entry, x *outcome) {
-	x.entry, x.claim = e, e.claim
+	x.entry, x.claim, x.over = e, e.claim, e.over
 	t.mu.Lock()
 	t.finished = append(t.finished, x)
 	t.mu.Unlock()

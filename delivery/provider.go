@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/outgoing"
 )
 
@@ -214,3 +215,8 @@ func isPhone(to string) bool {
 
 // errNoPhone is the error of a letter to something else.
 var errNoPhone = &SendError{Stage: StageLetter, Detail: "the recipient is not a phone number in canonical form"}
+
+// reportsAt is the address at which a provider tells what became of one letter.
+func reportsAt(base string, over splitpin.Channel, receipt string) string {
+	return strings.TrimSuffix(base, "/") + "/" + string(over) + "/" + receipt
+}

@@ -35,6 +35,7 @@ type entry struct {
 	message *splitpin.Message
 	attempt *splitpin.Attempt // nil: gone
 	claim   int               // the message's Tries when it became ours
+	over    splitpin.Channel  // and its channel
 
 	beginBy time.Time // later its lease is too short for sending
 	endBy   time.Time // when sending must have ended; zero: SendTimeout alone says so
@@ -190,7 +191,7 @@ func (q *queue) reserve(m *splitpin.Message) *entry {
 		return nil
 	}
 	m.Tries, m.DueAt = 1, now.Add(handLease)
-	e := &entry{message: m, claim: m.Tries, beginBy: now.Add(handBegin), endBy: m.DueAt.Add(-handMargin)}
+	e := &entry{message: m, claim: m.Tries, over: m.Channel, beginBy: now.Add(handBegin), endBy: m.DueAt.Add(-handMargin)}
 	q.enter(e)
 	return e
 }

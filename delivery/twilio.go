@@ -2,11 +2,17 @@ package delivery
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +34,16 @@ type TwilioConfig struct {
 	From             string // a number of the account, a short code, or a name of up to 11 letters and digits
 	MessagingService string // MG…; it chooses among its numbers, and is what many countries want
 	VerifyService    string // VA…
+
+	// WhatsAppFrom is the number of a sender for WhatsApp, and WhatsAppContent the template it
+	// sends: HX…, of the category authentication, whose one variable is the code.
+	WhatsAppFrom, WhatsAppContent string
+
+	// AuthToken signs Twilio's reports; empty: Secret does, where there is no APIKey, else
+	// there are no reports. ReportsURL is where they are taken, without the channel; empty:
+	// nowhere.
+	AuthToken  splitpin.Secret
+	ReportsURL string
 
 	// URL is where Twilio's products are, with PRODUCT in the place of "api",
 	// "messaging" and "verify"; empty: https://PRODUCT.twilio.com.
@@ -89,6 +105,9 @@ func newTwilio(cfg TwilioConfig) (*twilio, error) {
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
+	}
+	if cfg.APIKey == "" {
+		cfg.AuthToken = cfg.Secret
 	}
 	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
 	if cfg.Clock == nil {
@@ -171,6 +190,9 @@ var twilioFaults = map[int]fault{
 	30004: {StageRecipient, false, "this reader blocks our messages"},
 	30005: {StageRecipient, false, "this number is not in use"},
 	30006: {StageRecipient, false, "this is a landline, or a carrier that takes no text messages"},
+	63003: {StageRecipient, false, "this reader is not on WhatsApp, or cannot be reached there"},
+	63024: {StageRecipient, false, "this reader is not on WhatsApp, or cannot be reached there"},
+	63032: {StageRecipient, false, "WhatsApp chose not to deliver this to the reader"},
 	60205: {StageRecipient, false, "this is a landline, which takes no text messages"},
 
 	21408: {StageRegion, false, "text messages to %s are switched off for this account; switch them on in the Twilio console under Messaging, Geo permissions"},
@@ -179,6 +201,11 @@ var twilioFaults = map[int]fault{
 	60410: {StageRegion, false, "Twilio's fraud guard blocks numbers that begin with %s; see the console under Verify"},
 	60605: {StageRegion, false, "codes to %s are switched off for this account; switch them on in the Twilio console under Verify, Geo permissions"},
 
+	63007: {StageFrom, false, "twilio.whatsapp_from is no sender for WhatsApp of this account"},
+	63016: {StageConfig, true, "this is no approved template; check that twilio.whatsapp_content is an authentication template"},
+	63018: {StageConnect, true, "WhatsApp gets more messages from us than it allows"},
+	63027: {StageConfig, true, "there is no such template in that language; check twilio.whatsapp_content"},
+	63028: {StageConfig, true, "the template wants something else than one code; check twilio.whatsapp_content"},
 	21212: {StageFrom, false, "twilio.from is no number or name that this account may send from"},
 	21603: {StageFrom, false, "twilio.from is missing"},
 	21606: {StageFrom, false, "twilio.from is no number that this account may send text messages from"},
@@ -199,7 +226,15 @@ var twilioFaults = map[int]fault{
 //
 // Its interface takes no key by which a repeated request could be told: where the
 // connection breaks before the answer, the error is Uncertain.
-type Twilio struct{ *twilio }
+type Twilio struct{ twilioMessages }
+
+// A TwilioWhatsApp sends codes to WhatsApp through Twilio's Programmable Messaging. Of a
+// letter it sends the code and nothing else, as [WhatsApp] does; it is Uncertain as
+// [Twilio] is.
+type TwilioWhatsApp struct{ twilioMessages }
+
+// twilioMessages is what both have in common.
+type twilioMessages struct{ *twilio }
 
 // NewTwilio checks cfg and names everything that is wrong with it, one problem a
 // line. It connects nowhere.
@@ -219,7 +254,23 @@ func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return &Twilio{t}, nil
+	return &Twilio{twilioMessages{t}}, nil
+}
+
+// NewTwilioWhatsApp is NewTwilio for codes to WhatsApp.
+func NewTwilioWhatsApp(cfg TwilioConfig) (*TwilioWhatsApp, error) {
+	t, err := newTwilio(cfg)
+	problems := []error{err}
+	if !isPhone(cfg.WhatsAppFrom) {
+		problems = append(problems, errors.New("twilio.whatsapp_from: must be the number of a sender for WhatsApp, like +14155550100"))
+	}
+	if !isSID("HX", cfg.WhatsAppContent) {
+		problems = append(problems, errors.New("twilio.whatsapp_content: must be the template as the Twilio console names it, HX and 32 digits of 0-9 and a-f"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return &TwilioWhatsApp{twilioMessages{t}}, nil
 }
 
 // Send hands the letter to Twilio, which has it dropped when it is of no use any more.
@@ -232,6 +283,31 @@ func (t *Twilio) Send(ctx context.Context, l *Letter) error {
 		form.Set("MessagingServiceSid", t.cfg.MessagingService)
 	} else {
 		form.Set("From", t.cfg.From)
+	}
+	return t.send(ctx, form, l)
+}
+
+// Send hands the letter's code to Twilio, for WhatsApp.
+func (t *TwilioWhatsApp) Send(ctx context.Context, l *Letter) error {
+	code := l.Code.Reveal()
+	switch {
+	case !isPhone(l.To):
+		return errNoPhone
+	case code == "" || len(code) > maxWhatsAppCode:
+		return errNoTemplate
+	}
+	variables, err := json.Marshal(map[string]string{"1": code})
+	if err != nil {
+		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+	}
+	return t.send(ctx, url.Values{"To": {"whatsapp:" + l.To}, "From": {"whatsapp:" + t.cfg.WhatsAppFrom},
+		"ContentSid": {t.cfg.WhatsAppContent}, "ContentVariables": {string(variables)}}, l)
+}
+
+// send makes a message.
+func (t *twilioMessages) send(ctx context.Context, form url.Values, l *Letter) error {
+	if t.cfg.ReportsURL != "" && t.cfg.AuthToken != "" && l.Receipt != "" {
+		form.Set("StatusCallback", reportsAt(t.cfg.ReportsURL, l.Channel, l.Receipt))
 	}
 	if !l.Until.IsZero() {
 		left := int(l.Until.Sub(t.cfg.Clock()) / time.Second)
@@ -256,9 +332,42 @@ func (t *Twilio) Send(ctx context.Context, l *Letter) error {
 	return nil
 }
 
+// Reports reads what Twilio tells of one message. Its signature covers the address, and
+// every field of the form.
+func (t *twilioMessages) Reports(r *http.Request, over splitpin.Channel, receipt string, body []byte) ([]Report, string, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, "", ErrNoReport
+	}
+	given, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Twilio-Signature"))
+	if err != nil || t.cfg.AuthToken == "" || !hmac.Equal(given, twilioSignature(t.cfg.AuthToken, reportsAt(t.cfg.ReportsURL, over, receipt), form)) {
+		return nil, "", ErrNotProvider
+	}
+	switch form.Get("MessageStatus") {
+	case "delivered", "read":
+		return []Report{{Receipt: receipt}}, "", nil
+	case "undelivered", "failed":
+		code, _ := strconv.Atoi(form.Get("ErrorCode"))
+		return []Report{{receipt, stageOf(twilioFaults[code])}}, "", nil
+	}
+	return nil, "", nil
+}
+
+// twilioSignature signs a form that Twilio sends to an address of ours.
+func twilioSignature(token splitpin.Secret, to string, form url.Values) []byte {
+	mac := hmac.New(sha1.New, []byte(token.Reveal()))
+	io.WriteString(mac, to)
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range slices.Compact(slices.Sorted(slices.Values(form[name]))) {
+			io.WriteString(mac, name+value)
+		}
+	}
+	return mac.Sum(nil)
+}
+
 // Check asks Twilio for the account and the messaging service, which shows whether
 // it knows us. It sends nothing.
-func (t *Twilio) Check(ctx context.Context) []CheckStep {
+func (t *twilioMessages) Check(ctx context.Context) []CheckStep {
 	steps, ok := t.checkAccount(ctx)
 	if ok && t.cfg.MessagingService != "" {
 		if _, err := t.call(ctx, "messaging", "/v1/Services/"+t.cfg.MessagingService, nil, nil); err != nil {

@@ -75,7 +75,7 @@ func startTwilio(t testing.TB) *fake {
 			w.WriteHeader(status)
 			w.Write(text)
 		}
-		to := form.Get("To")
+		to := strings.TrimPrefix(form.Get("To"), "whatsapp:")
 		switch {
 		case to == noPhone:
 			return refuse(400, 21614, "To number: "+noPhone+", is not a mobile number")
@@ -83,6 +83,16 @@ func startTwilio(t testing.TB) *fake {
 			answer(200, map[string]any{"sid": twilioAccount, "status": "active", "type": "Full"})
 		case r.Method == http.MethodGet:
 			answer(200, map[string]any{"sid": path[strings.LastIndexByte(path, '/')+1:]})
+		case strings.HasSuffix(path, "/Messages.json") && form.Has("ContentSid"):
+			// From the documentation: both numbers are marked as WhatsApp's, the template says
+			// everything, and its variables are JSON.
+			var variables map[string]string
+			if err := json.Unmarshal([]byte(form.Get("ContentVariables")), &variables); err != nil || len(variables) != 1 || form.Has("Body") ||
+				!strings.HasPrefix(form.Get("From"), "whatsapp:+") || !strings.HasPrefix(form.Get("To"), "whatsapp:+") {
+				t.Errorf("no message to WhatsApp is made of %v (%v)", form, err)
+			}
+			answer(201, map[string]any{"sid": "MM0123456789abcdef0123456789abcdef", "account_sid": twilioAccount, "status": "accepted"})
+			return &deliverytest.Arrived{To: to, Code: variables["1"]}
 		case strings.HasSuffix(path, "/Messages.json"):
 			// Beyond the description, from the documentation: a sender is needed, and a body of
 			// at most 1600 characters; a message lives for ten hours at most.
@@ -137,6 +147,27 @@ func TestTwilio(t *testing.T) {
 		}
 		return deliverytest.Rig{Sender: sender, Channel: splitpin.SMSChannel, To: aPhone, Refused: noPhone, Delivered: f.letters, Break: f.Close}
 	})
+}
+
+const twilioContent = "HX0123456789abcdef0123456789abcdef"
+
+func TestTwilioWhatsApp(t *testing.T) {
+	deliverytest.Run(t, func(t *testing.T) deliverytest.Rig {
+		f := startTwilio(t)
+		cfg := twilioConfig(t, f)
+		cfg.MessagingService, cfg.WhatsAppFrom, cfg.WhatsAppContent = "", "+14155550100", twilioContent
+		s, err := delivery.NewTwilioWhatsApp(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return deliverytest.Rig{Sender: s, Channel: splitpin.WhatsAppChannel, CodeOnly: true, To: aPhone, Refused: noPhone, Delivered: f.letters, Break: f.Close}
+	})
+	_, err := delivery.NewTwilioWhatsApp(delivery.TwilioConfig{AccountSID: twilioAccount, Secret: "s", WhatsAppFrom: "Example", WhatsAppContent: "code"})
+	for _, want := range []string{"twilio.whatsapp_from: must be", "twilio.whatsapp_content: must be"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing says %q: %v", want, err)
+		}
+	}
 }
 
 func TestTwilioFromANumber(t *testing.T) {

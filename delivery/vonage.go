@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,6 +21,8 @@ type VonageConfig struct {
 	APIKey string
 	Secret splitpin.Secret
 	From   string // a number, digits only, or a name of up to 11 letters and digits
+
+	ReportsURL string // where reports are taken, without the channel; empty: nowhere
 
 	URL string // of the SMS API; empty: https://rest.nexmo.com/sms/json
 
@@ -86,6 +89,9 @@ func (v *Vonage) Send(ctx context.Context, l *Letter) error {
 	if _, _, small := Segments(text); !small {
 		form.Set("type", "unicode")
 	}
+	if v.cfg.ReportsURL != "" && l.Receipt != "" {
+		form.Set("callback", reportsAt(v.cfg.ReportsURL, l.Channel, l.Receipt))
+	}
 	if !l.Until.IsZero() {
 		left := min(max(l.Until.Sub(v.cfg.Clock()), vonageLeast), vonageMost)
 		form.Set("ttl", strconv.FormatInt(left.Milliseconds(), 10))
@@ -128,6 +134,44 @@ func (v *Vonage) Send(ctx context.Context, l *Letter) error {
 	e := asSendError(v.refused(reply{status: http.StatusBadRequest}, known, said, l))
 	e.Uncertain = code == 5 // an error of its own, which it may have met late
 	return e
+}
+
+// Reports reads what Vonage tells of one message, as a form or as JSON. It signs nothing:
+// what proves the report is the receipt in its address, which nobody but Vonage was told.
+func (v *Vonage) Reports(r *http.Request, _ splitpin.Channel, receipt string, body []byte) ([]Report, string, error) {
+	var told struct {
+		Status string `json:"status"`
+		Code   string `json:"err-code"`
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == asJSON {
+		if json.Unmarshal(body, &told) != nil {
+			return nil, "", ErrNoReport
+		}
+	} else {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, "", ErrNoReport
+		}
+		told.Status, told.Code = form.Get("status"), form.Get("err-code")
+	}
+	switch told.Status {
+	case "delivered":
+		return []Report{{Receipt: receipt}}, "", nil
+	case "failed", "rejected", "expired":
+		stage, ok := vonageReports[told.Code]
+		if !ok {
+			stage = StageData
+		}
+		return []Report{{receipt, stage}}, "", nil
+	}
+	return nil, "", nil // on its way, or nobody knows
+}
+
+// vonageReports are the codes in Vonage's reports, by what they say about a message.
+var vonageReports = map[string]Stage{
+	"2": StageRecipient, "3": StageRecipient, "4": StageRecipient, "5": StageConnect, "6": StageData, "7": StageRecipient,
+	"8": StageConnect, "9": StageRecipient, "10": StageData, "11": StageRegion, "12": StageRecipient, "13": StageRecipient,
+	"14": StageRegion, "15": StageAuth, "16": StageFrom, "39": StageFrom, "41": StageFrom, "50": StageData, "51": StageData, "52": StageRegion,
 }
 
 // vonageFaults are the codes that Vonage's SMS API answers with. A %s is the prefix of

@@ -97,10 +97,11 @@ type messageEvent struct {
 	Link    string           `json:"link,omitempty"`
 	Until   *time.Time       `json:"expires_at,omitempty"`
 	Attempt string           `json:"attempt,omitempty"`
+	Receipt string           `json:"receipt,omitempty"`
 }
 
 func newMessageEvent(l *Letter) messageEvent {
-	m := messageEvent{ID: l.ID, Channel: l.Channel, To: l.To, Project: l.From, Locale: l.Locale}
+	m := messageEvent{ID: l.ID, Channel: l.Channel, To: l.To, Project: l.From, Locale: l.Locale, Receipt: l.Receipt}
 	if !l.Until.IsZero() {
 		m.Until = new(l.Until.UTC())
 	}
@@ -137,9 +138,7 @@ func (w *Webhook) post(ctx context.Context, kind, id string, data any, l *Letter
 	at := strconv.FormatInt(now.Unix(), 10)
 	signatures := make([]string, len(w.secrets))
 	for i, secret := range w.secrets {
-		mac := hmac.New(sha256.New, secret)
-		fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
-		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(signedEvent(secret, id, at, body))
 	}
 	req.Header.Set("Webhook-Id", id)
 	req.Header.Set("Webhook-Timestamp", at)
@@ -149,6 +148,54 @@ func (w *Webhook) post(ctx context.Context, kind, id string, data any, l *Letter
 		return r.body, err
 	}
 	return nil, w.refusal(r, l)
+}
+
+// signedEvent is the signature of Standard Webhooks over an event.
+func signedEvent(secret []byte, id, at string, body []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
+	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
+	return mac.Sum(nil)
+}
+
+// reportSkew is how old a signed report may be, and how far ahead.
+const reportSkew = 5 * time.Minute
+
+// Reports reads an event of type "message.report", signed as ours are and with the same
+// secret. That one comes twice does no harm, so no id is remembered.
+func (w *Webhook) Reports(r *http.Request, _ splitpin.Channel, _ string, body []byte) ([]Report, string, error) {
+	at := r.Header.Get("Webhook-Timestamp")
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || w.clock().Sub(time.Unix(seconds, 0)).Abs() > reportSkew {
+		return nil, "", ErrNotProvider
+	}
+	signed := false
+	for given := range strings.FieldsSeq(r.Header.Get("Webhook-Signature")) {
+		mac, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(given, "v1,"))
+		for _, secret := range w.secrets {
+			signed = signed || err == nil && hmac.Equal(mac, signedEvent(secret, r.Header.Get("Webhook-Id"), at, body))
+		}
+	}
+	if !signed {
+		return nil, "", ErrNotProvider
+	}
+	var told struct {
+		Type string `json:"type"`
+		Data struct {
+			Receipt string `json:"receipt"`
+			Status  string `json:"status"`
+			Reason  Stage  `json:"reason"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(body, &told) != nil || told.Type != "message.report" {
+		return nil, "", ErrNoReport
+	}
+	switch d := told.Data; d.Status {
+	case Delivered:
+		return []Report{{Receipt: d.Receipt}}, "", nil
+	case "undelivered":
+		return []Report{{d.Receipt, stageOf(fault{stage: d.Reason})}}, "", nil
+	}
+	return nil, "", ErrNoReport
 }
 
 // refusal reads why the webhook did not take something. It may say so in three words

@@ -1,7 +1,11 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +25,8 @@ type WhatsAppConfig struct {
 	// Languages are those the template is approved in, as WhatsApp spells them
 	// ("pt_BR"); the first is for readers of other languages. Empty: "en".
 	Languages []string
+
+	AppSecret splitpin.Secret // of the app that Meta's reports come for, which signs them; empty: no reports
 
 	URL    string       // with the version; empty: https://graph.facebook.com/v24.0
 	Client *http.Client // required; see package outgoing
@@ -108,6 +114,8 @@ func (w *WhatsApp) language(locale string) string {
 // maxWhatsAppCode is how long a code an authentication template takes.
 const maxWhatsAppCode = 15
 
+var errNoTemplate = &SendError{Stage: StageLetter, Detail: fmt.Sprintf("an authentication template carries a code of at most %d characters and nothing else", maxWhatsAppCode)}
+
 type whatsAppMessage struct {
 	Product   string           `json:"messaging_product"`
 	Recipient string           `json:"recipient_type"`
@@ -145,9 +153,9 @@ func (w *WhatsApp) Send(ctx context.Context, l *Letter) error {
 	case !isPhone(l.To):
 		return errNoPhone
 	case code == "" || len(code) > maxWhatsAppCode:
-		return &SendError{Stage: StageLetter, Detail: fmt.Sprintf("an authentication template carries a code of at most %d characters and nothing else", maxWhatsAppCode)}
+		return errNoTemplate
 	}
-	m := whatsAppMessage{Product: "whatsapp", Recipient: "individual", To: l.To, Type: "template", Callback: l.ID}
+	m := whatsAppMessage{Product: "whatsapp", Recipient: "individual", To: l.To, Type: "template", Callback: cmp.Or(l.Receipt, l.ID)}
 	m.Template.Name, m.Template.Language.Code = w.cfg.Template, w.language(l.Locale)
 	parameters := []whatsAppParameter{{"text", code}}
 	m.Template.Components = []whatsAppComponent{
@@ -250,6 +258,59 @@ var whatsAppFaults = map[int]fault{
 	132012: {StageConfig, true, "the template wants something else than one code; check that whatsapp.template is an authentication template with a copy-code button"},
 	132015: {StageConfig, true, "WhatsApp has paused the template; see the Business Manager"},
 	132016: {StageConfig, true, "WhatsApp has switched the template off; see the Business Manager"},
+}
+
+// Reports reads what Meta tells of messages, many at once and among much else. When the
+// address is entered at Meta it asks for it once, and wants a number of its own back;
+// what that proves is nothing, so anybody gets it.
+func (w *WhatsApp) Reports(r *http.Request, _ splitpin.Channel, _ string, body []byte) ([]Report, string, error) {
+	if r.Method == http.MethodGet {
+		challenge := r.URL.Query().Get("hub.challenge")
+		if !isDigits(challenge, 1, 20) {
+			return nil, "", ErrNoReport
+		}
+		return nil, challenge, nil
+	}
+	mac := hmac.New(sha256.New, []byte(w.cfg.AppSecret.Reveal()))
+	mac.Write(body)
+	given, err := hex.DecodeString(strings.TrimPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256="))
+	if err != nil || w.cfg.AppSecret == "" || !hmac.Equal(given, mac.Sum(nil)) {
+		return nil, "", ErrNotProvider
+	}
+	var told struct {
+		Entry []struct {
+			Changes []struct {
+				Value struct {
+					Statuses []struct {
+						Status   string `json:"status"`
+						Callback string `json:"biz_opaque_callback_data"`
+						Errors   []struct {
+							Code int `json:"code"`
+						} `json:"errors"`
+					} `json:"statuses"`
+				} `json:"value"`
+			} `json:"changes"`
+		} `json:"entry"`
+	}
+	if json.Unmarshal(body, &told) != nil {
+		return nil, "", ErrNoReport
+	}
+	var reports []Report
+	for _, entry := range told.Entry {
+		for _, change := range entry.Changes {
+			for _, s := range change.Value.Statuses {
+				switch {
+				case s.Status == "delivered" || s.Status == "read":
+					reports = append(reports, Report{Receipt: s.Callback})
+				case s.Status == "failed" && len(s.Errors) > 0:
+					reports = append(reports, Report{s.Callback, stageOf(whatsAppFaults[s.Errors[0].Code])})
+				case s.Status == "failed":
+					reports = append(reports, Report{s.Callback, StageData})
+				}
+			}
+		}
+	}
+	return reports, "", nil
 }
 
 // Check asks for the number, which shows whether WhatsApp knows us. It sends nothing,

@@ -46,6 +46,7 @@ func (s *Server) routes() []route {
 		{"POST /doctor", s.requestView, inTurn},
 	}
 	all = append(all, s.inboxRoutes()...)
+	all = append(all, s.reportRoutes()...)
 	for _, r := range s.v1() {
 		method, path := cut(r.pattern)
 		all = append(all,

@@ -56,6 +56,10 @@ type Options struct {
 	// completed. Nil: none is told.
 	TellCompletion func(context.Context, *splitpin.Project, cotter.FormCompleted) error
 
+	// Report takes what providers tell later of messages: see delivery.Outbox.Report. Nil:
+	// nobody is listened to.
+	Report func(ctx context.Context, r *http.Request, over splitpin.Channel, receipt string, body []byte) (answer string, err error)
+
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
@@ -71,6 +75,7 @@ type Server struct {
 	observe  func(context.Context, *http.Request, *edge.Visit) (context.Context, func())
 	pass     func(time.Time, splitpin.Secret) (string, bool)
 	version  string
+	report   func(context.Context, *http.Request, splitpin.Channel, string, []byte) (string, error)
 	inbox    *delivery.Inbox
 	secret   string // of the inbox
 	demo     string
@@ -87,7 +92,7 @@ type Server struct {
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: newVerdict(o.Ready), observe: o.Observe, pass: o.CheckPass, version: o.Version,
-		inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge, Captcha: o.Captcha}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
+		report: o.Report, inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge, Captcha: o.Captcha}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}

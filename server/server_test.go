@@ -85,18 +85,18 @@ func newHouse(t testing.TB) *house {
 	h.first, _ = h.engine.Project(first.ID)
 	h.next, _ = h.engine.Project(next.ID)
 	h.people = &account.Directory{Store: db, Ring: ring, Clock: time.Now}
+	h.outbox = &delivery.Outbox{Store: db, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: h.inbox},
+		Fill: func(_ context.Context, _ *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
+			c, err := h.engine.Secret(a)
+			return delivery.Values{Code: c.Code, Link: c.Link, Project: "Shop"}, err
+		}, Receipt: h.engine.Receipt, ReadReceipt: h.engine.ReadReceipt}
 	h.server = New(Options{
 		Edge: &edge.Edge{Engine: h.engine, PublicURL: public, Clock: time.Now, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		Tokens: tokens, People: h.people,
 		Ready: func(ctx context.Context) error { _, err := db.Version(ctx); return err },
-		Inbox: h.inbox, InboxToken: inboxTo,
+		Inbox: h.inbox, InboxToken: inboxTo, Report: h.outbox.Report,
 	})
-	h.outbox = &delivery.Outbox{Store: db, Senders: map[splitpin.Channel]delivery.Sender{splitpin.EmailChannel: h.inbox},
-		Fill: func(_ context.Context, _ *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
-			c, err := h.engine.Secret(a)
-			return delivery.Values{Code: c.Code, Link: c.Link, Project: "Shop"}, err
-		}}
 	if h.description, err = apitest.Load(); err != nil {
 		t.Fatal(err)
 	}

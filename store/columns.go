@@ -192,6 +192,8 @@ func messageColumns(m *splitpin.Message, c columns) {
 	c.Text(&m.Reason)
 	c.Text((*string)(&m.Fallback))
 	c.Int64(&m.Cost)
+	c.Time(&m.ReportedAt)
+	c.Text(&m.Report)
 }
 
 func credentialColumns(k *splitpin.Credential, c columns) {

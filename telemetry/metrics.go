@@ -41,6 +41,7 @@ type metrics struct {
 	swept         prometheus.Counter
 
 	messages       *prometheus.CounterVec
+	reports        *prometheus.CounterVec
 	messageSeconds *prometheus.HistogramVec
 	messageDelay   *prometheus.HistogramVec
 
@@ -90,6 +91,7 @@ func newMetrics(version string) *metrics {
 	m.swept = counter("swept_records_total", "Records deleted because their life was over.")
 
 	m.messages = counters("messages_total", "Tries at a message, by what came of them.", "channel", "outcome", "reason")
+	m.reports = counters("message_reports_total", "What providers told of messages after they took them.", "channel", "report")
 	m.messageSeconds = histograms("message_send_duration_seconds", "Time to write a message and hand it over.", seconds, "channel")
 	m.messageDelay = histograms("message_delay_seconds", "Time from the request that asked for a message until it was handed over.", delays, "channel")
 

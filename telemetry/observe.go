@@ -163,6 +163,15 @@ func (w *Watch) Messages() func(context.Context, *splitpin.Message) (context.Con
 	}
 }
 
+// Reports counts what providers told of messages after they took them, for
+// delivery.Outbox.Told.
+func (w *Watch) Reports() func(splitpin.Channel, string) {
+	if w == nil {
+		return nil
+	}
+	return func(over splitpin.Channel, report string) { w.reports.WithLabelValues(string(over), report).Inc() }
+}
+
 // Work observes one kind of background work under its name.
 func (w *Watch) Work(name string, step func(context.Context, time.Time) (bool, error)) func(context.Context, time.Time) (bool, error) {
 	if w == nil {

@@ -200,6 +200,8 @@ var settings = []setting{
 		c.Phones.CloudAPI.Languages = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 		return nil
 	}},
+	{key: "whatsapp.app_secret", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.CloudAPI.AppSecret })},
+	{key: "whatsapp.app_secret_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Phones.CloudAPI.AppSecret })},
 	{key: "whatsapp.url", apply: text(func(c *Config) *string { return &c.Phones.CloudAPI.URL })},
 	{key: "twilio.account_sid", apply: text(func(c *Config) *string { return &c.Phones.Twilio.AccountSID })},
 	{key: "twilio.api_key", apply: text(func(c *Config) *string { return &c.Phones.Twilio.APIKey })},
@@ -208,6 +210,10 @@ var settings = []setting{
 	{key: "twilio.messaging_service", apply: text(func(c *Config) *string { return &c.Phones.Twilio.MessagingService })},
 	{key: "twilio.from", apply: text(func(c *Config) *string { return &c.Phones.Twilio.From })},
 	{key: "twilio.verify_service", apply: text(func(c *Config) *string { return &c.Phones.Twilio.VerifyService })},
+	{key: "twilio.whatsapp_from", apply: text(func(c *Config) *string { return &c.Phones.Twilio.WhatsAppFrom })},
+	{key: "twilio.whatsapp_content", apply: text(func(c *Config) *string { return &c.Phones.Twilio.WhatsAppContent })},
+	{key: "twilio.auth_token", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.Twilio.AuthToken })},
+	{key: "twilio.auth_token_file", apply: fileSecret(func(c *Config) *splitpin.Secret { return &c.Phones.Twilio.AuthToken })},
 	{key: "twilio.url", apply: text(func(c *Config) *string { return &c.Phones.Twilio.URL })},
 	{key: "vonage.api_key", apply: text(func(c *Config) *string { return &c.Phones.Vonage.APIKey })},
 	{key: "vonage.secret", secret: true, apply: secret(func(c *Config) *splitpin.Secret { return &c.Phones.Vonage.Secret })},

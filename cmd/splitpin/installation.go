@@ -113,6 +113,7 @@ func (in *installation) Close() error { return in.store.Close() }
 func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *slog.Logger) *delivery.Outbox {
 	o := in.outbox
 	o.Senders, o.Log = senders, log
+	o.Receipt, o.ReadReceipt, o.Told = in.engine.Receipt, in.engine.ReadReceipt, in.watch.Reports()
 	o.Fill = func(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (delivery.Values, error) {
 		told, p, err := in.engine.Told(ctx, m, a)
 		if err != nil {

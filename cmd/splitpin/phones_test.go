@@ -89,7 +89,11 @@ func TestSenderSettings(t *testing.T) {
 			has: map[splitpin.Channel]string{"whatsapp": "*delivery.WhatsApp"}},
 		{name: "an unknown one", env: map[string]string{"SMS_SENDER": "pigeon"}, says: `sms.sender: there is no "pigeon"; use twilio, twilio_verify, vonage, sns, webhook, webhook_verify`},
 		{name: "the inbox", env: map[string]string{"SMS_SENDER": "inbox"}, says: "sms.sender: the inbox is for development only"},
-		{name: "one that does not do that", env: map[string]string{"WHATSAPP_SENDER": "twilio"}, says: `whatsapp.sender: there is no "twilio"`},
+		{name: "one that does not do that", env: map[string]string{"WHATSAPP_SENDER": "vonage"}, says: `whatsapp.sender: there is no "vonage"; use twilio, twilio_verify, cloud, webhook, webhook_verify`},
+		{name: "WhatsApp by Twilio alone", env: map[string]string{"TWILIO_ACCOUNT_SID": account, "TWILIO_SECRET": "s", "TWILIO_WHATSAPP_FROM": "+14155550100", "TWILIO_WHATSAPP_CONTENT": "HX0123456789abcdef0123456789abcdef"},
+			has: map[splitpin.Channel]string{"whatsapp": "*delivery.TwilioWhatsApp"}},
+		{name: "both by Twilio", env: map[string]string{"TWILIO_ACCOUNT_SID": account, "TWILIO_SECRET": "s", "TWILIO_FROM": "Example", "TWILIO_WHATSAPP_FROM": "+14155550100", "TWILIO_WHATSAPP_CONTENT": "HX0123456789abcdef0123456789abcdef"},
+			has: map[splitpin.Channel]string{"sms": "*delivery.Twilio", "whatsapp": "*delivery.TwilioWhatsApp"}},
 		{name: "an exception for all", env: map[string]string{"OUTGOING_ALLOW": "0.0.0.0/0"}, says: "outgoing_allow: would allow every address"},
 	}
 	for _, tt := range tests {

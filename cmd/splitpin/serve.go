@@ -104,6 +104,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			AnyOrigin: c.InsecureAnyOrigin, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(),
 		Captcha:        c.useCaptcha(in.engine, public),
+		Report:         in.outbox.Report,
 		Version:        programVersion(),
 		TellCompletion: in.tellCompletions(outgoing.New(outgoing.Options{Except: c.OutgoingAllow})),
 		CheckPass: func(now time.Time, pass splitpin.Secret) (string, bool) {
@@ -230,6 +231,9 @@ func describe(file string) (d deployment, wrong problems, err error) {
 	}
 	config := d.Phones
 	config.SMTP, config.Client = mail, outgoing.New(outgoing.Options{Except: d.OutgoingAllow})
+	if d.public != nil && d.public.Scheme == "https" {
+		config.ReportsURL = d.public.JoinPath("reports").String()
+	}
 	if d.senders, err = delivery.Open(config); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it

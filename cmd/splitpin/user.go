@@ -14,6 +14,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
+	"github.com/splitpin/splitpin/delivery"
 )
 
 type userCommand struct {
@@ -152,6 +153,12 @@ func journey(m *splitpin.Message) string {
 		text := "accepted by " + by + " at " + m.SentAt.Format(time.RFC3339)
 		if m.Reason != "" {
 			text += ", " + m.Reason
+		}
+		switch {
+		case m.Report == delivery.Delivered:
+			text += ", delivered at " + m.ReportedAt.Format(time.RFC3339)
+		case m.Report != "":
+			text += ", not delivered (" + m.Report + ") as told at " + m.ReportedAt.Format(time.RFC3339)
 		}
 		return text
 	case !m.GivenUpAt.IsZero():

@@ -228,6 +228,7 @@ func (w *watchedServer) live() {
 	if err := w.in.store.SetMark(ctx, store.BackupAt, store.FormatMark(now())); err != nil {
 		w.t.Fatal(err)
 	}
+	w.in.watch.Reports()(splitpin.SMSChannel, delivery.Delivered)
 	if _, err := w.in.watch.Work("sweep", func(ctx context.Context, now time.Time) (bool, error) {
 		_, err := w.in.watched.Sweep(ctx, now, now, 10)
 		return false, err

@@ -232,6 +232,20 @@ func PublicCORS(w http.ResponseWriter, r *http.Request) (preflight bool) {
 	return true
 }
 
+// ReadBody reads a body of whatever type. Its errors are ErrLarge and ErrBody.
+func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), MaxBody)) + bytes.MinRead)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, ErrLarge
+		}
+		return nil, ErrBody.Because(err)
+	}
+	return body.Bytes(), nil
+}
+
 // ReadJSON reads one JSON object into v. Its errors are ErrMedia, ErrLarge and
 // ErrBody.
 func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
@@ -241,16 +255,11 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 			return ErrMedia
 		}
 	}
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), MaxBody)) + bytes.MinRead)
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return ErrLarge
-		}
-		return ErrBody.Because(err)
+	body, err := ReadBody(w, r)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(body.Bytes(), v); err != nil {
+	if err := json.Unmarshal(body, v); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
 			return ErrBody.In(wrong.Field).Because(err)

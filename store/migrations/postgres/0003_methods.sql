@@ -44,5 +44,7 @@ ALTER TABLE sessions
 	ADD COLUMN exchanged_at bigint NOT NULL DEFAULT 0;
 
 ALTER TABLE messages
-	ADD COLUMN cost     bigint NOT NULL DEFAULT 0,
-	ADD COLUMN fallback text   NOT NULL DEFAULT '';
+	ADD COLUMN cost        bigint NOT NULL DEFAULT 0,
+	ADD COLUMN fallback    text   NOT NULL DEFAULT '',
+	ADD COLUMN reported_at bigint NOT NULL DEFAULT 0,
+	ADD COLUMN report      text   NOT NULL DEFAULT '';
