@@ -42,7 +42,7 @@ func TestReports(t *testing.T) {
 		{"a guess", ask{method: "POST", path: "/reports/sms/" + strings.Repeat("a", len(receipt)), header: signed}, 404, "report_unknown"},
 		{"a channel that nobody reports on", ask{method: "POST", path: "/reports/email/" + receipt, header: signed}, 404, "report_unknown"},
 		{"a provider that looks whether we are there", ask{method: "GET", path: "/reports/sms"}, 200, "1158201444"},
-		{"opened in a browser", ask{method: "GET", path: "/reports/sms/" + receipt}, 405, "method_not_allowed"},
+		{"opened in a browser", ask{method: "GET", path: "/reports/sms/" + receipt}, 404, "not_found"},
 		{"far too much", ask{method: "POST", path: "/reports/sms", body: strings.Repeat("x", 64<<10+1), header: signed}, 413, "too_large"},
 	} {
 		if w := h.do(tt.ask); w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) {
