@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"account": {".", "keyring", "phone"},
 	"captcha": {"."},
 	"signin":  {".", "account", "keyring", "phone", "token"},
-	"project": {".", "account", "keyring", "phone", "signin", "signin/code", "signin/social", "token"}, // it judges what codes a project may have
+	"project": {".", "account", "keyring", "phone", "signin", "signin/code", "signin/passkey", "signin/social", "token"}, // it judges what codes, passkeys and providers a project may have
 
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 

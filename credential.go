@@ -47,6 +47,9 @@ const (
 	SocialCredential  CredentialKind = "social"
 	BrowserCredential CredentialKind = "browser"
 
+	// RecoveryCredential says since when somebody waits who proved the address of a user,
+	// and should have shown a passkey: see account.Recovery. By itself it opens nothing.
+	RecoveryCredential CredentialKind = "recovery"
 	// ArmCredential opens nothing. It says for half a minute that one page handed an
 	// attempt over to another: see TakeOver of package signin.
 	ArmCredential CredentialKind = "arm"
@@ -57,7 +60,7 @@ const (
 
 // Shown reports whether people see credentials of this kind: the others are notes of ours.
 func (k CredentialKind) Shown() bool {
-	return k == PasskeyCredential || k == SocialCredential || k == BrowserCredential
+	return k == PasskeyCredential || k == SocialCredential || k == BrowserCredential || k == RecoveryCredential
 }
 
 // Opens reports whether a credential of this kind lets its user in by itself. A browser

@@ -39,6 +39,11 @@ type Settings struct {
 	// empty: the host of each page that asks. Changing it orphans the passkeys there are.
 	PasskeySite string `json:"passkey_site,omitempty"`
 
+	// PasskeyRequired lets everybody who has a passkey in by that alone: another proof only
+	// begins a recovery, which waits for RecoveryDelay. Zero: 24 hours.
+	PasskeyRequired bool          `json:"passkey_required,omitempty"`
+	RecoveryDelay   time.Duration `json:"recovery_delay,omitempty"`
+
 	CodeLength   int           `json:"code_length,omitempty"`   // zero: 6
 	CodeAlphabet string        `json:"code_alphabet,omitempty"` // empty: 0123456789
 	CodeLifetime time.Duration `json:"code_lifetime,omitempty"` // zero: 10 minutes

@@ -36,9 +36,10 @@ func Seen(now time.Time, u *splitpin.User) bool {
 }
 
 // LooksAtAll reports whether Decide must see all that a user has, sessions and
-// credentials: u was never proved, or is a number that rested for long. u may be nil.
-func LooksAtAll(now time.Time, u *splitpin.User) bool {
-	return u != nil && (u.ProvedAt.IsZero() || rested(now, u))
+// credentials: u was never proved, is a number that rested for long, or must come with a
+// passkey. u may be nil.
+func LooksAtAll(now time.Time, p *splitpin.Project, u *splitpin.User) bool {
+	return u != nil && (u.ProvedAt.IsZero() || rested(now, u) || RequiresPasskey(p, u))
 }
 
 func rested(now time.Time, u *splitpin.User) bool {
@@ -47,12 +48,15 @@ func rested(now time.Time, u *splitpin.User) bool {
 
 // A Claim is a right answer, and what was loaded to decide whose it is.
 type Claim struct {
+	Project *splitpin.Project
 	Attempt *splitpin.Attempt
 	Records *splitpin.Records // with Sessions and Credentials where LooksAtAll says so
 
 	Shown   *splitpin.Credential // with a Number: of Records.User; without: new; nil: none
 	Address string               // of somebody who showed a new one, as a provider says; empty: none
 	Vouched bool                 // that provider decides over such addresses
+
+	ByMessage bool // the answer came by a message to the identifier
 
 	Person     Person // used where a user is to be made
 	Credential int64  // a number for a new credential
@@ -61,18 +65,30 @@ type Claim struct {
 // Proved is what a claim came to.
 type Proved struct {
 	User       *splitpin.User       // nil: an address must be proved besides
+	Begun      *splitpin.Credential // it opens nothing: this recovery of User has begun. Nil: it does
 	Credential *splitpin.Credential // that was shown or added; nil: none
 	Added      bool                 // Credential was added, and its user should hear of it
 	Writes     splitpin.Writes      // what to save of all that
 }
 
 // Decide finds or makes the user for whom a right answer stands, and what it changes
-// about that user. It is pure. Its error is ErrReassigned.
+// about that user. It is pure. Its errors are ErrReassigned, ErrPasskeyRequired and
+// ErrRecoveryWaits.
 //
 // A new credential never finds a user by an address alone: where somebody has that
 // address here, or where nobody vouches for it, the address must be proved by a code
 // first, whoever asks (security 2; design rule 6).
 func Decide(now time.Time, c Claim) (Proved, error) {
+	// What there is from before the first proof is nobody's, a passkey too.
+	first := c.Shown == nil && (c.Records.User == nil || c.Records.User.ProvedAt.IsZero())
+	p, err := c.decide(now)
+	if err != nil || p.User == nil || first {
+		return p, err
+	}
+	return c.heldBack(now, p)
+}
+
+func (c Claim) decide(now time.Time) (Proved, error) {
 	var p Proved
 	u, shown := c.Records.User, c.Shown
 	switch {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -32,16 +33,15 @@ func Label(s string) (string, bool) {
 // CanDoWithout reports whether a user would still get in without a credential: by a
 // message to the proved address or number, which messages says that the project sends, or
 // by another credential that opens an account alone, of which others are all that the
-// project still takes. A recognised browser does not open one, as it ends with its session.
-func CanDoWithout(now time.Time, u *splitpin.User, without *splitpin.Credential, others []*splitpin.Credential, messages bool) bool {
-	proved := messages && !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName && !u.PasskeyRequired
-	if proved || !without.Kind.Opens() {
+// project still takes. A recognised browser does not open one, as it ends with its session;
+// where a passkey is required, of who has one, only another passkey does.
+func CanDoWithout(now time.Time, p *splitpin.Project, u *splitpin.User, without *splitpin.Credential, others []*splitpin.Credential, messages bool) bool {
+	opens := func(c *splitpin.Credential) bool { return c.Number != without.Number && c.Live(now) && c.Kind.Opens() }
+	switch {
+	case !without.Kind.Opens():
 		return true
+	case RequiresPasskey(p, u) && hasPasskey(now, others):
+		return slices.ContainsFunc(others, func(c *splitpin.Credential) bool { return opens(c) && c.Kind == splitpin.PasskeyCredential })
 	}
-	for _, c := range others {
-		if c.Number != without.Number && c.Live(now) && c.Kind.Opens() && (!u.PasskeyRequired || c.Kind == splitpin.PasskeyCredential) {
-			return true
-		}
-	}
-	return false
+	return messages && !u.ProvedAt.IsZero() && u.Kind != splitpin.OtherName || slices.ContainsFunc(others, opens)
 }

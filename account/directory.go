@@ -171,3 +171,28 @@ func (d *Directory) Delete(ctx context.Context, u *splitpin.User) error {
 	}
 	return nil
 }
+
+// RequirePasskey says whether a user who has a passkey must come with it, whatever the
+// project says. It returns the user as saved.
+func (d *Directory) RequirePasskey(ctx context.Context, u *splitpin.User, required bool) (*splitpin.User, error) {
+	kind := "passkey_required"
+	if !required {
+		kind = "passkey_optional"
+	}
+	event, err := d.event(ctx, u.Project, u.Identifier, kind)
+	if err != nil {
+		return nil, err
+	}
+	event.User = u.Number
+	err = d.Store.Change(ctx, splitpin.Reads{User: u.Number}, func(r *splitpin.Records) (splitpin.Writes, error) {
+		if u = r.User; u == nil {
+			return splitpin.Writes{}, splitpin.ErrNotFound
+		}
+		u.PasskeyRequired, u.UpdatedAt = required, event.At
+		return splitpin.Writes{Put: []splitpin.Record{u}, Create: []splitpin.Record{event}}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("changing a user: %w", err)
+	}
+	return u, nil
+}

@@ -160,12 +160,29 @@ type Granted struct {
 	RedirectURL string          `json:"redirect_url,omitempty"` // where the code goes, as the attempt was started with
 	State       string          `json:"state,omitempty"`        // as the attempt was started with
 	ClientData  json.RawMessage `json:"client_data,omitempty"`  // the same
+
+	// MakePasskey says that a passkey is required of this person, who has none or cannot use
+	// it: offer to make one at once.
+	MakePasskey bool `json:"make_passkey,omitempty"`
+	// Recovery is told to who came with a passkey, where somebody else may have begun one.
+	Recovery *Recovery `json:"recovery,omitempty"`
+}
+
+// Recovery is the waiting time of somebody who proved the address of an account that is
+// opened with a passkey.
+type Recovery struct {
+	CredentialID string    `json:"credential_id"` // to be removed by DELETE /v1/credentials/{id}
+	BegunAt      time.Time `json:"begun_at"`
+	OpensIn      int       `json:"opens_in"`         // zero: a code signs in now
+	Device       string    `json:"device,omitempty"` // that began it
+	// CancelURL is the page of the message that told of it. A POST of choice=undo cancels it.
+	CancelURL string `json:"cancel_url"`
 }
 
 // Credential is something a user can sign in with besides the address or number.
 type Credential struct {
 	ID        string     `json:"id"`
-	Kind      string     `json:"kind"`             // passkey, social or browser
+	Kind      string     `json:"kind"`             // passkey, social, browser or recovery
 	Label     string     `json:"label"`            // for the person who has it
 	Device    string     `json:"device,omitempty"` // that made it
 	Site      string     `json:"site,omitempty"`   // where it is good

@@ -279,7 +279,7 @@ func Check(s splitpin.Settings) error {
 			}
 		}
 	}
-	problems = append(problems, checkSite(s.Site), checkPhone(s.Phone), checkCode(s))
+	problems = append(problems, checkPasskeys(s), checkSite(s.Site), checkPhone(s.Phone), checkCode(s))
 	return errors.Join(problems...)
 }
 

@@ -63,8 +63,11 @@ func (s *Server) admitByLink(w http.ResponseWriter, r *http.Request, p *splitpin
 	}
 	if admitted.Code != "" {
 		s.rememberBrowser(w, r, p, admitted.Attempt.Identifier)
-		granted := grantedOf(&admitted.Granted)
-		return ok(api.Admitted{Granted: &granted})
+		granted, err := s.grantedOf(&admitted.Granted)
+		if err != nil {
+			return nil, err
+		}
+		return ok(api.Admitted{Granted: granted})
 	}
 	return ok(api.Admitted{Location: admitted.Location.Reveal()})
 }
@@ -87,7 +90,7 @@ func (s *Server) grantAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		return nil, err
 	}
 	s.rememberBrowser(w, r, p, granted.Attempt.Identifier)
-	return ok(grantedOf(granted))
+	return s.granted(granted)
 }
 
 // askedCookie begins the name of the cookie by which the browser that asked for a link

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/server/page"
@@ -105,18 +106,37 @@ func (s *Server) answerAttempt(w http.ResponseWriter, r *http.Request, p *splitp
 	if a := granted.Attempt; a.Purpose == splitpin.SignIn && a.Identifier != "" {
 		s.rememberBrowser(w, r, p, a.Identifier)
 	}
-	return ok(grantedOf(granted))
+	return s.granted(granted)
 }
 
-func grantedOf(g *signin.Granted) api.Granted {
-	out := api.Granted{
+func (s *Server) granted(g *signin.Granted) (*answer, error) {
+	out, err := s.grantedOf(g)
+	if err != nil {
+		return nil, err
+	}
+	return ok(out)
+}
+
+func (s *Server) grantedOf(g *signin.Granted) (*api.Granted, error) {
+	out := &api.Granted{
 		AuthorizationCode: g.Code.Reveal(), ChallengeID: g.ChallengeID, ExpiresIn: edge.Seconds(g.ExpiresIn),
 		RedirectURL: g.Destination, State: g.Attempt.ClientState, ClientData: g.Attempt.ClientData,
+		MakePasskey: g.MakePasskey,
 	}
 	if g.Attempt.Credential != 0 {
 		out.CredentialID = strconv.FormatInt(g.Attempt.Credential, 10)
 	}
-	return out
+	if c := g.Recovery; c != nil {
+		link, err := s.Engine.UndoLink(c)
+		if err != nil {
+			return nil, err
+		}
+		now := s.Clock()
+		_, opens := account.Recovery(now, []*splitpin.Credential{c})
+		out.Recovery = &api.Recovery{CredentialID: strconv.FormatInt(c.Number, 10), BegunAt: c.CreatedAt, Device: c.Device,
+			OpensIn: max(0, edge.Seconds(opens.Sub(now))), CancelURL: link.Reveal()}
+	}
+	return out, nil
 }
 
 // rememberBrowser gives a page of ours the cookie that spares its person the

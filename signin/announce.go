@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/keyring"
 )
 
@@ -35,12 +36,16 @@ func announcements(number int64, now time.Time, a *splitpin.Attempt, u *splitpin
 	if template == "" || newHere || u.Kind != splitpin.Email || u.ProvedAt.IsZero() {
 		return nil
 	}
-	return []splitpin.Record{&splitpin.Message{
+	return []splitpin.Record{announcement(number, now, a, u, Message{Channel: splitpin.EmailChannel, Template: template})}
+}
+
+func announcement(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, m Message) *splitpin.Message {
+	return &splitpin.Message{
 		Number: number, Project: u.Project, Attempt: a.ID.Number, Sequence: 1,
-		Channel: splitpin.EmailChannel, To: u.Identifier, Template: template, Locale: locale(a, u),
+		Channel: m.Channel, To: u.Identifier, Template: m.Template, Locale: locale(a, u),
 		// An attempt is kept for an hour after its end.
 		CreatedAt: now, DueAt: now, ExpiresAt: now.Add(time.Hour),
-	}}
+	}
 }
 
 func isAnnouncement(m *splitpin.Message) bool {
@@ -49,7 +54,7 @@ func isAnnouncement(m *splitpin.Message) bool {
 			return true
 		}
 	}
-	return false
+	return m.Template == recoveryTemplate
 }
 
 // undoLink returns the address at which a credential can be taken back by whoever got
@@ -81,7 +86,7 @@ func (e *Engine) UndoLink(c *splitpin.Credential) (splitpin.Secret, error) {
 // generation, and a MAC over them.
 const undoBytes = 32 + 1 + 8 + 4 + 16
 
-var undoKinds = []splitpin.CredentialKind{splitpin.PasskeyCredential, splitpin.SocialCredential, splitpin.BrowserCredential}
+var undoKinds = []splitpin.CredentialKind{splitpin.PasskeyCredential, splitpin.SocialCredential, splitpin.BrowserCredential, splitpin.RecoveryCredential}
 
 func (e *Engine) undoToken(c *splitpin.Credential) (string, error) {
 	b := make([]byte, 0, undoBytes)
@@ -123,11 +128,11 @@ func (e *Engine) LookUndo(ctx context.Context, p *splitpin.Project, token string
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.store.Load(ctx, splitpin.Reads{Credential: key})
+	r, err := e.store.Load(ctx, splitpin.Reads{Credential: key, Credentials: true})
 	if err != nil {
 		return nil, fmt.Errorf("loading a credential: %w", err)
 	}
-	if r.Credential == nil || r.User == nil || r.Credential.Number != number {
+	if !undoable(e.moment(), p, r, number) {
 		return nil, ErrUndo
 	}
 	return &Undoable{r.Credential, r.User}, nil
@@ -149,7 +154,7 @@ func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by
 		return fmt.Errorf("asking for a number: %w", err)
 	}
 	err = e.store.Change(ctx, splitpin.Reads{Credential: key, Credentials: true, Sessions: true}, func(r *splitpin.Records) (splitpin.Writes, error) {
-		if r.Credential == nil || r.User == nil || r.Credential.Number != number {
+		if !undoable(now, p, r, number) {
 			return splitpin.Writes{}, ErrUndo
 		}
 		return e.without(event, now, r, r.Credential, 0, by, "credential_undone")
@@ -158,6 +163,18 @@ func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by
 		return fmt.Errorf("taking a credential back: %w", err)
 	}
 	return nil
+}
+
+// undoable reports whether a link may still take back the credential that was loaded. The
+// only passkey of somebody who must come with one, only for a while: whoever finds an old
+// mail about it would need no passkey any more.
+func undoable(now time.Time, p *splitpin.Project, r *splitpin.Records, number int64) bool {
+	c, u := r.Credential, r.User
+	if c == nil || u == nil || c.Number != number {
+		return false
+	}
+	return c.Kind != splitpin.PasskeyCredential || !account.RequiresPasskey(p, u) || now.Sub(c.CreatedAt) <= account.LastPasskeyUndoFor ||
+		account.CanDoWithout(now, p, u, c, r.Credentials, false)
 }
 
 func (e *Engine) parseUndo(p *splitpin.Project, token string) (key splitpin.CredentialKey, number int64, err error) {

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -39,6 +40,13 @@ type Granted struct {
 	Destination string
 	ExpiresIn   time.Duration
 	Attempt     *splitpin.Attempt // that was proved, with User and Credential
+
+	// MakePasskey says that a passkey is required of this person, who has none or cannot use
+	// it: the page should ask for one at once.
+	MakePasskey bool
+	// Recovery is one of this account that somebody else may have begun: whoever came with a
+	// passkey should see it. Nil: there is none.
+	Recovery *splitpin.Credential
 }
 
 // Answer answers an attempt. The try is charged before the answer is looked at: in the
@@ -88,7 +96,7 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if step.verdict == answerWrong && step.attempt.Purpose != splitpin.Enrol && e.nobodys(ctx, step.fetched) {
 		return nil, ErrNobodys
 	}
-	return e.answered(now, step.verdict, step.attempt)
+	return step.sequel.of(e.answered(now, step.verdict, step.attempt))
 }
 
 // nobodys reports whether a credential that an answer named belongs to nobody. It is
@@ -126,6 +134,8 @@ type answerStep struct {
 	verdict answerVerdict
 	attempt *splitpin.Attempt
 	guessed bool // wrong, and it was a guess at something short
+	sequel  sequel
+	notice  notice
 }
 
 // fetches reports whether an answer to an attempt must be looked at elsewhere.
@@ -212,13 +222,13 @@ func (e *Engine) answerOnce(ctx context.Context, now time.Time, step *answerStep
 	for {
 		whole := false
 		err = e.store.Change(ctx, step.reads, func(r *splitpin.Records) (splitpin.Writes, error) {
-			step.guessed, whole = false, false
+			step.guessed, step.notice.wanted, whole = false, false, false
 			step.verdict, step.attempt = answerUnknown, r.Attempt
 			a := r.Attempt
 			if !step.handle.holds(a) {
 				return splitpin.Writes{}, nil
 			}
-			if account.LooksAtAll(now, r.User) && !step.reads.Sessions {
+			if account.LooksAtAll(now, step.handle.Project, r.User) && !step.reads.Sessions {
 				whole = true // everything the user has; nothing was decided yet
 				return splitpin.Writes{}, nil
 			}
@@ -226,6 +236,12 @@ func (e *Engine) answerOnce(ctx context.Context, now time.Time, step *answerStep
 		})
 		if err != nil {
 			return fmt.Errorf("answering an attempt: %w", err)
+		}
+		if step.notice.wanted {
+			if err := e.pay(ctx, now, &step.notice, step.handle.Project, step.attempt, step.handle.By); err != nil {
+				return err
+			}
+			continue
 		}
 		if !whole {
 			return nil
@@ -290,7 +306,8 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			refused = ErrToken
 			return checkedRight
 		}
-		proved, refused = account.Decide(now, account.Claim{Attempt: a, Records: r, Shown: proof.Credential,
+		_, sends := method.(Messenger)
+		proved, refused = account.Decide(now, account.Claim{Project: step.handle.Project, Attempt: a, Records: r, Shown: proof.Credential, ByMessage: sends,
 			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
 			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}, Credential: fresh.credential})
@@ -298,6 +315,8 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		case refused != nil:
 		case proved.User == nil:
 			return checkedMore
+		case proved.Begun != nil:
+			return checkedHeld
 		case proof.Ask:
 			return checkedAsk
 		}
@@ -306,7 +325,12 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	if refused != nil {
 		return splitpin.Writes{}, refused
 	}
+	if u := cmp.Or(proved.User, r.User); u != nil && (step.verdict == answerRight || step.verdict == answerRepeated) {
+		step.sequel = sequelOf(now, step.handle.Project, u, r.Credentials, cmp.Or(proved.Credential, byNumber(r.Credentials, a.Credential)))
+	}
 	switch step.verdict {
+	case answerHeld:
+		return e.begin(now, &step.notice, a, proved, fresh.message, fresh.event, step.handle.By)
 	case answerWrong, answerLast:
 		w := splitpin.Writes{Put: []splitpin.Record{a}}
 		if _, short := method.(Messenger); short && a.Identifier != "" {
@@ -390,6 +414,12 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		return nil, ErrOver
 	case answerElsewhere:
 		return nil, ErrElsewhere
+	case answerHeld:
+		p, err := e.ProjectByNumber(a.Project)
+		if err != nil {
+			return nil, err
+		}
+		return nil, waits(p)
 	case answerMore, answerAsk:
 		if p, err := unpack(a); err == nil && p.Asks {
 			return nil, ErrAsk
@@ -474,6 +504,7 @@ const (
 	answerRepeated  // right again, while the grant lives
 	answerMissed    // wrong, after the attempt was proved
 	answerElsewhere // proved where its link was opened, for a challenge that is not the starter's
+	answerHeld      // right, and it opens nothing but began a recovery
 	answerEarly     // handed over a moment ago: to be decided when the other page had time to ask
 )
 
@@ -499,6 +530,7 @@ const (
 	checkedRight
 	checkedMore  // right, and not enough
 	checkedAsk   // right, if the person says yes
+	checkedHeld  // right, and a passkey is required
 	checkedFetch // it must be looked at elsewhere
 )
 
@@ -545,6 +577,8 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, paid, agreed bool, check f
 		return answerMore
 	case checkedAsk:
 		return answerAsk
+	case checkedHeld:
+		return answerHeld
 	case checkedFetch:
 		return answerFetch
 	}

@@ -189,7 +189,7 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 			return nil, err
 		}
 	}
-	numbers, err := e.numbers(ctx, 2)
+	numbers, err := e.numbers(ctx, 4)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 	if err := e.fill(id[:]); err != nil {
 		return nil, err
 	}
-	step := bearerStep{bearer: b, ask: ask, challenge: challenge, user: numbers[0], event: numbers[1], id: splitpin.UUIDFrom(id)}
+	step := bearerStep{bearer: b, ask: ask, challenge: challenge, user: numbers[0], event: numbers[1], credential: numbers[2], message: numbers[3], id: splitpin.UUIDFrom(id)}
 	if err := e.admit(ctx, now, &step); err != nil {
 		return nil, err
 	}
@@ -227,11 +227,14 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 		if step.verdict == admitRepeated {
 			answer = answerRepeated
 		}
-		g, err := e.answered(now, answer, a)
+		g, err := step.sequel.of(e.answered(now, answer, a))
 		if err != nil {
 			return nil, err
 		}
 		return &Admitted{Granted: *g}, nil
+	}
+	if step.verdict == admitHeld {
+		return nil, waits(b.Project)
 	}
 	return nil, linkError(step.verdict, a)
 }
@@ -531,15 +534,18 @@ func (e *Engine) noted(w splitpin.Writes, number int64, now time.Time, a *splitp
 
 // A bearerStep is one admission on its way through the commit that decides over it.
 type bearerStep struct {
-	bearer      Bearer
-	ask         Admission
-	challenge   [32]byte
-	user, event int64
-	id          splitpin.UUID
+	bearer    Bearer
+	ask       Admission
+	challenge [32]byte
+	id        splitpin.UUID
+
+	user, event, credential, message int64
 
 	verdict admitVerdict
 	proof   bears
 	attempt *splitpin.Attempt
+	sequel  sequel
+	notice  notice
 }
 
 // admit runs the commit. It runs again with more loaded where the person who is proved
@@ -549,12 +555,12 @@ func (e *Engine) admit(ctx context.Context, now time.Time, step *bearerStep) err
 	for {
 		whole := false
 		err := e.store.Change(ctx, reads, func(r *splitpin.Records) (_ splitpin.Writes, err error) {
-			whole = false
+			whole, step.notice.wanted = false, false
 			step.verdict, step.attempt = admitUnknown, r.Attempt
 			if step.proof, err = e.bears(now, step.bearer, r.Attempt); err != nil || step.proof == bearsNothing {
 				return splitpin.Writes{}, err
 			}
-			if account.LooksAtAll(now, r.User) && !reads.Sessions {
+			if account.LooksAtAll(now, step.bearer.Project, r.User) && !reads.Sessions {
 				whole = true
 				return splitpin.Writes{}, nil
 			}
@@ -562,6 +568,12 @@ func (e *Engine) admit(ctx context.Context, now time.Time, step *bearerStep) err
 		})
 		if err != nil {
 			return fmt.Errorf("admitting by a link: %w", err)
+		}
+		if step.notice.wanted {
+			if err := e.pay(ctx, now, &step.notice, step.bearer.Project, step.attempt, step.bearer.By); err != nil {
+				return err
+			}
+			continue
 		}
 		if !whole {
 			return nil
@@ -581,6 +593,7 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 	if err != nil {
 		return splitpin.Writes{}, err
 	}
+	was := *a
 	step.verdict = decideAdmit(now, a, asked{
 		way: ask.Way, proof: step.proof, challenge: step.challenge, none: ask.Digits == "",
 		mayLetIn: step.bearer.Project.Settings.LinkApproval, mayHandOver: mayHandOver,
@@ -595,16 +608,25 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 	case admitHandedOver:
 		return e.audited(w, step.event, now, a, r.User, step.bearer.By, "link_handed_over")
 	case admitRight:
-		proved, err := account.Decide(now, account.Claim{Attempt: a, Records: r,
+		proved, err := account.Decide(now, account.Claim{Project: step.bearer.Project, Attempt: a, Records: r, ByMessage: true, Credential: step.credential,
 			Person: account.Person{Number: step.user, ID: step.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}})
 		if err != nil {
 			return splitpin.Writes{}, err
 		}
+		if proved.Begun != nil {
+			*a = was // the link proved nothing yet
+			step.verdict = admitHeld
+			return e.begin(now, &step.notice, a, proved, step.message, step.event, step.bearer.By)
+		}
+		step.sequel = sequelOf(now, step.bearer.Project, proved.User, r.Credentials, proved.Credential)
 		if ask.Way == Here {
 			a.Destination, a.Origin, a.ClientState = ask.Destination, ask.Origin, ask.State
 		}
 		a.User = proved.User.Number
+		if proved.Credential != nil {
+			a.Credential = proved.Credential.Number
+		}
 		w = proved.Writes
 		w.Put = append(w.Put, a)
 		w.Create = append(w.Create, grant(now, a, code))
@@ -651,6 +673,7 @@ const (
 	admitWrong                          // wrong digits
 	admitLast                           // wrong, and the link is dead now
 	admitHandedOver                     // may go on at the site's page
+	admitHeld                           // right, and it opens nothing but began a recovery
 	admitRight
 	admitRepeated // right again, while the grant lives
 )

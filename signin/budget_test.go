@@ -105,7 +105,7 @@ func TestCountriesAreOffUntilAllowed(t *testing.T) {
 func TestMethodsThatAreOff(t *testing.T) {
 	h := phones(t, nil)
 	ann := h.from(1)
-	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code email_link sms_code")
+	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code email_link key sms_code")
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Methods = []string{"email_code"} })
 	ann.project = h.shop
 	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "email_code")
@@ -113,7 +113,7 @@ func TestMethodsThatAreOff(t *testing.T) {
 	refused(t, "a method that is off", err, signin.ErrMethodOff)
 	ann.start(ada)
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Methods, s.Phone.Countries = nil, nil })
-	equal(t, "offered without a country", strings.Join(h.Offered(h.shop), " "), "card email_code email_link")
+	equal(t, "offered without a country", strings.Join(h.Offered(h.shop), " "), "card email_code email_link key")
 }
 
 // Each limit alone, with the others out of its way.

@@ -136,7 +136,7 @@ func (e *Engine) remove(ctx context.Context, u *splitpin.User, number, spared in
 		if c == nil || r.User == nil || kind != "" && c.Kind != kind {
 			return splitpin.Writes{}, ErrNoCredential
 		}
-		if !account.CanDoWithout(now, r.User, c, e.taken(p, r.Credentials), e.sendsTo(p, r.User)) {
+		if !account.CanDoWithout(now, p, r.User, c, e.taken(p, r.Credentials), e.sendsTo(p, r.User)) {
 			return splitpin.Writes{}, ErrLast
 		}
 		return e.without(event, now, r, c, spared, by, "credential_removed")

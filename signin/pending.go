@@ -120,7 +120,7 @@ func (e *Engine) Agree(ctx context.Context, h Handle) (_ *Granted, err error) {
 	if err := e.confirmed(ctx, &step); err != nil {
 		return nil, err
 	}
-	return e.answered(now, step.verdict, step.attempt)
+	return step.sequel.of(e.answered(now, step.verdict, step.attempt))
 }
 
 // agreedTo is the proof that an attempt waits with, as of now: has is the credential with

@@ -39,7 +39,7 @@ func RenderAccount(w io.Writer, a Account) error {
 	p.Config = accountConfig{
 		Here: a.Here, Project: a.Look.ID, Issuer: a.Issuer, Locale: text["lang"],
 		Methods: append([]string{}, a.Methods...), Site: a.Site, Providers: a.Providers,
-		Text: text.only("account.", "passkey.", "code.", "tries.", "over.", "fault."),
+		Text: text.only("account.", "passkey.", "recovery.", "code.", "tries.", "over.", "fault."),
 	}
 	return render(w, "account.html", p)
 }

@@ -24,7 +24,7 @@ type Undo struct {
 	Nonce  string
 
 	State   UndoState
-	Kind    string // of the credential: passkey, social or browser
+	Kind    string // of the credential: passkey, social, browser or recovery
 	Label   string // its name
 	Device  string // that made it
 	When    string // a date
@@ -36,6 +36,9 @@ type Undo struct {
 func RenderUndo(w io.Writer, u Undo) error {
 	text := textFor(u.Locale)
 	p := newPage(text, u.Look, u.Nonce, "")
+	if u.Kind == "recovery" {
+		return renderRecovery(w, p, text, u)
+	}
 	kinds := map[string]string{"passkey": text["undo.passkey"], "social": text["undo.social"], "browser": text["undo.browser"]}
 	what := cmp.Or(kinds[u.Kind], text["undo.passkey"])
 	switch u.State {
@@ -49,9 +52,27 @@ func RenderUndo(w io.Writer, u Undo) error {
 		if u.Unmade {
 			p.Next = text["undo.choose"]
 		}
-		p.What = what
+		p.Undo, p.Keep = fill(text["undo.not"], "what", what), text["undo.me"]
 	default:
 		p.Title, p.Text = text["undo.gone.title"], text["undo.gone.text"]
+	}
+	return render(w, "undo.html", p)
+}
+
+// renderRecovery writes the page about a recovery, which adds nothing yet.
+func renderRecovery(w io.Writer, p *page, text table, u Undo) error {
+	switch u.State {
+	case UndoKept:
+		p.Title, p.Text = text["undo.kept.title"], text["undo.recovery.kept"]
+	case UndoDone:
+		p.Title, p.Text = text["undo.recovery.done.title"], text["undo.recovery.done"]
+	default:
+		p.Title = text["undo.title"]
+		p.Text = fill(text["undo.recovery.text"], "account", shorten(u.Account, 100), "when", u.When, "device", cmp.Or(shorten(u.Device, 60), text["undo.device"]))
+		if u.Unmade {
+			p.Next = text["undo.choose"]
+		}
+		p.Undo, p.Keep = text["undo.recovery.not"], text["undo.recovery.me"]
 	}
 	return render(w, "undo.html", p)
 }

@@ -163,7 +163,7 @@ func RenderForm(w io.Writer, f Form) error {
 		RedirectURL: f.RedirectURL, FormID: f.FormID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
-		Text: text.only("passkey.", "phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
+		Text: text.only("passkey.", "recovery.", "phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }
@@ -279,7 +279,7 @@ func RenderLanding(w io.Writer, l Landing) error {
 	p := newPage(text, l.Look, l.Nonce, "link")
 	p.Script = assetURL("landing.js")
 	p.Config = landingConfig{Base: "/p/" + url.PathEscape(l.Look.ID) + "/v1", Locale: text["lang"], Issuer: l.Issuer,
-		Text: text.only("bearer.", "nolink.", "fault.")}
+		Text: text.only("bearer.", "recovery.", "nolink.", "fault.")}
 	return render(w, "landing.html", p)
 }
 
@@ -443,7 +443,7 @@ type page struct {
 	Link                         string
 	Command                      string // for the site's owner, after Next
 	Development                  bool
-	What                         string // is to be decided about; empty: nothing
+	Undo, Keep                   string // the two answers of an undo page; empty: nothing is asked
 }
 
 func newPage(text table, look Look, nonce, mode string) *page {

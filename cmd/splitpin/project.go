@@ -30,22 +30,24 @@ type projectCommand struct {
 // look is the settings that create and set share. What is not given stays as it
 // is.
 type look struct {
-	Name           *string        `help:"Shown to people." placeholder:"TEXT"`
-	Issuer         *string        `help:"The iss claim of tokens. Empty: the server's own URL; for every project but the default, with /p/ and the API key id after it." placeholder:"URL"`
-	Origin         []string       `help:"Site or app scheme that may use the project, replacing the list; repeat for several." placeholder:"URL" sep:"none"`
-	Colour         *string        `help:"Accent colour of pages and mails." placeholder:"#RRGGBB"`
-	Logo           *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
-	Locale         *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
-	Lookup         *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
-	Captcha        *string        `help:"When a captcha is asked, on a server that has a provider of captchas: never, escalation (of a network that starts many), phone (for every number) or always." placeholder:"RULE"`
-	LinkApproval   *string        `help:"Whether who opens a link on another device may let the asking screen in, by its two digits: on or off. See docs/links.md for what a phisher makes of it." placeholder:"on|off"`
-	AccountPage    *string        `help:"Whether people can look after their account at /account of this server: on or off." placeholder:"on|off"`
-	CodeLength     *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
-	CodeAlphabet   *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
-	CodeLifetime   *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
-	CodeTries      *int           `help:"Answers that one code takes." placeholder:"N"`
-	AccessLifetime *time.Duration `help:"Life of access and id tokens; 0: 1h." placeholder:"DURATION"`
-	Method         []string       `help:"Way to sign in that is offered, replacing the list; repeat for several. Empty: all that the server has." placeholder:"NAME"`
+	Name            *string        `help:"Shown to people." placeholder:"TEXT"`
+	Issuer          *string        `help:"The iss claim of tokens. Empty: the server's own URL; for every project but the default, with /p/ and the API key id after it." placeholder:"URL"`
+	Origin          []string       `help:"Site or app scheme that may use the project, replacing the list; repeat for several." placeholder:"URL" sep:"none"`
+	Colour          *string        `help:"Accent colour of pages and mails." placeholder:"#RRGGBB"`
+	Logo            *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
+	Locale          *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
+	Lookup          *string        `help:"What strangers learn who ask about a user: off or minimal." placeholder:"off|minimal"`
+	Captcha         *string        `help:"When a captcha is asked, on a server that has a provider of captchas: never, escalation (of a network that starts many), phone (for every number) or always." placeholder:"RULE"`
+	LinkApproval    *string        `help:"Whether who opens a link on another device may let the asking screen in, by its two digits: on or off. See docs/links.md for what a phisher makes of it." placeholder:"on|off"`
+	AccountPage     *string        `help:"Whether people can look after their account at /account of this server: on or off." placeholder:"on|off"`
+	PasskeyRequired *string        `help:"Whether who has a passkey must sign in with it: on or off. A code then begins a recovery, which is announced and waits. See docs/operate/passkeys.md." placeholder:"on|off"`
+	RecoveryDelay   *time.Duration `help:"How long a recovery waits, between 1h and 720h; 0: 24h." placeholder:"DURATION"`
+	CodeLength      *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
+	CodeAlphabet    *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
+	CodeLifetime    *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
+	CodeTries       *int           `help:"Answers that one code takes." placeholder:"N"`
+	AccessLifetime  *time.Duration `help:"Life of access and id tokens; 0: 1h." placeholder:"DURATION"`
+	Method          []string       `help:"Way to sign in that is offered, replacing the list; repeat for several. Empty: all that the server has." placeholder:"NAME"`
 
 	StartsPerNetwork   *int `help:"Sign-ins from one network in 5 minutes before a puzzle is asked; 0: 10." placeholder:"N"`
 	RefusePerNetwork   *int `help:"The same before they are refused; 0: 200." placeholder:"N"`
@@ -72,18 +74,18 @@ func (l *look) apply(s *splitpin.Settings) error {
 			s.Lookup = splitpin.LookupOff
 		}
 	}
-	if l.LinkApproval != nil {
-		if *l.LinkApproval != "on" && *l.LinkApproval != "off" {
-			return fmt.Errorf("link-approval: must be on or off, and is %q", *l.LinkApproval)
-		}
-		s.LinkApproval = *l.LinkApproval == "on"
+	if err := onOff("link-approval", l.LinkApproval, &s.LinkApproval); err != nil {
+		return err
 	}
-	if l.AccountPage != nil {
-		if *l.AccountPage != "on" && *l.AccountPage != "off" {
-			return fmt.Errorf("account-page: must be on or off, and is %q", *l.AccountPage)
-		}
-		s.NoAccountPage = *l.AccountPage == "off"
+	accountPage := !s.NoAccountPage
+	if err := onOff("account-page", l.AccountPage, &accountPage); err != nil {
+		return err
 	}
+	s.NoAccountPage = !accountPage
+	if err := onOff("passkey-required", l.PasskeyRequired, &s.PasskeyRequired); err != nil {
+		return err
+	}
+	set(&s.RecoveryDelay, l.RecoveryDelay)
 	if l.Captcha != nil {
 		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
 		if *l.Captcha == "never" {
@@ -113,6 +115,18 @@ func (l *look) apply(s *splitpin.Settings) error {
 		s.Methods = slices.DeleteFunc(slices.Clone(l.Method), func(name string) bool { return name == "" })
 	}
 	return l.phones.apply(&s.Phone)
+}
+
+// onOff sets a switch of a project; nil leaves it as it is.
+func onOff(name string, given *string, to *bool) error {
+	if given == nil {
+		return nil
+	}
+	if *given != "on" && *given != "off" {
+		return fmt.Errorf("%s: must be on or off, and is %q", name, *given)
+	}
+	*to = *given == "on"
+	return nil
 }
 
 func set[T any](to, from *T) {
@@ -258,6 +272,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Lookup", otherwise(string(s.Lookup), "off")},
 		{"Link approval", yes(s.LinkApproval)},
 		{"Account", otherwise(in.engine.AccountURL(p), "off")},
+		{"Passkeys", passkeyRule(p)},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
 		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
@@ -294,6 +309,14 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	}
 	t.printf("%s\n%s\n", risk(s), phoneRisk(s.Phone))
 	return nil
+}
+
+// passkeyRule says in words what passkeys are to a project.
+func passkeyRule(p *splitpin.Project) string {
+	if !p.Settings.PasskeyRequired {
+		return "not required"
+	}
+	return "required of who has one; a recovery waits " + account.RecoveryDelay(p).String()
 }
 
 // limits says in words which limits of a project are not the ordinary ones.

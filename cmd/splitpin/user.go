@@ -15,13 +15,16 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/delivery"
+	"github.com/splitpin/splitpin/signin"
 )
 
 type userCommand struct {
-	Import userImport `cmd:"" help:"Move users in from a JSON list; they keep their ids."`
-	Show   userShow   `cmd:"" help:"Show a user and the sessions."`
-	Export userExport `cmd:"" help:"Write everything that is held about one user, or all users of a project, as JSON."`
-	Delete userDelete `cmd:"" help:"Erase a user. The audit log keeps a pseudonym."`
+	Import         userImport         `cmd:"" help:"Move users in from a JSON list; they keep their ids."`
+	Show           userShow           `cmd:"" help:"Show a user and the sessions."`
+	Export         userExport         `cmd:"" help:"Write everything that is held about one user, or all users of a project, as JSON."`
+	RequirePasskey userRequirePasskey `cmd:"" help:"Let somebody who has a passkey in by that alone, whatever the project says."`
+	Recover        userRecover        `cmd:"" help:"Let somebody who lost every passkey in by the next code, at once. Be sure who asks."`
+	Delete         userDelete         `cmd:"" help:"Erase a user. The audit log keeps a pseudonym."`
 }
 
 // whose is the project that a command about users works on.
@@ -129,6 +132,16 @@ func (c *userShow) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if account.RequiresPasskey(p, u) {
+		t.printf("%-15s %s\n", "Passkey", "required")
+	}
+	has, err := in.engine.Credentials(ctx, u)
+	if err != nil {
+		return err
+	}
+	for _, h := range has {
+		t.printf("%-15s %s\n", "Credential", credentialLine(h))
+	}
 	for _, s := range sessions {
 		t.printf("%-15s %d  %s  since %s, last used %s\n", "Session", s.Number, s.Device, s.CreatedAt.Format(time.RFC3339), s.UsedAt.Format(time.RFC3339))
 	}
@@ -140,6 +153,19 @@ func (c *userShow) Run(ctx context.Context, t terminal) error {
 		t.printf("%-15s %s  %s\n", "Message", m.CreatedAt.Format(time.RFC3339), journey(m))
 	}
 	return nil
+}
+
+// credentialLine says in words what somebody can sign in with.
+func credentialLine(c *splitpin.Credential) string {
+	text := strings.TrimSpace(string(c.Kind) + " " + c.Label)
+	if c.Site != "" {
+		text += " at " + c.Site
+	}
+	text += ", since " + c.CreatedAt.Format(time.RFC3339)
+	if c.UsedAt.IsZero() {
+		return text + ", never used"
+	}
+	return text + ", last used " + c.UsedAt.Format(time.RFC3339)
 }
 
 // journey says what became of a message.
@@ -167,6 +193,72 @@ func journey(m *splitpin.Message) string {
 		return fmt.Sprintf("waiting after %d tries: %s", m.Tries, m.Reason)
 	}
 	return "waiting"
+}
+
+type userRequirePasskey struct {
+	whose
+	User string `arg:"" help:"Address, number, name or id."`
+	Off  bool   `help:"Ask for nothing more than the project does."`
+}
+
+func (c *userRequirePasskey) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	u, err := in.user(ctx, p, c.User)
+	if err != nil {
+		return err
+	}
+	if u, err = in.people.RequirePasskey(ctx, u, !c.Off); err != nil {
+		return err
+	}
+	has, err := in.engine.Credentials(ctx, u)
+	if err != nil {
+		return err
+	}
+	none := !slices.ContainsFunc(has, func(c *splitpin.Credential) bool { return c.Kind == splitpin.PasskeyCredential })
+	switch {
+	case !account.RequiresPasskey(p, u):
+		t.printf("A passkey is not required of %s.\n", u.Identifier)
+	case !u.PasskeyRequired:
+		t.printf("A passkey is still required of %s, as of everybody in %s.\n", u.Identifier, p.Name())
+	case none:
+		t.printf("A passkey is required of %s, who has none yet: the next sign-in asks to make one, and until then a code signs in.\n", u.Identifier)
+	default:
+		t.printf("A passkey is required of %s. A code begins a recovery, which waits %s.\n", u.Identifier, account.RecoveryDelay(p))
+	}
+	return nil
+}
+
+type userRecover struct {
+	whose
+	User string `arg:"" help:"Address, number, name or id."`
+	Yes  bool   `help:"Do not ask."`
+}
+
+func (c *userRecover) Run(ctx context.Context, t terminal) error {
+	in, p, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	u, err := in.user(ctx, p, c.User)
+	if err != nil {
+		return err
+	}
+	if !account.RequiresPasskey(p, u) {
+		return fmt.Errorf("no passkey is required of %s: a code signs in", u.Identifier)
+	}
+	if !c.Yes && !confirmed(t, fmt.Sprintf("Whoever reads the messages to %s can sign in without the passkey then. Are you sure who asks?", u.Identifier)) {
+		return errors.New("nothing was changed")
+	}
+	if err := in.engine.Recover(ctx, u, signin.Caller{}); err != nil {
+		return err
+	}
+	t.printf("The next code signs in, once, in the next 7 days. The page then asks for a new passkey.\n")
+	return nil
 }
 
 type userExport struct {

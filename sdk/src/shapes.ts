@@ -143,6 +143,23 @@ export interface Granted {
   redirect_url?: string;
   state?: string;
   client_data?: object;
+  /** A passkey is required of this person, who has none or cannot use it: offer to make one at once. */
+  make_passkey?: boolean;
+  /** For who came with a passkey: somebody may be getting in without it. */
+  recovery?: Recovery;
+}
+
+/** Somebody who proved the address waits to get into the account without its passkey. */
+export interface Recovery {
+  /** To be removed like any credential, which cancels it. */
+  credential_id: string;
+  begun_at: string;
+  /** Seconds; 0: a code signs in now. */
+  opens_in: number;
+  /** That began it. */
+  device?: string;
+  /** The page of the message that told of it. A POST of choice=undo cancels it. */
+  cancel_url: string;
 }
 
 export interface TokenRequest {
@@ -195,7 +212,7 @@ export interface Session {
 /** Something a user can sign in with besides the address or number. */
 export interface Credential {
   id: string;
-  kind: "passkey" | "social" | "browser";
+  kind: "passkey" | "social" | "browser" | "recovery";
   label: string;
   /** That made it. */
   device?: string;

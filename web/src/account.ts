@@ -103,6 +103,7 @@ function explain(p: Problem): string {
     last_credential: "account.remove.last",
     passkey_cancelled: "account.add.stopped",
     passkey_registered: "account.add.another",
+    passkey_required: "recovery.passkey",
     passkey_site: "passkey.site",
     passkey_unsupported: "account.add.stopped",
     too_many_passkeys: "passkey.many",
@@ -169,6 +170,7 @@ function since(time: string): string {
 
 function kindOf(c: Credential): string {
   if (c.kind === "browser") return t("account.browser");
+  if (c.kind === "recovery") return t(c.used_at ? "account.recovery.used" : "account.recovery");
   if (c.kind === "social") {
     const provider = config.providers[c.provider ?? ""] ?? c.provider;
     return provider ? t("account.social.at", { provider }) : t("account.social");
@@ -177,6 +179,7 @@ function kindOf(c: Credential): string {
 }
 
 function nameOf(c: Credential): string {
+  if (c.kind === "recovery") return t("account.recovery.name");
   return c.label || c.device || t(c.kind === "browser" ? "account.browser" : c.kind === "social" ? "account.social" : "account.passkey");
 }
 
@@ -198,6 +201,12 @@ function way(c: Credential): HTMLLIElement {
   const used = c.used_at ? t("account.used", { when: since(c.used_at) }) : t("account.unused");
   const rename = action(t("account.rename"), t("account.rename.this", { name }), () => renaming(item, c));
   const remove = action(t("account.remove"), t("account.remove.this", { name }), () => removing(c));
+  if (c.kind === "recovery") {
+    const asked = entry(name, "", [t("account.recovery.begun", { when: day(c.created_at), device: c.device ?? t("recovery.seen.device") })], remove);
+    asked.firstElementChild!.append(make("p", "entry_warning", kindOf(c)));
+    asked.dataset.id = c.id;
+    return asked;
+  }
   const item = entry(name, "", [kindOf(c) + where, `${t("account.made", { when: day(c.created_at) })}, ${used}`], rename, remove);
   if (c.facts?.includes("counter_went_back")) item.firstElementChild!.append(make("p", "entry_warning", t("account.passkey.copied")));
   item.dataset.id = c.id;
@@ -274,7 +283,7 @@ let removed: Credential | undefined;
 function removing(c: Credential): void {
   removed = c;
   tInto($("remove-title"), "account.remove.title", { name: nameOf(c) });
-  const texts = { passkey: "account.remove.passkey", social: "account.remove.social", browser: "account.remove.browser" };
+  const texts = { passkey: "account.remove.passkey", social: "account.remove.social", browser: "account.remove.browser", recovery: "account.remove.recovery" };
   $("remove-text").textContent = t(texts[c.kind]);
   $("remove-error").textContent = "";
   $("remove-submit").hidden = false;

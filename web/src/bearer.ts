@@ -6,6 +6,7 @@ import { Links } from "../../sdk/src/link";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Admitted, Link } from "../../sdk/src/shapes";
 import { $ } from "./page";
+import { heldBack } from "./recovery";
 import { busy, fault, rename, show, status, type Status } from "./screens";
 import { ago, duration, plural, t } from "./text";
 import { host } from "./destination";
@@ -129,7 +130,7 @@ const over: Record<string, [title: string, text: string]> = {
 };
 
 function ends(p: Problem): boolean {
-  return p.code in over;
+  return p.code in over || heldBack(p) !== undefined;
 }
 
 /** What went wrong and may go better the next time. */
@@ -140,6 +141,8 @@ function passing(p: Problem): string {
 
 function refused(b: Bearing, error: unknown, again?: () => void): void {
   const p = error instanceof Problem ? error : new Problem("internal");
+  const held = heldBack(p);
+  if (held) return status({ kind: "bad", ...held, ...b.again });
   const [title, text] = over[p.code] ?? [];
   if (title && text) return status({ kind: "bad", title: t(title), text: t(text), ...b.again });
   status({ kind: "bad", title: t("bearer.fault"), text: passing(p), ...(again && { action: { label: t("bearer.retry"), run: again } }) });

@@ -31,6 +31,7 @@ import { $, config, framed } from "./page";
 import { offerPasskeys, offerToMake, stopOffering } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
+import { heldBack, showRecovery } from "./recovery";
 import { showProviders } from "./providers";
 import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
 import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
@@ -326,7 +327,7 @@ async function submitCode(asked = false): Promise<void> {
     if (framed) leaveProof(config.base, attempt.identifier, proof);
     forget();
     if (!framed) {
-      await offerToMake(attempts, proof, () => mine === round && show("offer"));
+      await offerToMake(attempts, proof, granted.make_passkey === true, () => mine === round && show("offer"));
       if (mine !== round) return;
     }
     finish(granted);
@@ -339,6 +340,8 @@ async function submitCode(asked = false): Promise<void> {
 }
 
 function refusedCode(p: Problem, code: string): void {
+  const held = heldBack(p);
+  if (held) return stop({ kind: "bad", ...held, ...again() });
   switch (p.code) {
     case "wrong_code":
       triedCode = code;
@@ -444,6 +447,14 @@ function finish({ authorization_code: code, challenge_id: challengeId }: SignInG
   waiting = setTimeout(() => {
     if (mine === round && phase === "finishing") unfinished(t("unfinished.slow"));
   }, siteGone);
+}
+
+/** Who came with a passkey sees first whether somebody is getting in without it. */
+async function byPasskey(granted: SignInGrant): Promise<void> {
+  const mine = ++round;
+  phase = "checking";
+  if (granted.recovery) await showRecovery(granted.recovery);
+  if (mine === round) finish(granted);
 }
 
 function unfinished(text: string): void {
@@ -625,7 +636,7 @@ async function open(): Promise<void> {
   if (await resume()) return;
   // What leaves the browser needs a tap beside the name of the app (security 5).
   if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
-  void offerPasskeys({ attempts, body: passkeyRequest(), wanted: () => phase === "address", granted: finish, unasked: !needsTap });
+  void offerPasskeys({ attempts, body: passkeyRequest(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap });
   // A link is sent by a tap only: nobody should find one in their mail that
   // another page asked for while they looked away.
   if (config.directLogin && config.input && !config.method.endsWith("_link")) return submitAddress();

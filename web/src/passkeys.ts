@@ -93,23 +93,28 @@ const declined = "splitpin.passkey.declined";
 const patience = 4 * 60_000;
 
 /**
- * Asks once, after a sign-in with a code, whether to make a passkey. It ends when
- * the person answered; never with an error, since the sign-in itself is done.
+ * Asks once, after a sign-in with a code, whether to make a passkey; each time where one is
+ * required. It ends when the person answered; never with an error, since the sign-in
+ * itself is done.
  */
-export async function offerToMake(attempts: Attempts, proof: { id: string; secret: string }, show: () => void): Promise<void> {
+export async function offerToMake(attempts: Attempts, proof: { id: string; secret: string }, required: boolean, show: () => void): Promise<void> {
   try {
-    if (!available || localStorage.getItem(declined)) return;
+    if (!available || (!required && localStorage.getItem(declined))) return;
     if (!(await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable())) return;
     const started = await attempts.start({ method: "passkey", purpose: "enrol", proof });
     const options = started.attempt.passkey as CredentialOptions;
     // Whoever has one already knows about them.
-    if ((options.excludeCredentials as unknown[] | undefined)?.length) return;
+    if (!required && (options.excludeCredentials as unknown[] | undefined)?.length) return;
+    if (required) {
+      $("offer-title").textContent = t("passkey.must.title");
+      $("offer-text").textContent = t("passkey.must.text");
+    }
     show();
     $("offer-title").focus();
     await new Promise<void>((done) => {
       setTimeout(done, patience);
       $("offer-skip").onclick = () => {
-        localStorage.setItem(declined, "1");
+        if (!required) localStorage.setItem(declined, "1");
         done();
       };
       $("offer-submit").onclick = () => void make(attempts, started, options).then((made) => made && done());

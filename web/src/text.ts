@@ -49,7 +49,7 @@ export function tInto(element: HTMLElement, key: string, values: Record<string, 
   element.replaceChildren(...nodes);
 }
 
-/** "40 seconds", "2 minutes", "3 hours": rounded up, so that waiting that long is enough. */
+/** "40 seconds", "2 minutes", "3 hours", "3 days": rounded up, so that waiting that long is enough. */
 export function duration(seconds: number): string {
   let n = Math.max(1, Math.ceil(seconds));
   let unit = "second";
@@ -59,6 +59,10 @@ export function duration(seconds: number): string {
     if (n > 90) {
       n = Math.ceil(n / 60);
       unit = "hour";
+      if (n > 48) {
+        n = Math.ceil(n / 24);
+        unit = "day";
+      }
     }
   }
   return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(n);

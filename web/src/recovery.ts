@@ -1,0 +1,49 @@
+// An account that is opened with its passkey, for who came without it or finds that
+// somebody else did: what they read, and how it is cancelled.
+
+import type { SplitpinError as Problem } from "../../sdk/src/errors";
+import type { Recovery } from "../../sdk/src/shapes";
+import { $ } from "./page";
+import { busy, show } from "./screens";
+import { duration, t, tInto } from "./text";
+
+/** Title and text for a proof that was right and opens nothing; undefined where the problem is another. */
+export function heldBack(p: Problem): { title: string; text: string } | undefined {
+  switch (p.code) {
+    case "recovery_waits":
+      return { title: t("recovery.title"), text: t("recovery.text", { time: duration(p.retryAfter || 60) }) };
+    case "passkey_required":
+      return { title: t("recovery.title"), text: t("recovery.passkey") };
+  }
+  return undefined;
+}
+
+/** Shows somebody who came with the passkey that a recovery has begun. It ends when they decided. */
+export async function showRecovery(r: Recovery): Promise<void> {
+  const begun = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date(r.begun_at));
+  tInto($("recovery-text"), r.opens_in > 0 ? "recovery.seen.text" : "recovery.seen.open", { device: r.device ?? t("recovery.seen.device"), when: begun }, { time: duration(r.opens_in) });
+  show("recovery");
+  $("recovery-title").focus();
+  await new Promise<void>((done) => {
+    $("recovery-keep").onclick = () => done();
+    $("recovery-cancel").onclick = () => void cancel(r).then((cancelled) => cancelled && done());
+  });
+}
+
+async function cancel(r: Recovery): Promise<boolean> {
+  const button = $("recovery-cancel");
+  if (button.classList.contains("busy")) return false;
+  busy(button, t("recovery.seen.busy"));
+  $("recovery-error").textContent = "";
+  try {
+    // The page of the message, on this server; where there is nothing to cancel any more, it says so.
+    const answer = await fetch(new URL(r.cancel_url).pathname, { method: "POST", body: new URLSearchParams({ choice: "undo" }) });
+    if (!answer.ok && answer.status !== 404) throw new Error(answer.statusText);
+    return true;
+  } catch {
+    $("recovery-error").textContent = t("passkey.failed");
+    return false;
+  } finally {
+    busy(button, "");
+  }
+}
