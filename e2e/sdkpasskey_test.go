@@ -57,6 +57,16 @@ func TestSDKPasskeys(t *testing.T) {
 	if got := eval[string](page, fmt.Sprintf(`auth.renameCredential(%q, "My laptop").then((list) => list.map((c) => c.kind + " " + c.label).join())`, id)); got != "passkey My laptop" {
 		t.Errorf("the credentials are %q", got)
 	}
+	clock.advance(t, 10*time.Minute)
+	if got := eval[caught](page, fmt.Sprintf("caught(auth.removeCredential(%q))", id)); got.Code != "proof_too_old" {
+		t.Errorf("removing it ten minutes later: got %+v, want proof_too_old", got)
+	}
+	recognises(page, lock, false)
+	if got := eval[caught](page, "caught(auth.confirmWithPasskey())"); got.Code != "passkey_cancelled" {
+		t.Errorf("somebody else confirms: got %+v, want passkey_cancelled", got)
+	}
+	recognises(page, lock, true)
+	eval[any](page, "auth.confirmWithPasskey()")
 	if got := eval[caught](page, "caught(auth.addPasskey())"); got.Code != "passkey_registered" {
 		t.Errorf("a second one on the same device: got %+v, want passkey_registered", got)
 	}
@@ -85,8 +95,12 @@ func TestSDKPasskeys(t *testing.T) {
 	if got := eval[string](page, "auth.signInWithPasskey().then((now) => now.user.identifier)"); got != "ada@example.org" {
 		t.Errorf("signed in as %q", got)
 	}
+	eval[any](page, `void (globalThis.accepted = [], PublicKeyCredential.signalAllAcceptedCredentials = async (o) => accepted.push(o))`)
 	if got := eval[int](page, fmt.Sprintf("auth.removeCredential(%q).then((list) => list.length)", id)); got != 0 {
 		t.Errorf("%d credentials are left", got)
+	}
+	if got := eval[string](page, "accepted.map((o) => [o.rpId, o.userId.length, o.allAcceptedCredentialIds.length].join()).join(';')"); got != "localhost,22,0" {
+		t.Errorf("the browser was told that these are good: %q", got)
 	}
 	eval[any](page, `void (globalThis.signalled = [], PublicKeyCredential.signalUnknownCredential = async (o) => signalled.push(o))`)
 	if got := eval[caught](page, "caught(auth.signInWithPasskey())"); got.Code != "credential_unknown" {

@@ -84,7 +84,7 @@ func (f *Face) goThere(w http.ResponseWriter, r *http.Request, p *splitpin.Proje
 	case errors.Is(err, signin.ErrStale):
 		f.confirmFirst(w, r, p, req, "")
 	case err != nil:
-		f.comeBackWith(w, r, p, req.Destination, err)
+		f.comeBackWith(w, r, p, by, req.Destination, req.ClientState, err)
 	default:
 		f.rememberWay(w, r, started.Attempt.ID, by, started.Secret)
 		f.leave(w, r, p, started.Form.Location)
@@ -172,7 +172,7 @@ func (f *Face) socialCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.Get("code") == "" {
 		forget(w, wayCookie+h.ID.String())
-		f.comeBackWith(w, r, p, look.Attempt.Destination, denial(q.Get("error")))
+		f.comeBackWith(w, r, p, by, look.Attempt.Destination, look.Attempt.ClientState, denial(q.Get("error")))
 		return
 	}
 	answer, err := json.Marshal(map[string]string{"code": q.Get("code"), "iss": q.Get("iss"), "provider": r.PathValue("provider")})
@@ -192,11 +192,21 @@ var (
 )
 
 // cancelled is where somebody goes who gives up.
-func cancelled(destination string) string {
+func cancelled(by way, destination, state string) string {
 	if destination == "" {
 		return ""
 	}
-	return withQuery(destination, url.Values{"error": {errDenied.Message}})
+	return withQuery(destination, ending(by, state, errDenied))
+}
+
+// ending is what a page hears that gets no result: from a way of our pages a code and the state
+// by which it knows what it began, as the sign-in page says it; else a sentence, as Cotter's SDK
+// reads it.
+func ending(by way, state string, why *splitpin.Error) url.Values {
+	if by == byPage && state != "" {
+		return url.Values{"error": {why.Code}, "state": {state}}
+	}
+	return url.Values{"error": {why.Message}}
 }
 
 func denial(said string) error {
@@ -211,7 +221,7 @@ func denial(said string) error {
 func (f *Face) wentOn(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, by way, look *signin.Started, granted *signin.Granted, err error) {
 	switch {
 	case errors.Is(err, signin.ErrAsk):
-		f.ask(w, r, p, h, look)
+		f.ask(w, r, p, h, by, look)
 	case errors.Is(err, signin.ErrMore) && by == byClient:
 		// The customer's page opens our window, which goes on by what stands in token_id.
 		// That window is in a frame and sees no cookie of ours.
@@ -220,7 +230,7 @@ func (f *Face) wentOn(w http.ResponseWriter, r *http.Request, p *splitpin.Projec
 	case errors.Is(err, signin.ErrMore):
 		f.send(w, r, p, h, "", nil)
 	case err != nil:
-		f.comeBackWith(w, r, p, look.Attempt.Destination, err)
+		f.comeBackWith(w, r, p, by, look.Attempt.Destination, look.Attempt.ClientState, err)
 	default:
 		f.arrive(w, r, p, h, by, granted)
 	}
@@ -258,13 +268,13 @@ func withQuery(to string, more url.Values) string {
 
 // comeBackWith goes back to where somebody came from, with what went wrong. Where that is
 // no place to go to, a page of ours says it.
-func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, p *splitpin.Project, destination string, err error) {
+func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, destination, state string, err error) {
 	known := f.edge.Refusal(r, err)
 	if destination == "" {
 		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.Broken, Title: known.Message}, nil)
 		return
 	}
-	f.leave(w, r, p, withQuery(destination, url.Values{"error": {known.Message}}))
+	f.leave(w, r, p, withQuery(destination, ending(by, state, known)))
 }
 
 // leave goes to another site. Where a form of ours was posted, the policy of its page holds a
@@ -286,7 +296,7 @@ func (f *Face) step(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 }
 
 // ask shows who would sign in, or what would be connected, and where that leads.
-func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, look *signin.Started) {
+func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, h signin.Handle, by way, look *signin.Started) {
 	q, ok, err := f.engine.Asked(r.Context(), h)
 	if err != nil || !ok {
 		f.lost(w, r, p)
@@ -300,7 +310,7 @@ func (f *Face) ask(w http.ResponseWriter, r *http.Request, p *splitpin.Project, 
 	s := web.Step{Kind: web.StepAgree, Words: map[string]string{"provider": page.Named(p, look.Form.Provider), "person": person},
 		Facts:  []web.Fact{{Name: web.FactAccount, Value: q.Credential.Label}, {Name: web.FactHere, Value: here}, {Name: web.FactGoes, Value: site}},
 		Action: "/social/agree", Hidden: []web.Fact{{Name: "project", Value: p.ID}, {Name: "state", Value: h.ID.String()}},
-		Cancel: cancelled(q.Attempt.Destination),
+		Cancel: cancelled(by, q.Attempt.Destination, q.Attempt.ClientState),
 	}
 	if q.Attempt.Purpose == splitpin.Enrol {
 		s.Kind = web.StepConnect
@@ -368,7 +378,7 @@ func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 		s.Hidden = append(s.Hidden, web.Fact{Name: "address", Value: address})
 	}
 	if frame == nil {
-		s.Cancel = cancelled(look.Attempt.Destination)
+		s.Cancel = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState)
 	}
 	f.step(w, r, p, s)
 }
@@ -414,7 +424,7 @@ func (f *Face) sendCode(w http.ResponseWriter, r *http.Request) {
 	}
 	s := web.Step{Frame: frame}
 	if frame == nil {
-		s.Cancel = cancelled(look.Attempt.Destination)
+		s.Cancel = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState)
 	}
 	check := s
 	check.Action, check.Hidden = "/social/code", append(f.carried(p, h, frame), web.Fact{Name: "address", Value: r.PostForm.Get("address")})
@@ -491,7 +501,7 @@ func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, signin.ErrWrong):
 		s := web.Step{Frame: frame, Action: "/social/proof", Hidden: f.carried(p, h, frame), Error: f.edge.Refusal(r, err).Message}
 		if frame == nil {
-			s.Cancel = cancelled(parent.Attempt.Destination)
+			s.Cancel = cancelled(byPage, parent.Attempt.Destination, parent.Attempt.ClientState)
 		}
 		f.codeStep(w, r, p, child, look.Attempt.Identifier, s)
 	case err != nil:
@@ -579,7 +589,7 @@ func (f *Face) socialAccess(w http.ResponseWriter, r *http.Request) {
 	}
 	session, user, err := f.engine.AuthenticateOnce(r.Context(), p, splitpin.Secret(q.Get("access_token")))
 	if err != nil {
-		f.comeBackWith(w, r, p, q.Get("redirect_url"), err)
+		f.comeBackWith(w, r, p, byPage, q.Get("redirect_url"), "", err)
 		return
 	}
 	remember(w, tokenCookie, q.Get("access_token"), wayAge)
@@ -607,11 +617,11 @@ func codeTo(u *splitpin.User) string {
 // wrong before.
 func (f *Face) confirmFirst(w http.ResponseWriter, r *http.Request, p *splitpin.Project, req signin.StartRequest, said string) {
 	if !slices.Contains(f.engine.Offered(p), codeTo(req.User)) {
-		f.comeBackWith(w, r, p, req.Destination, signin.ErrStale)
+		f.comeBackWith(w, r, p, byPage, req.Destination, "", signin.ErrStale)
 		return
 	}
 	site, _ := splitpin.ParseOrigin(req.Destination)
-	f.step(w, r, p, web.Step{Kind: web.StepConfirm, Error: said, Action: "/social/confirm", Hidden: connecting(p, req), Cancel: cancelled(req.Destination),
+	f.step(w, r, p, web.Step{Kind: web.StepConfirm, Error: said, Action: "/social/confirm", Hidden: connecting(p, req), Cancel: cancelled(byPage, req.Destination, ""),
 		Facts: []web.Fact{{Name: web.FactHere, Value: req.User.Identifier}, {Name: web.FactGoes, Value: site}}})
 }
 
@@ -636,7 +646,7 @@ func (f *Face) connector(w http.ResponseWriter, r *http.Request) (p *splitpin.Pr
 	req.Session, req.User, err = f.engine.Authenticate(r.Context(), p, splitpin.Secret(c.Value))
 	if err != nil {
 		forget(w, tokenCookie)
-		f.comeBackWith(w, r, p, req.Destination, err)
+		f.comeBackWith(w, r, p, byPage, req.Destination, "", err)
 		return nil, req, false
 	}
 	if req.User.ID.String() != r.PostForm.Get("user") { // another tab connects somebody else
@@ -654,11 +664,11 @@ func (f *Face) confirm(w http.ResponseWriter, r *http.Request) {
 	}
 	hidden := connecting(p, req)
 	sent, ok := f.sendsCode(w, r, p, signin.StartRequest{Method: codeTo(req.User), Purpose: splitpin.Confirm, Identifier: req.User.Identifier,
-		User: req.User, Session: req.Session}, web.Step{Action: "/social/confirm", Hidden: hidden, Cancel: cancelled(req.Destination)},
+		User: req.User, Session: req.Session}, web.Step{Action: "/social/confirm", Hidden: hidden, Cancel: cancelled(byPage, req.Destination, "")},
 		func(said string) { f.confirmFirst(w, r, p, req, said) })
 	if ok {
 		f.codeStep(w, r, p, signin.Handle{Project: p, ID: sent.Attempt.ID, Secret: sent.Secret}, req.User.Identifier,
-			web.Step{Action: "/social/confirmed", Hidden: hidden, Cancel: cancelled(req.Destination)})
+			web.Step{Action: "/social/confirmed", Hidden: hidden, Cancel: cancelled(byPage, req.Destination, "")})
 	}
 }
 
@@ -675,7 +685,7 @@ func (f *Face) confirmed(w http.ResponseWriter, r *http.Request) {
 	}
 	_, err := f.answerCode(r, h)
 	if errors.Is(err, signin.ErrWrong) {
-		f.codeStep(w, r, p, h, req.User.Identifier, web.Step{Action: "/social/confirmed", Hidden: connecting(p, req), Cancel: cancelled(req.Destination),
+		f.codeStep(w, r, p, h, req.User.Identifier, web.Step{Action: "/social/confirmed", Hidden: connecting(p, req), Cancel: cancelled(byPage, req.Destination, ""),
 			Error: f.edge.Refusal(r, err).Message})
 		return
 	}

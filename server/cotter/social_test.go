@@ -615,8 +615,19 @@ func TestSocialRefusals(t *testing.T) {
 		t.Fatalf("a posted answer leads to %s", again)
 	}
 	back := location(t, b.do("GET", again.String(), nil))
-	if back.Host != "shop.example" || !strings.Contains(back.Query().Get("error"), "cancelled") || len(b.cookies) != 0 {
+	if back.Host != "shop.example" || !strings.Contains(back.Query().Get("error"), "cancelled") || back.Query().Has("state") || len(b.cookies) != 0 {
 		t.Errorf("cancelled: %s, cookies %v", back, b.cookies)
+	}
+	// From a page of ours: as the sign-in page says it.
+	ours := url.Values{"project": {idA}, "redirect_url": {shop + "/me"}, "code_challenge": loginQuery()["code_challenge"], "state": {"mine"}}
+	there = location(t, b.do("GET", "/social/GITHUB?"+ours.Encode(), nil))
+	back = location(t, b.do("GET", callback.Path+"?"+url.Values{"state": {there.Query().Get("state")}, "error": {"access_denied"}}.Encode(), nil))
+	if want := "error=provider_denied&state=mine"; back.Host != "shop.example" || back.RawQuery != want {
+		t.Errorf("cancelled on the way from our page: %s, want %s", back, want)
+	}
+	back = location(t, b.do("GET", "/social/OTHER?"+ours.Encode(), nil))
+	if want := "error=provider_unknown&state=mine"; back.Host != "shop.example" || back.RawQuery != want {
+		t.Errorf("our page to a provider that is not offered: %s, want %s", back, want)
 	}
 
 	for what, change := range map[string]func(url.Values){

@@ -41,8 +41,6 @@ async function open(): Promise<void> {
   } catch (error) {
     return stopped(error);
   }
-  // A provider sends people back with an error and nothing else.
-  if (new URLSearchParams(location.search).has("error")) return loggedOut(t("account.out.unfinished"));
   await signIn(true);
 }
 
@@ -75,7 +73,7 @@ function stopped(error: unknown): void {
   const p = problem(error);
   if (/^(signed_out|unauthenticated)$/.test(p.code)) return loggedOut();
   if (/^(not_ours|wrong_issuer|grant_invalid|storage_off)$/.test(p.code)) return loggedOut(t("account.out.elsewhere"));
-  if (p.status === 0 && /^(access_denied|expired)$/.test(p.code)) return loggedOut(t("account.out.unfinished"));
+  if (p.status === 0 && /^(access_denied|expired|provider_\w+)$/.test(p.code)) return loggedOut(t("account.out.unfinished"));
   status({ kind: "bad", title: t("account.broken.title"), text: explain(p), action: { label: t("account.broken.action"), run: () => location.reload() } });
 }
 
