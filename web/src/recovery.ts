@@ -5,7 +5,7 @@ import type { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Recovery } from "../../sdk/src/shapes";
 import { $ } from "./page";
 import { busy, show } from "./screens";
-import { duration, t, tInto } from "./text";
+import { duration, t } from "./text";
 
 /** Title and text for a proof that was right and opens nothing; undefined where the problem is another. */
 export function heldBack(p: Problem): { title: string; text: string } | undefined {
@@ -21,7 +21,8 @@ export function heldBack(p: Problem): { title: string; text: string } | undefine
 /** Shows somebody who came with the passkey that a recovery has begun. It ends when they decided. */
 export async function showRecovery(r: Recovery): Promise<void> {
   const begun = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date(r.begun_at));
-  tInto($("recovery-text"), r.opens_in > 0 ? "recovery.seen.text" : "recovery.seen.open", { device: r.device ?? t("recovery.seen.device"), when: begun }, { time: duration(r.opens_in) });
+  const words = { device: r.device ?? t("recovery.seen.device"), when: begun, time: duration(r.opens_in) };
+  $("recovery-text").textContent = t(r.opens_in > 0 ? "recovery.seen.text" : "recovery.seen.open", words);
   show("recovery");
   $("recovery-title").focus();
   await new Promise<void>((done) => {
