@@ -155,6 +155,7 @@ const (
 	SignIn   Purpose = "sign_in"  // opens a session
 	Enrol    Purpose = "enrol"    // adds a credential to the user it is For
 	Complete Purpose = "complete" // proves the address that its Parent still needs
+	Vouch    Purpose = "vouch"    // proves that address too; whoever holds both attempts joins them
 	Confirm  Purpose = "confirm"  // shows that the user it is For is still there
 )
 

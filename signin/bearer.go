@@ -720,7 +720,7 @@ func decideAdmit(now time.Time, a *splitpin.Attempt, ask asked) admitVerdict {
 	switch {
 	case ask.way == LetIn && ask.proof != bearsBrowser && (!ask.mayLetIn || ask.proof != bearsLink):
 		return admitNotHere
-	case ask.way == HandOver && !ask.mayHandOver:
+	case ask.way == HandOver && (!ask.mayHandOver || ask.proof == bearsHandOver): // it would last for ever
 		return admitNotHere
 	case !sure && a.LinkTries >= MaxLinkTries:
 		return admitDead

@@ -143,6 +143,50 @@ func TestLinkSignsInElsewhereByDigits(t *testing.T) {
 	}
 }
 
+// What a link proved where it was opened stands for nobody else: whoever asked holds the
+// secret of the attempt, and adds no credential by it.
+func TestProofOfALinkElsewhere(t *testing.T) {
+	h := newHouse(t)
+	enrols := func(l *sentLink) error {
+		req := l.request("")
+		req.Method, req.Purpose, req.Challenge, req.Proof, req.Destination = "card", splitpin.Enrol, "", &l.handle, ""
+		_, err := l.Start(t.Context(), req)
+		return err
+	}
+	phisher := h.visitor("192.0.2.1").sendLink()
+	ask := here(phisher.Digits)
+	ask.Origin = phisher.Attempt.Origin // the same site
+	phisher.mustAdmit(phisher.elsewhere(), ask)
+	phisher.wants("the one who asked", enrols(phisher), signin.ErrStale)
+
+	// With the code of the same message it is the person who asked.
+	honest := h.visitor("192.0.2.2").sendLink()
+	if _, err := honest.answer(honest.right()); err != nil {
+		t.Fatal(err)
+	}
+	if err := enrols(honest); err != nil {
+		t.Errorf("after the code: %v", err)
+	}
+}
+
+// What a hand-over gave opens one page, and hands over no further.
+func TestHandOverOnce(t *testing.T) {
+	l := newHouse(t).visitor("192.0.2.1").sendLink()
+	ask := here(l.Digits)
+	ask.Way = signin.HandOver
+	got := l.mustAdmit(l.elsewhere(), ask)
+	to, err := url.Parse(got.Location.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := l.elsewhere()
+	b.Link = splitpin.Secret(to.Query().Get("challenge"))
+	ask.Digits = ""
+	_, err = l.admit(b, ask)
+	l.wants("handing over what was handed over", err, signin.ErrLetIn)
+	l.mustAdmit(b, here(""))
+}
+
 // Whoever reads the message has the link. That alone opens nothing, in no way.
 func TestLinkAloneOpensNothing(t *testing.T) {
 	h := newHouse(t)

@@ -98,7 +98,7 @@ func (e *Engine) Rename(ctx context.Context, u *splitpin.User, number int64, lab
 		return ErrLabel
 	}
 	return e.changeCredential(ctx, u.Number, func(r *splitpin.Records) (splitpin.Writes, error) {
-		c := byNumber(r.Credentials, number)
+		c := shownByNumber(r.Credentials, number)
 		if c == nil {
 			return splitpin.Writes{}, ErrNoCredential
 		}
@@ -132,7 +132,7 @@ func (e *Engine) remove(ctx context.Context, u *splitpin.User, number, spared in
 		return fmt.Errorf("asking for a number: %w", err)
 	}
 	return e.changeCredential(ctx, u.Number, func(r *splitpin.Records) (splitpin.Writes, error) {
-		c := byNumber(r.Credentials, number)
+		c := shownByNumber(r.Credentials, number)
 		if c == nil || r.User == nil || kind != "" && c.Kind != kind {
 			return splitpin.Writes{}, ErrNoCredential
 		}
@@ -213,6 +213,15 @@ func (e *Engine) changeCredential(ctx context.Context, user int64, decide func(*
 	err := e.store.Change(ctx, splitpin.Reads{User: user, Credentials: true, Sessions: true}, decide)
 	if err != nil {
 		return fmt.Errorf("changing a credential: %w", err)
+	}
+	return nil
+}
+
+// shownByNumber finds a credential that a person may see and remove. Notes of ours, which
+// lie among them, are none.
+func shownByNumber(credentials []*splitpin.Credential, number int64) *splitpin.Credential {
+	if c := byNumber(credentials, number); c != nil && c.Kind.Shown() {
+		return c
 	}
 	return nil
 }

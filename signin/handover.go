@@ -61,13 +61,18 @@ func armKey(project int64, identifier string) splitpin.CredentialKey {
 }
 
 // provedBy is the user of a fresh proof that stands in the place of a session. Its error
-// is ErrStale where the proof is too old or was for another page.
+// is ErrStale where the proof is too old, was for another page, or is not that of whoever
+// started: a link that signed in where it was opened proved somebody else, and the secret
+// of a way to a provider stood in an address (contract 10.2).
 func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) (*splitpin.User, error) {
 	a, err := e.held(ctx, *req.Proof)
 	if err != nil {
 		return nil, err
 	}
-	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin {
+	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
+		return nil, ErrStale
+	}
+	if _, linker := e.methods[a.Method].(Linker); linker {
 		return nil, ErrStale
 	}
 	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User})

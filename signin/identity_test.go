@@ -84,6 +84,12 @@ func TestExchangeRefused(t *testing.T) {
 			h.visitor("198.51.100.4").signIn("bob@example.org")
 			shown.Identifier = "bob@example.org"
 		}},
+		// The signature has no borders between its parts.
+		{name: "with a letter of the address in its type", alter: func(h *house, _ *visitor, _ *signin.Collected, shown *token.IdentityToken) {
+			other := h.visitor("198.51.100.4").signIn(strings.TrimSuffix(ada, "g"))
+			shown.IdentifierType = "g" + shown.IdentifierType
+			shown.Identifier, shown.IdentifierID = other.User.Identifier, token.IdentifierID(other.User)
+		}},
 		{name: "with another id", alter: func(h *house, _ *visitor, _ *signin.Collected, shown *token.IdentityToken) {
 			shown.IdentifierID = token.IdentifierID(h.visitor("198.51.100.4").signIn("bob@example.org").User)
 		}},

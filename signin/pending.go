@@ -152,7 +152,7 @@ func asShown(c, has *splitpin.Credential) *splitpin.Credential {
 
 // complete adds what the parent of a proved attempt waits with to the user who was
 // proved, and grants what the parent asked for. It is a commit of its own: where it does
-// not happen, the right answer shown again makes it happen.
+// not happen, the right answer shown again makes it happen, or Join called again.
 func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *splitpin.Attempt) (*Granted, error) {
 	numbers, err := e.numbers(ctx, 3)
 	if err != nil {
@@ -204,6 +204,32 @@ func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *s
 		return nil, fmt.Errorf("completing an attempt: %w", err)
 	}
 	return e.answered(now, answerRepeated, parent)
+}
+
+// Join completes an attempt by another that proved its address, for whoever holds both.
+// It is for pages of a site, where the secret of the first may be known to others: it
+// stood in an address. That of the second never did.
+//
+// Its errors are ErrUnknown, ErrNotProved, ErrOver, ErrStale and ErrTaken.
+func (e *Engine) Join(ctx context.Context, parent, proof Handle) (_ *Granted, err error) {
+	ctx, done := e.observe(ctx, "join")
+	defer func() { done(err) }()
+	now := e.moment()
+	if _, err := e.held(ctx, parent); err != nil {
+		return nil, err
+	}
+	a, err := e.held(ctx, proof)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.Purpose != splitpin.Vouch || a.Parent != parent.ID.Number:
+		return nil, ErrUnknown
+	case a.ProvedAt.IsZero():
+		return nil, ErrNotProved
+	case now.Sub(a.ProvedAt) > recently:
+		return nil, ErrStale
+	}
+	return e.complete(ctx, now, parent, a)
 }
 
 // confirmed does what a right answer of the purpose Confirm is for.

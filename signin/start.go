@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -97,7 +98,7 @@ type StartRequest struct {
 	// HandOver, for Enrol, lets a page go on that knows the identifier and nothing of
 	// this attempt: see TakeOver.
 	HandOver bool
-	// Parent is the attempt to be completed, for Complete.
+	// Parent is the attempt to be completed, for Complete and Vouch.
 	Parent *Handle
 }
 
@@ -533,7 +534,7 @@ func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) 
 		if (signedIn || req.Proof != nil) && fetches {
 			return nil, nil
 		}
-	case splitpin.Complete:
+	case splitpin.Complete, splitpin.Vouch:
 		if req.Parent == nil || fetches {
 			break
 		}
@@ -566,9 +567,14 @@ const maxClient = 1024
 
 // ErrClientData refuses what a client would have kept.
 var ErrClientData = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "client_data",
-	Message: "client_data must be a JSON object of at most 1024 bytes whose values are texts, numbers, true, false or null."}
+	Message: "client_data must be a JSON object of at most 1024 bytes whose values are texts, numbers, true, false or null. Its names must not be those of a result: token, oauth_token, user, email, phone, status, identifier."}
 
-// checkClient holds what comes back with the result to its bounds: flat scalars (security 29).
+// resultFields are the names that results of a sign-in have for old clients (contract 2.3).
+// What somebody asked with comes back beside them, perhaps to whoever opened the link.
+var resultFields = []string{"token", "oauth_token", "user", "email", "phone", "status", "identifier"}
+
+// checkClient holds what comes back with the result to its bounds: flat scalars (security 29),
+// under names that no result has.
 func checkClient(req StartRequest) error {
 	if len(req.ClientState) > maxClient || !splitpin.IsText(req.ClientState) {
 		return ErrClientData.In("state")
@@ -580,7 +586,10 @@ func checkClient(req StartRequest) error {
 	if len(req.ClientData) > maxClient || json.Unmarshal(req.ClientData, &flat) != nil || flat == nil {
 		return ErrClientData
 	}
-	for _, value := range flat {
+	for name, value := range flat {
+		if slices.Contains(resultFields, strings.ToLower(name)) {
+			return ErrClientData.In("client_data." + name)
+		}
 		switch value.(type) {
 		case map[string]any, []any:
 			return ErrClientData

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -84,6 +85,11 @@ func (s *Service) verifyIdentity(p *splitpin.Project, t IdentityToken, now time.
 	}
 	if t.Receiver != p.ID {
 		return none, errors.New("it is for another receiver")
+	}
+	// The parts that are signed have no borders between them. These names are equally long,
+	// so none of an identifier can be taken for a part of its type.
+	if !slices.ContainsFunc([]splitpin.IdentifierKind{splitpin.Email, splitpin.Phone, splitpin.OtherName}, func(k splitpin.IdentifierKind) bool { return k.String() == t.IdentifierType }) {
+		return none, errors.New("its type is none of ours")
 	}
 	at, err := seconds(t.Timestamp)
 	if err != nil {

@@ -378,9 +378,18 @@ func (f *Face) send(w http.ResponseWriter, r *http.Request, p *splitpin.Project,
 		s.Hidden = append(s.Hidden, web.Fact{Name: "address", Value: address})
 	}
 	if frame == nil {
-		s.Cancel = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState)
+		s.Cancel, s.Facts = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState), append(s.Facts, goes(look.Attempt)...)
 	}
 	f.step(w, r, p, s)
+}
+
+// goes names where a way leads (security 5).
+func goes(a *splitpin.Attempt) []web.Fact {
+	site, ok := splitpin.ParseOrigin(a.Destination)
+	if !ok {
+		return nil
+	}
+	return []web.Fact{{Name: web.FactGoes, Value: site}}
 }
 
 // carried are the hidden fields that go from step to step.
@@ -390,6 +399,16 @@ func (f *Face) carried(p *splitpin.Project, h signin.Handle, frame *web.StepFram
 		out = append(out, web.Fact{Name: "domain", Value: frame.Domain}, web.Fact{Name: "id", Value: frame.MessageID}, web.Fact{Name: "provider", Value: frame.Provider})
 	}
 	return out
+}
+
+// begunHere reports whether the way h began in this browser. A window in the page of a site
+// sees no cookie: see finishConnect.
+func (f *Face) begunHere(r *http.Request, p *splitpin.Project, h signin.Handle, frame *web.StepFrame) bool {
+	if frame != nil {
+		return true
+	}
+	kept, _, ok := f.wayOf(r, p, h.ID.String())
+	return ok && kept.Secret == h.Secret
 }
 
 // carrier reads them back.
@@ -418,17 +437,17 @@ func (f *Face) sendCode(w http.ResponseWriter, r *http.Request) {
 	}
 	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
 	look, err := f.engine.Look(r.Context(), h)
-	if err != nil {
+	if err != nil || !f.begunHere(r, p, h, frame) {
 		f.lost(w, r, p)
 		return
 	}
-	s := web.Step{Frame: frame}
+	s, purpose := web.Step{Frame: frame}, splitpin.Vouch
 	if frame == nil {
-		s.Cancel = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState)
+		s.Cancel, s.Facts, purpose = cancelled(byPage, look.Attempt.Destination, look.Attempt.ClientState), goes(look.Attempt), splitpin.Complete
 	}
 	check := s
 	check.Action, check.Hidden = "/social/code", append(f.carried(p, h, frame), web.Fact{Name: "address", Value: r.PostForm.Get("address")})
-	child, ok := f.sendsCode(w, r, p, signin.StartRequest{Method: "email_code", Purpose: splitpin.Complete, Identifier: r.PostForm.Get("address"), Parent: &h},
+	child, ok := f.sendsCode(w, r, p, signin.StartRequest{Method: "email_code", Purpose: purpose, Identifier: r.PostForm.Get("address"), Parent: &h},
 		check, func(said string) { f.send(w, r, p, h, said, frame) })
 	if ok {
 		s.Action, s.Hidden = "/social/proof", f.carried(p, h, frame)
@@ -492,7 +511,7 @@ func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
 	frame := f.stepFrame(p, r.PostForm.Get("domain"), r.PostForm.Get("id"), r.PostForm.Get("provider"), h)
 	look, err := f.engine.Look(r.Context(), child)
 	parent, err2 := f.engine.Look(r.Context(), h)
-	if err != nil || err2 != nil {
+	if err != nil || err2 != nil || !f.begunHere(r, p, h, frame) {
 		f.lost(w, r, p)
 		return
 	}
@@ -501,13 +520,14 @@ func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, signin.ErrWrong):
 		s := web.Step{Frame: frame, Action: "/social/proof", Hidden: f.carried(p, h, frame), Error: f.edge.Refusal(r, err).Message}
 		if frame == nil {
-			s.Cancel = cancelled(byPage, parent.Attempt.Destination, parent.Attempt.ClientState)
+			s.Cancel, s.Facts = cancelled(byPage, parent.Attempt.Destination, parent.Attempt.ClientState), goes(parent.Attempt)
 		}
 		f.codeStep(w, r, p, child, look.Attempt.Identifier, s)
 	case err != nil:
 		f.send(w, r, p, h, f.edge.Refusal(r, err).Message, frame)
 	case frame != nil:
-		frame.Done = true
+		// What joins the two was never in an address (security 30).
+		frame.Done, frame.TokenID = true, signin.Challenge(h.ID, h.Secret)+"."+signin.Challenge(child.ID, child.Secret)
 		f.step(w, r, p, web.Step{Kind: web.StepDone, Frame: frame})
 	default:
 		f.arrive(w, r, p, h, byPage, granted)
@@ -539,8 +559,10 @@ func (f *Face) socialConnect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// finishConnect is endpoint 35: the address of the result, once the address was proved.
-// What the browser says besides is held against what is known here, and decides nothing.
+// finishConnect is endpoint 35: it joins the account at a provider and the address that was
+// proved, and answers the address of the result. That needs both the tab that began, which
+// has login_state, and the window in which the address was proved, which has the second
+// half of token_id. What the browser says besides is held against what is known here.
 func (f *Face) finishConnect(c *call) (any, error) {
 	var body struct {
 		TokenID  string `json:"token_id"`
@@ -556,19 +578,23 @@ func (f *Face) finishConnect(c *call) (any, error) {
 	if err := edge.ReadJSON(c.w, c.r, &body); err != nil {
 		return nil, err
 	}
-	h, ok := f.carrier(c.r, c.project, body.TokenID)
-	if !ok {
+	token, proved, _ := strings.Cut(body.TokenID, ".")
+	h, ok := f.carrier(c.r, c.project, token)
+	proof, ok2 := f.carrier(c.r, c.project, proved)
+	if !ok || !ok2 {
 		return nil, errLogin
 	}
 	look, err := f.engine.Look(c.r.Context(), h)
 	if err != nil {
 		return nil, err
 	}
+	// The SDK kept login_state in the tab that began the way. Where it is missing, the way began
+	// elsewhere: somebody was led here with the account of another.
 	if l := body.Login; body.UserID != h.ID.String() || body.Provider != "" && body.Provider != look.Form.Provider ||
-		l != nil && (l.State != look.Attempt.ClientState || l.Redirect != look.Attempt.Destination || l.Company != c.project.ID || !sameChallenge(l.Challenge, look.Attempt)) {
+		(l == nil || l.State != look.Attempt.ClientState || l.Redirect != look.Attempt.Destination || l.Company != c.project.ID || !sameChallenge(l.Challenge, look.Attempt)) {
 		return nil, errLogin
 	}
-	granted, err := f.engine.Agree(c.r.Context(), h)
+	granted, err := f.engine.Join(c.r.Context(), h, proof)
 	if err != nil {
 		return nil, err
 	}

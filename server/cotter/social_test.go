@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -199,8 +200,8 @@ func TestSocialLogin(t *testing.T) {
 		s.mux.ServeHTTP(w, r)
 		return w.Result()
 	}
-	if r := finish(connect); r.StatusCode != http.StatusForbidden {
-		t.Errorf("before the address was proved: %d %s", r.StatusCode, bodyOf(r))
+	if r := finish(connect); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("with what stood in the address alone: %d %s", r.StatusCode, bodyOf(r))
 	}
 	twice := url.QueryEscape
 	window := "/social_connect?token_id=" + twice(q.Get("token_id")) + "&user_id=" + twice(q.Get("user_id")) + "&provider=GITHUB&api_key=" + idA +
@@ -244,6 +245,10 @@ func TestSocialLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	connect["token_id"] = form.Get("token_id") + "." + form.Get("proof")
+	if r := finish(connect); r.StatusCode != http.StatusBadRequest || !strings.Contains(bodyOf(r), signin.ErrNotProved.Message) {
+		t.Errorf("before the address was proved: %d %s", r.StatusCode, bodyOf(r))
+	}
 	form.Set("code", "wrong")
 	page = bodyOf(frame.do("POST", "/social/proof", form))
 	if !strings.Contains(page, signin.ErrWrong.Message) {
@@ -255,10 +260,23 @@ func TestSocialLogin(t *testing.T) {
 	if !strings.Contains(page, `"done":true`) || !strings.Contains(page, `"provider":"GITHUB"`) || strings.Contains(page, "authorization") {
 		t.Fatalf("the right code: %s", page)
 	}
+	if !strings.Contains(page, `"tokenId":"`+connect["token_id"].(string)+`"`) {
+		t.Errorf("the window does not hand on %s: %s", connect["token_id"], page)
+	}
+	proved, err := s.people.ByIdentifier(t.Context(), s.a.Number, "ada@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has, err := s.engine.Credentials(t.Context(), proved); err != nil || len(has) != 0 {
+		t.Errorf("the account was connected before the tab that began asked for it: %v, %v", has, err)
+	}
 	for what, alter := range map[string]func(map[string]any){
-		"another user":     func(c map[string]any) { c["user_id"] = "x" },
-		"another token":    func(c map[string]any) { c["token_id"] = "x" },
-		"another provider": func(c map[string]any) { c["identity_provider"] = "GOOGLE" },
+		"another user":             func(c map[string]any) { c["user_id"] = "x" },
+		"another token":            func(c map[string]any) { c["token_id"] = "x" },
+		"the proof twice":          func(c map[string]any) { c["token_id"] = form.Get("proof") + "." + form.Get("proof") },
+		"no proof":                 func(c map[string]any) { c["token_id"] = form.Get("token_id") },
+		"a tab that did not begin": func(c map[string]any) { delete(c, "login_state") },
+		"another provider":         func(c map[string]any) { c["identity_provider"] = "GOOGLE" },
 		"another state": func(c map[string]any) {
 			c["login_state"] = map[string]string{"client_code_challenge": challengeOf(verifier), "client_redirect_url": "https://evil.example", "client_state": "their-state", "company_id": idA}
 		},
@@ -279,6 +297,18 @@ func TestSocialLogin(t *testing.T) {
 	}
 	u, _ := url.Parse(out.URL)
 	first := s.redeems(u)
+
+	// What stood in the address adds nothing to the account.
+	way, secret, _ := signin.ParseChallenge(q.Get("token_id"))
+	kept, err := s.store.Load(t.Context(), splitpin.Reads{Attempt: way.Number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.engine.Start(t.Context(), signin.StartRequest{Project: s.a, Method: "passkey", Purpose: splitpin.Enrol, Origin: kept.Attempt.Origin,
+		Proof: &signin.Handle{Project: s.a, ID: way, Secret: secret}, By: signin.Caller{Addr: netip.MustParseAddr("192.0.2.1")}})
+	if !errors.Is(err, signin.ErrStale) {
+		t.Errorf("a passkey by what stood in the address: %v", err)
+	}
 
 	// The account is known now: a look and a tap.
 	there = location(t, b.do("GET", loginPath+"?"+loginQuery().Encode(), nil))
@@ -389,6 +419,21 @@ func TestSocialOnOurPages(t *testing.T) {
 	r, err := s.store.Load(t.Context(), splitpin.Reads{Attempt: a.Number})
 	if err != nil || r.Attempt.ClientState != `a&b "c` || r.Attempt.Destination != shop+"/login?x=1#top" {
 		t.Errorf("the attempt is %+v (%v)", r.Attempt, err)
+	}
+
+	// GitHub decides over nobody's address. Each step in which it is proved names where that
+	// leads, and goes on only in the browser that began.
+	sends := bodyOf(b.comesBack(there))
+	asks := bodyOf(b.do("POST", "/social/code", fields(sends)))
+	for what, page := range map[string]string{"before the code is sent": sends, "where it is typed": asks} {
+		if !strings.Contains(page, `<dd dir="auto">`+shop+"</dd>") {
+			t.Errorf("%s it names no destination: %s", what, page)
+		}
+	}
+	for path, page := range map[string]string{"/social/code": sends, "/social/proof": asks} {
+		if r := s.jar().do("POST", path, fields(page)); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s in another browser: %d", path, r.StatusCode)
+		}
 	}
 }
 
