@@ -16,6 +16,7 @@ type Account struct {
 	Methods   []string          // that the project offers
 	Site      string            // at which passkeys are made here; empty: none can be
 	Providers map[string]string // what people call the project's providers
+	Forgets   bool              // the session ends with the page, and nothing of it lies in the browser
 }
 
 // accountConfig is what the script reads.
@@ -27,6 +28,7 @@ type accountConfig struct {
 	Methods   []string          `json:"methods"`
 	Site      string            `json:"site"`
 	Providers map[string]string `json:"providers"`
+	Forgets   bool              `json:"forgets"`
 	Text      map[string]string `json:"text"`
 }
 
@@ -38,7 +40,7 @@ func RenderAccount(w io.Writer, a Account) error {
 	p.Title = p.Named("account.page")
 	p.Config = accountConfig{
 		Here: a.Here, Project: a.Look.ID, Issuer: a.Issuer, Locale: text["lang"],
-		Methods: append([]string{}, a.Methods...), Site: a.Site, Providers: a.Providers,
+		Methods: append([]string{}, a.Methods...), Site: a.Site, Providers: a.Providers, Forgets: a.Forgets,
 		Text: text.only("account.", "passkey.", "recovery.", "code.", "tries.", "over.", "fault."),
 	}
 	return render(w, "account.html", p)

@@ -34,6 +34,8 @@ type stage struct {
 
 	frames int // shown so far
 
+	person *person // who is signed in, for the page about the account; nil: nobody
+
 	mu    sync.Mutex
 	calls []string // of /v1: method, path, body
 }
@@ -175,6 +177,8 @@ func startStage(t *testing.T) *stage {
 			t.Error(err)
 		}
 	})
+	mux.HandleFunc("/account", s.account)
+	mux.HandleFunc("/p/shop/v1/", s.accountV1)
 	mux.HandleFunc("/signin", page(SignIn))
 	mux.HandleFunc("/app", page(App))
 	form := httptest.NewServer(mux)

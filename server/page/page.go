@@ -265,7 +265,8 @@ func (s *Pages) Account(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 		return
 	}
 	a := web.Account{Look: look(p), Nonce: nonce(), Locale: preferred(r, p), Here: here, Issuer: issuer,
-		Methods: s.Edge.Engine.Offered(p), Site: s.Edge.Engine.Site(p), Providers: map[string]string{}}
+		Methods: s.Edge.Engine.Offered(p), Site: s.Edge.Engine.Site(p), Providers: map[string]string{},
+		Forgets: s.Captcha != nil} // whose script runs on this origin, and could read what lies there
 	for _, of := range p.Settings.Providers {
 		a.Providers[of.Name] = Named(p, of.Name)
 	}

@@ -23,10 +23,15 @@ interface Config {
   methods: string[];
   site: string; // at which passkeys are made here; empty: none are
   providers: Record<string, string>; // what people call them
+  forgets: boolean; // the session ends with the page
 }
 
 const config = page as unknown as Config;
-const auth = new Splitpin({ server: location.origin, project: config.project, issuer: config.issuer, storage: "local" });
+const auth = new Splitpin({ server: location.origin, project: config.project, issuer: config.issuer, storage: config.forgets ? "memory" : "local" });
+if (config.forgets) {
+  addEventListener("pagehide", () => void auth.logOut().catch(() => undefined));
+  addEventListener("pageshow", (event) => event.persisted && location.reload()); // by the button Back
+}
 
 let user: User;
 let credentials: Credential[] = [];
@@ -64,8 +69,8 @@ async function signIn(replace: boolean): Promise<void> {
   }
 }
 
-function loggedOut(text = t("account.out.text")): void {
-  status({ kind: "bad", title: t("account.out.title"), text, action: { label: t("account.out.submit"), run: () => void signIn(false) } });
+function loggedOut(text = ""): void {
+  status({ kind: text ? "bad" : "good", title: t("account.out.title"), text: text || t("account.out.text"), action: { label: t("account.out.submit"), run: () => void signIn(false) } });
 }
 
 /** Says why nothing can be shown, and what to do. */
@@ -98,7 +103,6 @@ function explain(p: Problem): string {
   const texts: Record<string, string> = {
     offline: "fault.offline",
     unavailable: "fault.unavailable",
-    last_credential: "account.remove.last",
     passkey_cancelled: "account.add.stopped",
     passkey_registered: "account.add.another",
     passkey_required: "recovery.passkey",
@@ -195,7 +199,6 @@ function drawWays(all: Credential[]): void {
 /** One way to sign in, which can be renamed and removed. */
 function way(c: Credential): HTMLLIElement {
   const name = nameOf(c);
-  const where = c.kind !== "social" && c.site && c.site !== config.site ? ` · ${t("account.passkey.site", { site: c.site })}` : "";
   const used = c.used_at ? t("account.used", { when: since(c.used_at) }) : t("account.unused");
   const rename = action(t("account.rename"), t("account.rename.this", { name }), () => renaming(item, c));
   const remove = action(t("account.remove"), t("account.remove.this", { name }), () => removing(c));
@@ -205,7 +208,12 @@ function way(c: Credential): HTMLLIElement {
     asked.dataset.id = c.id;
     return asked;
   }
-  const item = entry(name, "", [kindOf(c) + where, `${t("account.made", { when: day(c.created_at) })}, ${used}`], rename, remove);
+  const item = entry(name, "", [kindOf(c), `${t("account.made", { when: day(c.created_at) })}, ${used}`], rename, remove);
+  if (c.kind !== "social" && c.site && c.site !== config.site) {
+    const site = make("p", "entry_more");
+    tInto(site, "account.passkey.site", { site: c.site });
+    item.querySelector(".entry_more")!.after(site);
+  }
   if (c.facts?.includes("counter_went_back")) item.firstElementChild!.append(make("p", "entry_warning", t("account.passkey.copied")));
   item.dataset.id = c.id;
   return item;
@@ -284,7 +292,6 @@ function removing(c: Credential): void {
   const texts = { passkey: "account.remove.passkey", social: "account.remove.social", browser: "account.remove.browser", recovery: "account.remove.recovery" };
   $("remove-text").textContent = t(texts[c.kind]);
   $("remove-error").textContent = "";
-  $("remove-submit").hidden = false;
   show("remove");
   $("remove-title").focus();
 }
@@ -303,10 +310,7 @@ $("remove-submit").addEventListener("click", () => {
       if (left === undefined) return;
       drawWays(left);
     } catch (error) {
-      if (problem(error).code === "last_credential") {
-        $("remove-submit").hidden = true; // what to do first stands above the way back
-        $("remove-cancel").focus();
-      }
+      if (problem(error).code === "last_credential") return replaceFirst(c);
       if (problem(error).code !== "not_found") throw error;
       drawWays(await auth.credentials()); // another tab was quicker
     }
@@ -316,6 +320,13 @@ $("remove-submit").addEventListener("click", () => {
     done(t("account.remove.done"));
   });
 });
+
+/** The last way in stays until there is another: says so where one is added. */
+function replaceFirst(c: Credential): void {
+  show("account");
+  tInto($("ways-error"), "account.remove.last", { name: nameOf(c) });
+  (passkeys ? $("add-passkey") : $("ways-title")).focus();
+}
 
 // ---------------------------------------------------------------- first, is it you?
 
