@@ -304,6 +304,9 @@ type Project struct {
 	LogoURL string   `json:"logo_url,omitempty"` // path on this server
 	Locale  string   `json:"locale"`
 	Methods []string `json:"methods"`
+	// Channels are those that a form may offer, by method, the ordinary one first; a
+	// method that reaches people in one way only is left out.
+	Channels map[string][]string `json:"channels,omitempty"`
 }
 
 // Problem is every error of /v1 (RFC 9457), as application/problem+json. Code is

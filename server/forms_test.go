@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/splitpin/splitpin"
-	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -117,13 +116,7 @@ func TestCaptchaPage(t *testing.T) {
 		t.Errorf("the form of a project that asks for none: %+v, %s", in, policy)
 	}
 
-	admin := &project.Admin{Store: h.store, Tokens: h.server.tokens, Clock: h.server.Clock}
-	if _, err := admin.Change(t.Context(), h.first.ID, func(p *splitpin.Project) error { p.Settings.Captcha = splitpin.CaptchaAlways; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.engine.Step(t.Context(), h.server.Clock()); err != nil {
-		t.Fatal(err)
-	}
+	h.change(func(s *splitpin.Settings) { s.Captcha = splitpin.CaptchaAlways })
 	w := h.do(ask{method: "GET", path: page})
 	policy := w.Header().Get("Content-Security-Policy")
 	if w.Code != 200 || !strings.Contains(policy, "frame-ancestors 'self' "+shop) || !strings.Contains(policy, "script-src 'self' https://provider.example;") ||

@@ -78,7 +78,8 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.secret = secret.Reveal()
-	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}, link.Email("https://login.example")}})
+	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}, link.Email("https://login.example"),
+		code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +102,18 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// change changes the settings of the first project, as an operator does.
+func (h *house) change(alter func(*splitpin.Settings)) {
+	h.t.Helper()
+	admin := &project.Admin{Store: h.store, Tokens: h.server.tokens, Clock: h.server.Clock}
+	if _, err := admin.Change(h.t.Context(), h.first.ID, func(p *splitpin.Project) error { alter(&p.Settings); return nil }); err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.engine.Step(h.t.Context(), h.server.Clock()); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // An ask is one request. Zero fields leave out what they stand for.
@@ -824,5 +837,20 @@ func TestUndoPage(t *testing.T) {
 				t.Errorf("the person has %d passkeys, want %d", n, test.left)
 			}
 		})
+	}
+}
+
+// A form learns over which channels it may offer to send, as the project has them.
+func TestProjectShowsChannels(t *testing.T) {
+	h := newHouse(t)
+	shown := func() api.Project { return into[api.Project](t, h.do(ask{method: "GET", path: "/v1/project"}), 200) }
+	if p := shown(); len(p.Channels) > 0 || slices.Contains(p.Methods, "sms_code") {
+		t.Errorf("a project without countries shows %v and %v", p.Methods, p.Channels)
+	}
+	h.change(func(s *splitpin.Settings) {
+		s.Phone.Countries, s.Phone.Channels = []string{"DE"}, []splitpin.Channel{splitpin.WhatsAppChannel, splitpin.SMSChannel}
+	})
+	if got := shown().Channels; len(got) != 1 || !slices.Equal(got["sms_code"], []string{"whatsapp", "sms"}) {
+		t.Errorf("shown is %v, want both channels of sms_code", got)
 	}
 }

@@ -262,10 +262,16 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 
 func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin.Project) (*answer, error) {
 	w.Header().Set("Cache-Control", "public, max-age=60")
-	return ok(api.Project{
+	shown := api.Project{
 		ID: p.ID, Name: p.Name(), Colour: p.Settings.Colour, LogoURL: page.LogoURL(p),
-		Locale: cmp.Or(p.Settings.Locale, "en"), Methods: s.Engine.Offered(p),
-	})
+		Locale: cmp.Or(p.Settings.Locale, "en"), Methods: s.Engine.Offered(p), Channels: map[string][]string{},
+	}
+	for _, method := range shown.Methods {
+		for _, c := range s.Engine.Channels(p, method) {
+			shown.Channels[method] = append(shown.Channels[method], string(c))
+		}
+	}
+	return ok(shown)
 }
 
 // keys is the key set that verifiers fetch: the same document for old and new

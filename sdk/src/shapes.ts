@@ -250,4 +250,6 @@ export interface Project {
   logo_url?: string;
   locale: string;
   methods: string[];
+  /** The channels that a form may offer, by method, the ordinary one first. */
+  channels?: Record<string, string[]>;
 }
