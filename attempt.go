@@ -32,6 +32,8 @@ type Attempt struct {
 	Destination string // the redirect URL as given; empty: none
 	Origin      string // of the page that asked; empty: a top-level page of ours
 	FormID      string // of the form that asked; empty: none
+	// Whose is the user whose identifier must be proved; zero: anybody's will do.
+	Whose UUID
 	// ClientState and ClientData are the asking client's own, given back with the result as
 	// they came: an opaque text, and a JSON object of at most 1 KiB. Kept only where
 	// the result may come out at another place than the question. Empty: none.

@@ -7,6 +7,10 @@ import (
 	"github.com/splitpin/splitpin"
 )
 
+// ErrOtherUser refuses a proof of somebody else than the user who was asked for.
+var ErrOtherUser = &splitpin.Error{Kind: splitpin.Forbidden, Code: "other_user",
+	Message: "This does not belong to the account that you were asked to sign in to. Please use the address or number of that account."}
+
 // ErrReassigned refuses a number that may belong to somebody else by now.
 var ErrReassigned = &splitpin.Error{Kind: splitpin.Forbidden, Code: "number_not_enough",
 	Message: "This number was not used here for a long time. Please sign in with your passkey or another way that you set up."}
@@ -72,8 +76,9 @@ type Proved struct {
 }
 
 // Decide finds or makes the user for whom a right answer stands, and what it changes
-// about that user. It is pure. Its errors are ErrReassigned, ErrPasskeyRequired and
-// ErrRecoveryWaits.
+// about that user. It is pure. Its errors are ErrReassigned, ErrPasskeyRequired,
+// ErrRecoveryWaits, and ErrOtherUser where the attempt is for one user and the proof is not
+// of that one.
 //
 // A new credential never finds a user by an address alone: where somebody has that
 // address here, or where nobody vouches for it, the address must be proved by a code
@@ -91,6 +96,9 @@ func Decide(now time.Time, c Claim) (Proved, error) {
 func (c Claim) decide(now time.Time) (Proved, error) {
 	var p Proved
 	u, shown := c.Records.User, c.Shown
+	if whose := c.Attempt.Whose; !whose.IsZero() && (u == nil || u.ID != whose) {
+		return p, ErrOtherUser
+	}
 	switch {
 	case c.Attempt.For != 0:
 		if u == nil || u.Number != c.Attempt.For {

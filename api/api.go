@@ -24,6 +24,7 @@ type StartRequest struct {
 	RedirectURL   string `json:"redirect_url,omitempty"`   // where the code goes; must be listed
 	Origin        string `json:"origin,omitempty"`         // the page that frames the form; must be listed
 	FormID        string `json:"form_id,omitempty"`        // allow-list to hold the identifier against
+	UserID        string `json:"user_id,omitempty"`        // of the user whose address must be proved; empty: anybody's will do; for sign_in
 	Locale        string `json:"locale,omitempty"`         // BCP 47; empty: the project's
 	Puzzle        string `json:"puzzle,omitempty"`         // answer to the challenge of a challenge_required problem
 	Captcha       string `json:"captcha,omitempty"`        // token of the captcha that a captcha_required problem asks for

@@ -14,9 +14,11 @@ import (
 
 // inPage is what a form was told, as far as these tests look.
 type inPage struct {
-	Challenge, State, RedirectURL, FormID, Kind, Method, Input string
+	Challenge, State, RedirectURL, FormID, UserID, Kind, Method, Input string
 	LinkReturns, DirectLogin, Captcha                          bool
 }
+
+const someUser = "0d0c6b3e-0a53-4d0e-8d8e-2f6c0e5f7a11"
 
 var configElement = regexp.MustCompile(`<script type="application/json" id="config">(.*?)</script>`)
 
@@ -42,9 +44,9 @@ func TestLoginPage(t *testing.T) {
 	const page = shop + "/cart?item=5&a%20b=c"
 	twice := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%", "%25") }
 	path := "/login?auth_method=MAGIC_LINK&code_challenge=" + challenge() + "&type=EMAIL&domain=" + shop + "&api_key=" + h.first.ID +
-		"&redirect_url=" + twice(page) + "&state=s&id=abc&redirect_link=true&cotter_user_id=x&form_id=" + twice("a&b")
+		"&redirect_url=" + twice(page) + "&state=s&id=abc&redirect_link=true&cotter_user_id=" + someUser + "&form_id=" + twice("a&b")
 	in, policy := h.form(path, framed)
-	want := inPage{Challenge: challenge(), State: "s", RedirectURL: page, FormID: "a&b", Kind: "email", Method: "email_link", LinkReturns: true}
+	want := inPage{Challenge: challenge(), State: "s", RedirectURL: page, FormID: "a&b", UserID: someUser, Kind: "email", Method: "email_link", LinkReturns: true}
 	if in != want {
 		t.Errorf("the form was told %+v, want %+v", in, want)
 	}
@@ -65,6 +67,8 @@ func TestLoginPage(t *testing.T) {
 		"leads to a script":          {strings.Replace(path, twice(page), twice("javascript:alert(1)"), 1), 403},
 		"in the frame of a stranger": {strings.Replace(path, "domain="+shop, "domain=https://evil.example", 1), 403},
 		"the other form's parameter": {strings.Replace(path, "code_challenge=", "challenge=", 1), 400},
+		"of a user who is no user":   {strings.Replace(path, someUser, "ada", 1), 400},
+		"of an undefined user":       {strings.Replace(path, someUser, "undefined", 1), 200},
 		"without a type":             {strings.Replace(path, "type=EMAIL", "type=", 1), 200},
 		"of an undefined type":       {strings.Replace(path, "type=EMAIL", "type=undefined", 1), 200},
 		"of a type that is none":     {strings.Replace(path, "type=EMAIL", "type=FAX", 1), 400},
@@ -88,7 +92,7 @@ func TestAppPageParameters(t *testing.T) {
 		"iOS":                        {"&type=EMAIL&direct_login=false&input=a%2Bb@example.org&identifier_field=email", inPage{Input: "a+b@example.org"}},
 		"RN, a link":                 {"&type=EMAIL&auth_method=MAGIC_LINK&direct_login=TRUE", inPage{Method: "email_link"}},
 		"Python, without a type":     {"", inPage{}},
-		"with a user":                {"&cotter_user_id=0d0c6b3e-0a53-4d0e-8d8e-2f6c0e5f7a11", inPage{}},
+		"with a user":                {"&cotter_user_id=" + someUser, inPage{UserID: someUser}},
 		"channels that are nobody's": {"&phone_channels[]=SMS&phone_channels[]=PIGEON", inPage{}},
 	} {
 		test.want.Challenge, test.want.State, test.want.RedirectURL = challenge(), "s", "shopapp://auth"

@@ -37,6 +37,8 @@ var (
 		Message: "Codes are not sent that way here. Please choose another."}
 	ErrForm = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "form_id",
 		Message: "The name of the form is too long."}
+	ErrWhose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "user_id",
+		Message: "user_id must be the id of a user, 36 characters, and belongs to a sign-in."}
 	ErrPurpose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "purpose",
 		Message: "This purpose cannot be started this way."}
 
@@ -71,6 +73,7 @@ type StartRequest struct {
 	Destination string           // redirect URL; must be listed
 	Origin      string           // of the page that frames the form; must be listed
 	FormID      string
+	Whose       string // id of the user whose identifier must be proved; empty: anybody's will do
 	Locale      string
 	Puzzle      string
 	Captcha     string           // token of the captcha that was asked for; empty: none
@@ -161,6 +164,12 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if err := checkClient(req); err != nil {
 		return nil, err
 	}
+	var whose splitpin.UUID
+	if req.Whose != "" {
+		if whose, err = splitpin.ParseUUID(req.Whose); err != nil || whose.IsZero() || req.Purpose != splitpin.SignIn {
+			return nil, ErrWhose
+		}
+	}
 	if req.Proof != nil {
 		if req.User, err = e.provedBy(ctx, now, req); err != nil {
 			return nil, err
@@ -231,7 +240,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		Project: req.Project.Number, Purpose: req.Purpose, Method: req.Method,
 		Identifier: identifier, Kind: kind,
 		Starter: starterHash(secret), Challenge: challenge,
-		Destination: req.Destination, Origin: req.Origin, FormID: req.FormID,
+		Destination: req.Destination, Origin: req.Origin, FormID: req.FormID, Whose: whose,
 		Data: begun.Data, KeyGeneration: e.ring.Current(keyring.Codes), MaxTries: begun.Tries,
 		Device: req.By.Device, Network: req.By.Network(), Locale: req.Locale,
 		ClientState: req.ClientState, ClientData: req.ClientData,

@@ -124,6 +124,7 @@ func attemptColumns(a *splitpin.Attempt, c columns) {
 	c.Int((*int)(&a.LinkOpens))
 	c.Int64(&a.Credential)
 	c.Text((*string)(&a.Link))
+	c.Fixed(a.Whose[:])
 }
 
 func grantColumns(g *splitpin.Grant, c columns) {

@@ -109,7 +109,7 @@ var (
 		`number nonce project purpose method identifier kind starter challenge destination origin form_id data
 		key_generation tries max_tries sends next_send_at device network locale
 		created_at expires_at proved_at denied_at collected_at proved_user
-		for_user for_session parent client_state client_data pending link_tries link_opens credential link`)
+		for_user for_session parent client_state client_data pending link_tries link_opens credential link whose`)
 	grants = newTable("grants", grantColumns, 1, "",
 		"number hash attempt project for_user challenge destination origin created_at expires_at spent_at session")
 	guesses = newTable("guesses", guessesColumns, 1, "",

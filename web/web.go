@@ -87,6 +87,7 @@ type Form struct {
 	Extra       Extra    // Frame: what the operator set for the form of that FormID
 	Providers   []Link   // App and SignIn: accounts elsewhere to sign in with; the frame's SDK goes there itself
 	FormID      string   // allow-list to sign in through; empty: the site's own
+	UserID      string   // of the user whose address must be proved; empty: anybody's
 	Input       string   // address to begin with
 	DirectLogin bool     // App: start with Input without waiting for a click; not where a link would be sent
 	Issuer      string   // SignIn: returned as iss; empty: left out
@@ -120,6 +121,7 @@ type config struct {
 	State       string            `json:"state"`
 	RedirectURL string            `json:"redirectUrl"`
 	FormID      string            `json:"formId"`
+	UserID      string            `json:"userId"`
 	Extra       Extra             `json:"extra"`
 	Input       string            `json:"input"`
 	DirectLogin bool              `json:"directLogin"`
@@ -160,7 +162,7 @@ func RenderForm(w io.Writer, f Form) error {
 	p.Config = config{
 		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
-		RedirectURL: f.RedirectURL, FormID: f.FormID, Extra: f.Extra, Input: f.Input,
+		RedirectURL: f.RedirectURL, FormID: f.FormID, UserID: f.UserID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
 		Text: text.only("passkey.", "recovery.", "phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
@@ -198,6 +200,7 @@ type Refusal struct {
 	// Incomplete: the parameter that is wrong, for the developer who reads the page.
 	Missing      string
 	BadChallenge string // a code challenge that is none
+	BadUser      string // the id of a user that is none
 
 	Title     string // instead of the reason's title
 	Text      string // instead of the reason's text
@@ -225,6 +228,8 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 			p.Next = p.T("invalid.missing", "parameter", r.Missing)
 		case r.BadChallenge != "":
 			p.Next = p.T("invalid.challenge", "parameter", r.BadChallenge)
+		case r.BadUser != "":
+			p.Next = p.T("invalid.user", "parameter", r.BadUser)
 		}
 	}
 	if r.Title != "" {

@@ -232,6 +232,7 @@ func TestIncompleteNamesTheParameter(t *testing.T) {
 	for want, refusal := range map[string]Refusal{
 		"The parameter redirect_url is missing.":                          {Missing: "redirect_url"},
 		"code_challenge must be 43 characters of base64url (PKCE, S256).": {BadChallenge: "code_challenge"},
+		"cotter_user_id must be the id of a user, 36 characters.":         {BadUser: "cotter_user_id"},
 	} {
 		refusal.Reason = Incomplete
 		var b bytes.Buffer

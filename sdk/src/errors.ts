@@ -39,6 +39,7 @@ export type ServerCode =
   | "not_found"
   | "number_not_enough"
   | "origin_not_allowed"
+  | "other_user"
   | "passkey_registered"
   | "passkey_required"
   | "passkey_site"

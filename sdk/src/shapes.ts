@@ -14,6 +14,8 @@ export interface StartRequest {
   redirect_url?: string;
   origin?: string;
   form_id?: string;
+  /** Id of the user whose address must be proved; absent: anybody's will do. For sign_in. */
+  user_id?: string;
   locale?: string;
   puzzle?: string;
   /** Token of the captcha that `captcha_required` asks for. */

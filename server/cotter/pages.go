@@ -59,6 +59,7 @@ func (f *Face) framed(w http.ResponseWriter, r *http.Request, challenge string, 
 	}
 	form.Mode, form.Domain, form.MessageID, form.Challenge = web.Frame, domain, q.Get("id"), q.Get(challenge)
 	form.State, form.RedirectURL, form.FormID = q.Get("state"), redirect, unescaped(q.Get("form_id"))
+	form.UserID = given(q.Get("cotter_user_id"))
 	want, form.Extra = setFor(p, form.FormID, want)
 	f.pages.Form(w, r, p, form, want, p.Settings.Origins)
 }
@@ -111,7 +112,7 @@ func (f *Face) app(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f.pages.TopLevel(w, r, q.Get("api_key"), web.Form{
 		Mode: web.App, Challenge: q.Get("code_challenge"), State: q.Get("state"), RedirectURL: q.Get("redirect_url"),
-		Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true",
+		Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true", UserID: given(q.Get("cotter_user_id")),
 	}, page.Want{
 		Type: q.Get("type"), Link: q.Get("auth_method") == "MAGIC_LINK",
 		Channels: append([]string{q.Get("use_channel")}, q["phone_channels[]"]...),

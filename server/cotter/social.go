@@ -54,7 +54,7 @@ func (f *Face) socialLogin(by way) func(http.ResponseWriter, *http.Request) {
 			return
 		}
 		f.goThere(w, r, p, by, signin.StartRequest{Provider: r.PathValue("provider"),
-			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id")})
+			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id"), Whose: given(q.Get("user_id"))})
 	}
 }
 

@@ -66,6 +66,12 @@ func (s *Pages) TopLevel(w http.ResponseWriter, r *http.Request, project string,
 // Form sends the sign-in form. ancestors are the sites that may frame it, as a
 // project lists them; none for a page that is never framed.
 func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project, f web.Form, want Want, ancestors []string) {
+	if f.UserID != "" {
+		if _, err := splitpin.ParseUUID(f.UserID); err != nil {
+			s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.Incomplete, BadUser: "cotter_user_id"}, frameable(ancestors))
+			return
+		}
+	}
 	var offered bool
 	if f.Kind, f.Method, offered = way(s.Edge.Engine.Offered(p), want); !offered {
 		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
@@ -96,6 +102,9 @@ func providers(p *splitpin.Project, f web.Form) []web.Link {
 	q := url.Values{"project": {p.ID}, "redirect_url": {f.RedirectURL}, "code_challenge": {f.Challenge}, "state": {f.State}}
 	if f.FormID != "" {
 		q.Set("form_id", f.FormID)
+	}
+	if f.UserID != "" {
+		q.Set("user_id", f.UserID)
 	}
 	var links []web.Link
 	for _, provider := range p.Settings.Providers {

@@ -127,6 +127,7 @@ const over: Record<string, [title: string, text: string]> = {
   link_refused: ["bearer.off.title", "bearer.off.refused"],
   link_tries: ["bearer.off.title", "bearer.off.tries"],
   link_not_here: ["bearer.elsewhere.title", "bearer.lead.none"],
+  other_user: ["unfinished.title", "fault.other"],
 };
 
 function ends(p: Problem): boolean {

@@ -146,6 +146,7 @@ async function start(): Promise<void> {
   if (framed) body.origin = config.domain;
   if (config.redirectUrl) body.redirect_url = config.redirectUrl;
   if (config.formId) body.form_id = config.formId;
+  if (config.userId) body.user_id = config.userId;
   if (config.method.endsWith("_link")) {
     // The result may come out elsewhere, and takes these along.
     body.redirect_link = config.linkReturns;
@@ -204,6 +205,7 @@ function explain(p: Problem): string {
     captcha_stopped: "address.stopped",
     invalid_identifier: config.kind === "phone" ? "phone.invalid" : "address.invalid",
     not_admitted: "fault.admitted",
+    other_user: "fault.other",
     country_not_allowed: "phone.country.off",
     phone_unreachable: "phone.unreachable",
     channel_not_offered: "phone.channel.off",
@@ -354,7 +356,8 @@ function refusedCode(p: Problem, code: string): void {
       if (isOver()) return expired();
       return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
     case "not_admitted":
-      return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.admitted"), ...again() });
+    case "other_user":
+      return stop({ kind: "bad", title: t("unfinished.title"), text: explain(p), ...again() });
   }
   fault(codeInput, explain(p));
 }
@@ -621,6 +624,7 @@ function passkeyRequest(): Omit<StartRequest, "method"> {
     redirect_url: config.redirectUrl,
     locale: config.locale,
     ...(config.formId && { form_id: config.formId }),
+    ...(config.userId && { user_id: config.userId }),
   };
 }
 

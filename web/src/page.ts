@@ -12,6 +12,7 @@ export interface Config {
   state: string;
   redirectUrl: string;
   formId: string;
+  userId: string; // whose address must be proved; empty: anybody's
   extra: Record<string, unknown>; // what the operator set for the form of that id, written as CONFIG is
   kind: "email" | "phone"; // what the form asks for
   method: string; // of /v1

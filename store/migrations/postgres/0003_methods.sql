@@ -36,7 +36,8 @@ ALTER TABLE attempts
 	ADD COLUMN client_state text    NOT NULL DEFAULT '',
 	ADD COLUMN client_data  bytea   NOT NULL DEFAULT '',
 	ADD COLUMN pending      bytea   NOT NULL DEFAULT '',
-	ADD COLUMN link         text    NOT NULL DEFAULT '';
+	ADD COLUMN link         text    NOT NULL DEFAULT '',
+	ADD COLUMN whose        bytea   NOT NULL DEFAULT '\x00000000000000000000000000000000';
 
 ALTER TABLE sessions
 	ADD COLUMN credential bigint NOT NULL DEFAULT 0,
