@@ -163,7 +163,7 @@ func (s *Server) work(x *exchange, r *http.Request, h http.Handler) error {
 		return err
 	}
 	defer s.gate.leave()
-	h.ServeHTTP(x, r)
+	h.ServeHTTP(x, r.WithContext(signin.WithPlace(r.Context(), seat{s, r})))
 	return nil
 }
 

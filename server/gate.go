@@ -15,6 +15,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
+	"github.com/splitpin/splitpin/signin"
 )
 
 // What a gate admits, where nothing else was said.
@@ -33,6 +34,13 @@ const (
 	// patience: then waiting longer would only make everybody late.
 	patience      = time.Second
 	briefPatience = 250 * time.Millisecond
+	// outsideMost is how many may have left their place to wait for somebody outside, as
+	// a provider, and outsideOfNetwork how many of those one wider network. Once half of
+	// them are away, that is outsideFew. Each holds little more than a goroutine.
+	outsideMost      = 1024
+	outsideOfNetwork = 64
+	outsideFew       = 8
+
 	// crowd is how many of one network may wait before they are the crowd
 	// themselves: then they wait for all of patience, because a program that is
 	// refused at once comes back at once.
@@ -48,7 +56,9 @@ const (
 // get every fourth turn between them, and all that nobody else wants.
 //
 // A place is held while there is work to do, never while waiting for bytes of a
-// client: bodies are read before, and answers are written after (see admitted).
+// client: bodies are read before, and answers are written after (see admitted); nor
+// while waiting for somebody outside (see signin.Outside). Who comes back from there
+// gets the next place that is free: they waited for theirs already.
 //
 // It decides by waiting time, before any work is done.
 type gate struct {
@@ -63,6 +73,9 @@ type gate struct {
 	suspects list.List                   // of the others
 	turn     int                         // how many turns there were
 	standing time.Time                   // since when somebody has waited without a break
+	outside  map[netip.Prefix]int        // who is away from a place, by wider network
+	away     int                         // all of them
+	back     []chan struct{}             // those who came back and wait for a place, first first
 	held     map[netip.Prefix]int        // room that bodies take, by wider network
 	heldAll  int
 	shed     uint64 // refused since the start
@@ -107,7 +120,7 @@ type waiter struct {
 
 func newGate(log *slog.Logger) *gate {
 	return &gate{places: gatePlaces * max(2, runtime.GOMAXPROCS(0)), queue: gateQueue, bodies: bodyRoom,
-		networks: map[gatheringKey]*gathering{}, held: map[netip.Prefix]int{}, log: log}
+		networks: map[gatheringKey]*gathering{}, outside: map[netip.Prefix]int{}, held: map[netip.Prefix]int{}, log: log}
 }
 
 // enter waits for a place, which must be left again. Its error is
@@ -207,6 +220,57 @@ func (g *gate) left(c *gathering, l *line) {
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.pass()
+}
+
+// stepOut leaves a place until stepIn, for somebody of a wider network. Its error is
+// splitpin.ErrUnavailable; then the place was kept.
+func (g *gate) stepOut(wider netip.Prefix) error {
+	g.mu.Lock()
+	if n := g.outside[wider]; g.away >= outsideMost || n >= outsideOfNetwork || g.away >= outsideMost/2 && n >= outsideFew {
+		return g.refuse(time.Now())
+	}
+	defer g.mu.Unlock()
+	g.away++
+	g.outside[wider]++
+	g.pass()
+	return nil
+}
+
+// stepIn waits for a place, which nobody is refused who had one.
+func (g *gate) stepIn(wider netip.Prefix) {
+	g.mu.Lock()
+	g.away--
+	if g.outside[wider]--; g.outside[wider] == 0 {
+		delete(g.outside, wider)
+	}
+	if g.busy < g.places {
+		g.busy++
+		g.mu.Unlock()
+		return
+	}
+	turn := make(chan struct{})
+	g.back = append(g.back, turn)
+	g.mu.Unlock()
+	<-turn
+}
+
+// A seat is the place of a request, for the engine.
+type seat struct {
+	s *Server
+	r *http.Request
+}
+
+func (p seat) Leave() error { return p.s.gate.stepOut(signin.WiderNetwork(p.s.Addr(p.r))) }
+func (p seat) Return()      { p.s.gate.stepIn(signin.WiderNetwork(p.s.Addr(p.r))) }
+
+// pass gives a place to the next who waits. The caller holds g.mu.
+func (g *gate) pass() {
+	if len(g.back) > 0 {
+		close(g.back[0])
+		g.back = g.back[1:]
+		return
+	}
 	first := g.turns.Front()
 	if g.turn++; first == nil || g.turn%4 == 0 && g.suspects.Len() > 0 {
 		first = g.suspects.Front()

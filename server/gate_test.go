@@ -103,6 +103,101 @@ func TestGateTakesTurns(t *testing.T) {
 	})
 }
 
+// Who waits for somebody outside holds no place, and gets the next one back before
+// those who never had one.
+func TestGateStepsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 1)
+		own := netip.MustParsePrefix("203.0.113.1/32")
+		c.come(t.Context(), "ada", "203.0.113.1/32")
+		c.come(t.Context(), "bob", "203.0.113.2/32")
+		c.come(t.Context(), "cyd", "203.0.113.3/32")
+		if err := c.stepOut(own); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		go func() {
+			c.stepIn(own)
+			c.kept.Lock()
+			defer c.kept.Unlock()
+			c.order = append(c.order, "ada again")
+		}()
+		synctest.Wait()
+		for range 3 {
+			c.out()
+		}
+		c.now(func() {
+			if got, want := strings.Join(c.order, ", "), "ada, bob, ada again, cyd"; got != want {
+				t.Errorf("came in as %s; want %s", got, want)
+			}
+			if c.busy != 0 || c.away != 0 || len(c.outside) != 0 || len(c.back) != 0 {
+				t.Errorf("afterwards %d are busy, %d away of %v, %d wait to come back", c.busy, c.away, c.outside, len(c.back))
+			}
+		})
+	})
+}
+
+// Those who are away are bounded, for each network and in all. Who may not leave keeps
+// the place.
+func TestGateFewStepOut(t *testing.T) {
+	g := newGate(nil)
+	g.busy = 4096
+	away := map[byte]int{}
+	for network := range byte(100) {
+		for range outsideOfNetwork + 1 {
+			err := g.stepOut(netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, network}), 32))
+			if err == nil {
+				away[network]++
+			} else if !errors.Is(err, splitpin.ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if away[0] != outsideOfNetwork || away[99] != 0 && away[99] != outsideFew {
+		t.Errorf("of the first network %d are away, of the last %d", away[0], away[99])
+	}
+	if full := outsideMost / 2 / outsideOfNetwork; away[byte(full)] != outsideFew {
+		t.Errorf("once half of them are away, a network has %d", away[byte(full)])
+	}
+	if g.away != outsideMost || g.busy != 4096-outsideMost {
+		t.Errorf("%d are away and %d places are held", g.away, g.busy)
+	}
+}
+
+// A request that waits for somebody outside lets others have its place.
+func TestWaitingOutsideTakesNoPlace(t *testing.T) {
+	h := newHouse(t)
+	h.server.gate.places = 1
+	synctest.Test(t, func(t *testing.T) {
+		answers := make(chan struct{})
+		hanging := h.server.admitted(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			signin.Outside(r.Context(), func(ctx context.Context) error {
+				return signin.Outside(ctx, func(context.Context) error { <-answers; return nil })
+			})
+		}))
+		served := 0
+		quick := h.server.admitted(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+		ask := func(h http.Handler) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			return w
+		}
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() { ask(hanging) })
+		}
+		synctest.Wait()
+		if w := ask(quick); w.Code != http.StatusOK || served != 1 {
+			t.Errorf("somebody else got %d %s", w.Code, w.Body)
+		}
+		close(answers)
+		waiting.Wait()
+		if g := h.server.gate; g.busy != 0 || g.away != 0 {
+			t.Errorf("afterwards %d are busy and %d away", g.busy, g.away)
+		}
+	})
+}
+
 // Whoever holds a /48 is one network, however many /64s of it ask; inside it they
 // take turns again, and share one part of the queue.
 func TestGateCountsWiderNetworks(t *testing.T) {

@@ -269,13 +269,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		return splitpin.Writes{}, err
 	}
 	fetches := fetches(method, a)
-	if step.paid && !step.waited && early(now, a, r.Credentials) > 0 {
-		step.verdict = answerEarly
-		return splitpin.Writes{}, nil
-	}
 	var proof Proof
 	var proved account.Proved
 	var refused error
+	tooEarly := false
 	step.verdict = decideAnswer(now, a, step.paid, step.agreed, func() checked {
 		if fetches && !step.paid {
 			return checkedFetch
@@ -294,6 +291,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		}
 		if !right {
 			return checkedWrong
+		}
+		if step.paid && !step.waited && early(now, a, r.Credentials) > 0 {
+			tooEarly = true
+			return checkedMore
 		}
 		if !a.ProvedAt.IsZero() {
 			return checkedRight // nothing is to be changed any more
@@ -324,6 +325,10 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	})
 	if refused != nil {
 		return splitpin.Writes{}, refused
+	}
+	if tooEarly {
+		step.verdict = answerEarly
+		return splitpin.Writes{}, nil // what was decided is decided again
 	}
 	if u := cmp.Or(proved.User, r.User); u != nil && (step.verdict == answerRight || step.verdict == answerRepeated) {
 		step.sequel = sequelOf(now, step.handle.Project, u, r.Credentials, cmp.Or(proved.Credential, byNumber(r.Credentials, a.Credential)))
@@ -505,7 +510,7 @@ const (
 	answerMissed    // wrong, after the attempt was proved
 	answerElsewhere // proved where its link was opened, for a challenge that is not the starter's
 	answerHeld      // right, and it opens nothing but began a recovery
-	answerEarly     // handed over a moment ago: to be decided when the other page had time to ask
+	answerEarly     // right, and handed over a moment ago: to be decided when the other page had time to ask
 )
 
 func (v answerVerdict) audit() string {

@@ -55,9 +55,17 @@ func (e *Engine) seeStarter(ctx context.Context, now time.Time, req StartRequest
 	if refused >= 0 {
 		return seen{}, ErrManyStarts.After(wait)
 	}
-	right, err := e.captcha.Verify(ctx, req.Captcha)
+	var right bool
+	var broken error
+	err = Outside(ctx, func(ctx context.Context) error {
+		right, broken = e.captcha.Verify(ctx, req.Captcha)
+		return nil
+	})
 	if err != nil {
-		return seen{broken: err}, nil
+		return seen{}, err
+	}
+	if broken != nil {
+		return seen{broken: broken}, nil
 	}
 	if !right {
 		return seen{}, ErrCaptcha

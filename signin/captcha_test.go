@@ -15,10 +15,14 @@ import (
 type doorman struct {
 	asked  []string
 	broken error
+	waits  func() // happens while it is asked; nil: nothing
 }
 
 func (d *doorman) Verify(_ context.Context, token string) (bool, error) {
 	d.asked = append(d.asked, token)
+	if d.waits != nil {
+		d.waits()
+	}
 	return token == "person", d.broken
 }
 

@@ -77,9 +77,11 @@ func (e *Engine) Complete(ctx context.Context, req CompletionRequest, tell func(
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
 	}
-	telling, cancel := context.WithTimeout(ctx, completionPatient)
-	failed := tell(telling, c)
-	cancel()
+	failed := Outside(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, completionPatient)
+		defer cancel()
+		return tell(ctx, c)
+	})
 
 	kind, detail := "completion_sent", req.Form
 	if failed != nil {

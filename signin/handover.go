@@ -20,8 +20,8 @@ import (
 //
 // Somebody else on that network may be the first. Then the real page asks second, and that
 // ends everything: the arm, the attempt and whatever came of it. An answer to the attempt
-// is therefore decided over only when the real page had time to ask (HandOverPause). Its try
-// was charged before, so nobody can have many of them wait.
+// that is right is therefore decided over only when the real page had time to ask
+// (HandOverPause). Its try was charged before, so nobody can have many of them wait.
 
 const (
 	armFor = 30 * time.Second
@@ -159,7 +159,8 @@ func early(now time.Time, a *splitpin.Attempt, credentials []*splitpin.Credentia
 // then. A clock that jumped holds nobody for longer than the pause.
 func (e *Engine) letAsk(ctx context.Context, now time.Time, step *answerStep) (time.Time, error) {
 	until := step.attempt.CreatedAt.Add(HandOverPause)
-	if err := e.wait(ctx, min(until.Sub(now), HandOverPause)); err != nil {
+	err := Outside(ctx, func(ctx context.Context) error { return e.wait(ctx, min(until.Sub(now), HandOverPause)) })
+	if err != nil {
 		return now, splitpin.ErrUnavailable.Because(err)
 	}
 	step.waited = true

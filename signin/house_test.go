@@ -36,7 +36,8 @@ type house struct {
 	master keyring.Master
 	cards  *cards
 
-	provider *provider // of codes by SMS; nil: they are ours
+	provider *provider                                  // of codes by SMS; nil: they are ours
+	pause    func(context.Context, time.Duration) error // how the engine waits
 
 	shop, club *splitpin.Project // the default project, and another
 }
@@ -108,6 +109,7 @@ func newHouse(t testing.TB) *house {
 	t.Helper()
 	db := enginetest.Open(t)
 	h := &house{t: t, clock: &clock{at: start}, cards: &cards{}, db: &watched{Store: db}, master: keyring.NewMaster()}
+	h.pause = func(_ context.Context, d time.Duration) error { h.clock.wait(d); return nil }
 	h.Engine, h.ring, h.tokens = h.node()
 	h.shop = h.newProject(splitpin.Settings{Name: "Shop", Origins: []string{shopOrigin, "shop://"}})
 	h.club = h.newProject(splitpin.Settings{Name: "Club", Origins: []string{clubOrigin, shopOrigin}})
@@ -124,7 +126,7 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
 		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels, Provider: h.codeProvider}, link.Email("https://login.example.org"), h.cards, &keys{}},
-		Clock:   h.clock.now, PublicURL: "https://login.example.org"})
+		Clock:   h.clock.now, PublicURL: "https://login.example.org", Wait: func(ctx context.Context, d time.Duration) error { return h.pause(ctx, d) }})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -20,8 +20,8 @@ type Method interface {
 	// AuthMethod is what tokens call it: "OTP" (contract 0.4).
 	AuthMethod() string
 
-	// Begin prepares an attempt. It may do I/O and runs before the transaction.
-	// What it cannot accept it refuses with a splitpin.Error.
+	// Begin prepares an attempt. It may do I/O, inside Outside, and runs before the
+	// transaction. What it cannot accept it refuses with a splitpin.Error.
 	Begin(ctx context.Context, req BeginRequest) (Begun, error)
 
 	// Check reports whether the answer is right, and what it proves. It is pure: it may
@@ -68,7 +68,7 @@ type Chooser interface {
 type Fetcher interface {
 	Method
 
-	// Fetch may do I/O. An answer that is wrong may be found so here, with wrong set,
+	// Fetch may do I/O, inside Outside. An answer that is wrong may be found so here, with wrong set,
 	// or by Check; an error is for what may pass, and says so by its kind.
 	Fetch(ctx context.Context, req FetchRequest) (found Fetched, wrong bool, err error)
 }

@@ -14,10 +14,14 @@ import (
 type provider struct {
 	asked atomic.Int32
 	down  atomic.Bool
+	waits func() // happens while it is asked; nil: nothing
 }
 
 func (p *provider) Verify(_ context.Context, _ *splitpin.Attempt, code splitpin.Secret) (bool, error) {
 	p.asked.Add(1)
+	if p.waits != nil {
+		p.waits()
+	}
 	if p.down.Load() {
 		return false, splitpin.ErrUnavailable
 	}

@@ -205,11 +205,16 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if begin.Credentials, err = e.known(ctx, now, method, begin); err != nil {
 		return nil, err
 	}
+	messenger, reaches := method.(Messenger)
+	if !reaches { // such a method may ask somebody before it knows how to begin
+		if err := e.chargeStart(ctx, now, req.Project, toll{}, "", seen{}, req.By); err != nil {
+			return nil, err
+		}
+	}
 	begun, err := method.Begin(ctx, begin)
 	if err != nil {
 		return nil, err
 	}
-	messenger, reaches := method.(Messenger)
 	var message toll
 	var starter seen
 	if reaches {
@@ -221,9 +226,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		if message, err = e.toll(ctx, now, req.Project, asked, messenger.Message(asked), req.By); err != nil {
 			return nil, err
 		}
-	}
-	if err := e.chargeStart(ctx, now, req.Project, message, req.Puzzle, starter, req.By); err != nil {
-		return nil, err
+		if err := e.chargeStart(ctx, now, req.Project, message, req.Puzzle, starter, req.By); err != nil {
+			return nil, err
+		}
 	}
 
 	numbers, err := e.numbers(ctx, 3)

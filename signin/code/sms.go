@@ -129,7 +129,11 @@ func (m SMS) Fetch(ctx context.Context, req signin.FetchRequest) (signin.Fetched
 	if !ok || provider == nil {
 		return signin.Fetched{}, true, nil
 	}
-	right, err := provider.Verify(ctx, req.Attempt, splitpin.Secret(given))
+	right := false
+	err := signin.Outside(ctx, func(ctx context.Context) (err error) {
+		right, err = provider.Verify(ctx, req.Attempt, splitpin.Secret(given))
+		return err
+	})
 	return signin.Fetched{Value: found{}}, !right, err
 }
 

@@ -1,6 +1,7 @@
 package social
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/keyring"
+	"github.com/splitpin/splitpin/signin"
 )
 
 // A kind is what providers of one make have in common.
@@ -213,10 +215,21 @@ func (m *Method) conversation(ctx context.Context, project *splitpin.Project, p 
 	return c, m.discovered.into(ctx, c, m.Clock)
 }
 
-// discovered keeps what providers say about themselves, for an hour.
+// discovered keeps what providers say about themselves, for an hour. One sign-in asks,
+// under a time of its own, as others rely on what it learns. Those who come meanwhile get
+// what was known before, or wait for it where that is nothing.
 type discovered struct {
 	mu       sync.Mutex
-	byIssuer map[string]*discovery
+	byIssuer map[string]*issuer
+}
+
+// An issuer is what is known of one.
+type issuer struct {
+	found  *discovery    // nil: nothing yet
+	asking chan struct{} // closed when whoever asks is done; nil: nobody asks
+
+	err    error // of the last time, if it was in vain
+	failed time.Time
 }
 
 type discovery struct {
@@ -226,26 +239,91 @@ type discovery struct {
 	issuer   string // may have a place for the tenant
 }
 
-const discoveredFor = time.Hour
+const (
+	discoveredFor = time.Hour
+	discoverIn    = 5 * time.Second
+	failedFor     = 30 * time.Second // so long nobody asks again
+)
+
+// of returns what the provider of a conversation says about itself.
+func (d *discovered) of(ctx context.Context, c *conversation) (*discovery, error) {
+	d.mu.Lock()
+	is := d.byIssuer[c.issuer]
+	if is == nil {
+		is = &issuer{}
+		if d.byIssuer == nil {
+			d.byIssuer = map[string]*issuer{}
+		}
+		d.byIssuer[c.issuer] = is
+	}
+	fresh := is.found != nil && c.now.Sub(is.found.at) < discoveredFor
+	failed := is.err != nil && c.now.Sub(is.failed).Abs() < failedFor
+	if fresh || failed || is.asking != nil && is.found != nil {
+		defer d.mu.Unlock()
+		return is.known()
+	}
+	asking, others := is.asking, is.asking != nil
+	if !others {
+		asking = make(chan struct{})
+		is.asking = asking
+	}
+	d.mu.Unlock()
+
+	err := signin.Outside(ctx, func(ctx context.Context) error {
+		if !others {
+			d.ask(ctx, c, is)
+		}
+		select {
+		case <-asking:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && !others && is.asking == asking { // it did not come to asking
+		is.asking = nil
+		close(asking)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return is.known()
+}
+
+// ask asks a provider, and tells those who wait.
+func (d *discovered) ask(ctx context.Context, c *conversation, is *issuer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoverIn)
+	defer cancel()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		close(is.asking)
+		is.asking = nil
+	}()
+	found, err := discover(ctx, c)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if is.err = err; err != nil {
+		is.failed = c.now
+	} else {
+		is.found = found
+	}
+}
+
+// known is what is known, however old, or why nothing is.
+func (is *issuer) known() (*discovery, error) {
+	if is.found == nil {
+		return nil, cmp.Or(is.err, error(splitpin.ErrUnavailable))
+	}
+	return is.found, nil
+}
 
 func (d *discovered) into(ctx context.Context, c *conversation, clock func() time.Time) error {
-	d.mu.Lock()
-	found := d.byIssuer[c.issuer]
-	d.mu.Unlock()
-	if found == nil || c.now.Sub(found.at) >= discoveredFor {
-		fresh, err := discover(ctx, c)
-		if err != nil && found == nil {
-			return err
-		}
-		if err == nil {
-			found = fresh
-			d.mu.Lock()
-			if d.byIssuer == nil {
-				d.byIssuer = map[string]*discovery{}
-			}
-			d.byIssuer[c.issuer] = fresh
-			d.mu.Unlock()
-		}
+	found, err := d.of(ctx, c)
+	if err != nil {
+		return err
 	}
 	c.config.Endpoint = found.provider.Endpoint()
 	c.config.Endpoint.AuthStyle = oauth2.AuthStyleInParams

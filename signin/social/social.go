@@ -166,9 +166,14 @@ func (m *Method) Fetch(ctx context.Context, req signin.FetchRequest) (f signin.F
 	if p == nil || kinds[p.Kind].who == nil {
 		return f, false, ErrProvider
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	who, tokens, err := m.ask(ctx, req.Project, p, answer, nonce, verifier)
+	var who identity
+	var tokens []byte
+	err = signin.Outside(ctx, func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		who, tokens, err = m.ask(ctx, req.Project, p, answer, nonce, verifier)
+		return err
+	})
 	var lie *refusedError
 	var refused *oauth2.RetrieveError
 	switch {

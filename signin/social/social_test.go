@@ -1,6 +1,7 @@
 package social_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +48,7 @@ const (
 type house struct {
 	*signin.Engine
 	t      *testing.T
+	ctx    context.Context // of those who sign in
 	now    time.Time
 	db     splitpin.Store
 	ring   *keyring.Ring
@@ -60,7 +64,7 @@ type house struct {
 // newHouse offers provider, whose name is THEIRS where it has none.
 func newHouse(t *testing.T, alter func(*house, *splitpin.Provider)) *house {
 	t.Helper()
-	h := &house{t: t, now: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC), db: enginetest.Open(t), master: keyring.NewMaster()}
+	h := &house{t: t, ctx: t.Context(), now: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC), db: enginetest.Open(t), master: keyring.NewMaster()}
 	clock := func() time.Time { return h.now }
 	var err error
 	if h.ring, err = keyring.Open(t.Context(), h.db, h.now, h.master); err != nil {
@@ -139,7 +143,7 @@ func (h *house) begins(alter func(*signin.StartRequest)) (*try, error) {
 	if alter != nil {
 		alter(&req)
 	}
-	s, err := h.Start(h.t.Context(), req)
+	s, err := h.Start(h.ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +168,7 @@ func (a *try) answers(code string, more ...string) (*signin.Granted, error) {
 		answer.Provider = more[1]
 	}
 	b, _ := json.Marshal(answer)
-	return a.Answer(a.t.Context(), a.handle, b)
+	return a.Answer(a.ctx, a.handle, b)
 }
 
 // comesBack signs in at the double and answers with what that gave.
@@ -787,4 +791,119 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s was taken", name)
 		}
 	}
+}
+
+// A seat is the place of a request among those that are worked on.
+type seat struct{ left, returned atomic.Int32 }
+
+func (s *seat) Leave() error { s.left.Add(1); return nil }
+func (s *seat) Return()      { s.returned.Add(1) }
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Whoever waits for a provider holds no place meanwhile, at the beginning and at the end.
+func TestWaitsInNoPlace(t *testing.T) {
+	h := newHouse(t, func(_ *house, p *splitpin.Provider) { p.Domains = []string{"example.org"} })
+	var s seat
+	asked := 0
+	honest := h.method.Client.Transport
+	h.method.Client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+		if asked++; s.left.Load() != s.returned.Load()+1 {
+			t.Errorf("%s is asked by somebody who left %d times and came back %d times", r.URL.Path, s.left.Load(), s.returned.Load())
+		}
+		return honest.RoundTrip(r)
+	})
+	h.ctx = signin.WithPlace(t.Context(), &s)
+	a := h.mustBegin()
+	if asked != 1 {
+		t.Errorf("the beginning asked %d times", asked)
+	}
+	if _, err := a.comesBack(); err != nil && splitpin.ErrorOf(err) != signin.ErrAsk {
+		t.Fatal(err)
+	}
+	if asked < 3 || s.left.Load() != s.returned.Load() {
+		t.Errorf("asked %d times, left %d times, came back %d times", asked, s.left.Load(), s.returned.Load())
+	}
+}
+
+// A provider that hangs or is broken costs few people time: one asks, the others get what
+// was known or wait for that one, and for half a minute nobody asks again.
+func TestDiscoveryIsAskedOnce(t *testing.T) {
+	const document = "/.well-known/openid-configuration"
+	h := newHouse(t, nil)
+	h.method.Client.Timeout = time.Minute // the method's own patience is shorter
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	h.theirs.Serve[document] = func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	begin := func(n int) []error {
+		errs := make([]error, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() { _, errs[i] = h.begins(nil) })
+		}
+		<-arrived
+		close(release)
+		all.Wait()
+		return errs
+	}
+	for _, err := range begin(8) {
+		want(t, "beginning where the provider is down", err, social.ErrProviderDown)
+	}
+	_, err := h.begins(nil)
+	want(t, "beginning right after that", err, social.ErrProviderDown)
+	if n := h.theirs.Times(document); n != 1 {
+		t.Errorf("the provider was asked %d times, want once", n)
+	}
+
+	delete(h.theirs.Serve, document)
+	h.now = h.now.Add(31 * time.Second)
+	h.mustBegin()
+	h.mustBegin()
+	if n := h.theirs.Times(document); n != 2 {
+		t.Errorf("the provider was asked %d times, want once more", n)
+	}
+
+	// What is known is stale, and the provider hangs: nobody but the one who asks waits.
+	h.now = h.now.Add(2 * time.Hour)
+	arrived, release = make(chan struct{}, 100), make(chan struct{})
+	h.theirs.Serve[document] = func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	first := make(chan error, 1)
+	go func() { _, err := h.begins(nil); first <- err }()
+	<-arrived
+	var s seat
+	h.ctx = signin.WithPlace(t.Context(), &s)
+	h.mustBegin()
+	if s.left.Load() != 0 {
+		t.Error("somebody else waited for the one who asks")
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Errorf("the one who asked in vain: %v", err)
+	}
+	h.mustBegin()
+	if n := h.theirs.Times(document); n != 3 {
+		t.Errorf("the provider was asked %d times, want once more", n)
+	}
+}
+
+// Who asks a provider through us over and over is refused before it is asked.
+func TestBeginningIsPaidFor(t *testing.T) {
+	h := newHouse(t, nil)
+	h.theirs.Serve["/.well-known/openid-configuration"] = answering(http.StatusServiceUnavailable, "")
+	h.set(h.shop.ID, func(s *splitpin.Settings) { s.Limits.RefusePerNetwork = 3 })
+	for range 3 {
+		_, err := h.begins(nil)
+		want(t, "beginning where the provider is down", err, social.ErrProviderDown)
+	}
+	_, err := h.begins(nil)
+	want(t, "beginning once more", err, signin.ErrManyStarts)
 }
