@@ -385,9 +385,11 @@ type point struct{ X, Y float64 }
 // element must be visible.
 func (p *tab) at(selector string) point {
 	p.t.Helper()
-	p.await(selector+" is visible", fmt.Sprintf(`(e => e && e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0)(document.querySelector(%q))`, selector))
+	p.await(selector+" is visible", fmt.Sprintf(`(e => document.readyState === "complete" && e && e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0)(document.querySelector(%q))`, selector))
 	middle := eval[point](p, fmt.Sprintf(`(e => { e.scrollIntoView({block: "nearest"}); const r = e.getBoundingClientRect(); return {X: r.x + r.width / 2, Y: r.y + r.height / 2} })(document.querySelector(%q))`, selector))
 	if p.top != nil {
+		// A window that is still opening would move away from under the mouse.
+		p.top.await("the window stands still", `document.getAnimations().every((a) => a.playState !== "running" || a.effect.getComputedTiming().iterations === Infinity)`)
 		offset := eval[point](p.top, fmt.Sprintf(`(e => { e.scrollIntoView({block: "nearest"}); const r = e.getBoundingClientRect(); return {X: r.x, Y: r.y} })([...document.querySelectorAll("iframe")].find(f => f.src.startsWith(%q)))`, p.src))
 		middle.X += offset.X
 		middle.Y += offset.Y

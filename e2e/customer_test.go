@@ -33,7 +33,7 @@ Cotter.CotterEnum.BackendURL = {{.API}};
 Cotter.CotterEnum.JSURL = {{.JS}};
 Cotter.CotterEnum.AssetURL = {{.JS}};
 Cotter.CotterEnum.WorkerURL = {{.JS}};
-window.cotter = new Cotter({ApiKeyID: {{.Key}}, Type: ""});
+window.cotter = new Cotter({ApiKeyID: {{.Key}}, Type: "", SocialLoginProviders: {{.Providers}}});
 window.outcome = {state: "none"};
 window.signIn = (onBegin) => {
   window.outcome = {state: "pending"};
@@ -50,6 +50,7 @@ function settle(promise) {
     (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
 }
 window.token = async () => { const t = await cotter.tokenHandler.getAccessToken(); return t && t.token; };
+if ({{.Providers}}.length) signIn(); // as a page does to which people come back from a provider
 </script>
 </body></html>`))
 
@@ -70,6 +71,7 @@ func startCustomer(t *testing.T) *customer {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		err := customerPage.Execute(w, map[string]any{
 			"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"), "Width": template.CSS(width), "Height": template.CSS(height),
+			"Providers": append([]string{}, r.Form["with"]...),
 		})
 		if err != nil {
 			t.Error(err)

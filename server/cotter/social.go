@@ -534,11 +534,17 @@ func (f *Face) prove(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socialConnect is the window /social_connect (contract 12.4). The web SDK encodes its
-// parameters twice.
+// socialConnect is the window /social_connect (contract 12.4). The web SDK hands on the whole
+// query of the customer's page, which may have parameters of the same names, and then its
+// own, encoded twice: the last counts.
 func (f *Face) socialConnect(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	get := func(name string) string { return unescaped(q.Get(name)) }
+	get := func(name string) string {
+		if all := q[name]; len(all) > 0 {
+			return unescaped(all[len(all)-1])
+		}
+		return ""
+	}
 	p, err := f.engine.Project(get("api_key"))
 	if err != nil {
 		f.pages.Refuse(w, r, web.Frame, nil, web.Refusal{Reason: web.UnknownProject}, []string{"*"})

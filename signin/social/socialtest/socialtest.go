@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,7 +44,6 @@ var Ada = Person{Subject: "ada-at-theirs", Username: "ada-l", Email: "ada@exampl
 // A Provider serves any host name, so that it can stand for the large ones too.
 type Provider struct {
 	*httptest.Server
-	People []Person // whom its page offers
 	Issuer string
 
 	// Lies. Nil: the truth.
@@ -53,12 +53,13 @@ type Provider struct {
 	Serve    map[string]http.HandlerFunc // instead of what stands at a path
 	Document map[string]any              // more of the discovery document
 
-	t     testing.TB
-	now   func() time.Time
-	mu    sync.Mutex
-	keys  []jose.JSONWebKey // the last signs
-	codes map[string]request
-	asked map[string]int // by path
+	t      testing.TB
+	now    func() time.Time
+	mu     sync.Mutex
+	people []Person          // whom its page offers
+	keys   []jose.JSONWebKey // the last signs
+	codes  map[string]request
+	asked  map[string]int // by path
 }
 
 // A request is what came with a browser.
@@ -76,7 +77,7 @@ func NewPlain(t testing.TB, now func() time.Time) *Provider {
 }
 
 func begin(t testing.TB, now func() time.Time, serve func(http.Handler) *httptest.Server) *Provider {
-	p := &Provider{People: []Person{Ada}, t: t, now: now, codes: map[string]request{}, asked: map[string]int{}, Serve: map[string]http.HandlerFunc{}}
+	p := &Provider{people: []Person{Ada}, t: t, now: now, codes: map[string]request{}, asked: map[string]int{}, Serve: map[string]http.HandlerFunc{}}
 	p.NewKey("first")
 	p.Server = serve(p)
 	t.Cleanup(p.Server.Close)
@@ -93,6 +94,29 @@ func (p *Provider) NewKey(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keys = append(p.keys, jose.JSONWebKey{Key: key, KeyID: id, Algorithm: "ES256", Use: "sig"})
+}
+
+// Offer lets one more person choose themselves on the provider's page.
+func (p *Provider) Offer(who Person) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people = append(p.people, who)
+}
+
+func (p *Provider) offered() []Person {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.people)
+}
+
+// Break makes a path answer that status and nothing else, until it is called with 0.
+func (p *Provider) Break(path string, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.Serve, path)
+	if status != 0 {
+		p.Serve[path] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
 }
 
 // SignIn is a person who signs in there, Ada or whoever is named: it returns the code that
@@ -166,7 +190,11 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case r.URL.Path == "/api/v3/user/emails":
 			write(w, []map[string]any{{"email": who.Email, "primary": true, "verified": true}})
 		default:
-			write(w, p.UserInfo)
+			info := p.UserInfo
+			if info == nil {
+				info = who.claims()
+			}
+			write(w, info)
 		}
 	default:
 		http.NotFound(w, r)
@@ -189,7 +217,7 @@ var chooser = template.Must(template.New("").Parse(`<!doctype html><html lang="e
 // page lets a person choose who they are.
 func (p *Provider) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := chooser.Execute(w, map[string]any{"People": p.People, "Query": template.URL(r.URL.RawQuery)}); err != nil {
+	if err := chooser.Execute(w, map[string]any{"People": p.offered(), "Query": template.URL(r.URL.RawQuery)}); err != nil {
 		p.t.Error(err)
 	}
 }
@@ -202,8 +230,8 @@ var posted = template.Must(template.New("").Parse(`<!doctype html><html lang="en
 func (p *Provider) answer(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	answer := url.Values{"state": {q.Get("state")}}
-	if i, err := strconv.Atoi(q.Get("person")); err == nil && i < len(p.People) {
-		answer.Set("code", p.code(q, p.People[i]))
+	if i, err := strconv.Atoi(q.Get("person")); err == nil && i < len(p.offered()) {
+		answer.Set("code", p.code(q, p.offered()[i]))
 	} else {
 		answer.Set("error", "access_denied")
 	}
@@ -217,6 +245,15 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// claims are what the provider says of a person.
+func (who Person) claims() map[string]any {
+	claims := map[string]any{"sub": who.Subject, "preferred_username": who.Username}
+	if who.Email != "" {
+		claims["email"], claims["email_verified"] = who.Email, true
+	}
+	return claims
+}
+
 // tokenOf is the access token of a person.
 func tokenOf(who Person) string {
 	if who == Ada {
@@ -227,7 +264,7 @@ func tokenOf(who Person) string {
 
 // bearer is whose access token a request shows.
 func (p *Provider) bearer(r *http.Request) (Person, bool) {
-	for _, who := range append([]Person{Ada}, p.People...) {
+	for _, who := range p.offered() {
 		if r.Header.Get("Authorization") == "Bearer "+tokenOf(who) {
 			return who, true
 		}
@@ -249,8 +286,8 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"error":"invalid_grant"}`)
 		return
 	}
-	claims := map[string]any{"iss": p.Issuer, "sub": asked.person.Subject, "aud": asked.client, "nonce": asked.nonce,
-		"iat": p.now().Unix(), "exp": p.now().Add(time.Hour).Unix(), "email": asked.person.Email, "email_verified": true, "preferred_username": asked.person.Username}
+	claims := asked.person.claims()
+	maps.Copy(claims, map[string]any{"iss": p.Issuer, "aud": asked.client, "nonce": asked.nonce, "iat": p.now().Unix(), "exp": p.now().Add(time.Hour).Unix()})
 	if p.Claims != nil {
 		p.Claims(claims)
 	}
