@@ -28,6 +28,9 @@ type Letter struct {
 	// Verifier that makes the code itself knows the attempt by it.
 	Ref string
 
+	// Attempt is the number of the attempt it belongs to, for who can ask the store; zero:
+	// none. It goes to no provider.
+	Attempt int64
 	// Receipt is the word by which the provider may tell later what became of the letter;
 	// empty: nobody would listen.
 	Receipt string

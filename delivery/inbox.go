@@ -34,6 +34,10 @@ type InboxMessage struct {
 	Code    string           `json:"code"` // empty: none
 	Link    string           `json:"link"` // empty: none
 	At      time.Time        `json:"at"`
+
+	// History is what became of its link since, a line each; the server fills it in.
+	History []string `json:"history,omitempty"`
+	Attempt int64    `json:"-"`
 }
 
 // Send keeps the letter. One that is here already, sent again after a crash, is
@@ -44,7 +48,7 @@ func (in *Inbox) Send(ctx context.Context, l *Letter) error {
 	}
 	m := InboxMessage{
 		ID: l.ID, To: l.To, Channel: l.Channel, Subject: l.Subject, Text: l.Text, HTML: l.HTML,
-		Code: l.Code.Reveal(), Link: l.Link.Reveal(), At: l.At.UTC(),
+		Code: l.Code.Reveal(), Link: l.Link.Reveal(), At: l.At.UTC(), Attempt: l.Attempt,
 	}
 	if l.Channel != splitpin.EmailChannel {
 		m.Text = strings.TrimSuffix(m.Text, "\n") // as it stands on a phone

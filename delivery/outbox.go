@@ -414,7 +414,7 @@ func (t *turn) try(ctx context.Context, e *entry) *outcome {
 // be written.
 func (t *turn) deliver(ctx context.Context, e *entry, v *Values, now time.Time) (l *Letter, failure *SendError, err error) {
 	m, a := e.message, e.attempt
-	l = &Letter{ID: letterID(m, a), Ref: AttemptRef(a), Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
+	l = &Letter{ID: letterID(m, a), Ref: AttemptRef(a), Attempt: m.Attempt, Channel: m.Channel, To: m.To, At: m.CreatedAt, Until: m.ExpiresAt}
 	if a.ExpiresAt.Before(l.Until) && !v.Notice {
 		l.Until = a.ExpiresAt
 	}

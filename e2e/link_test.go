@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -39,7 +40,7 @@ window.signIn = () => {
   window.cotter = new Cotter({ApiKeyID: {{.Key}}, RedirectMagicLink: {{.Returns}},
     AdditionalFields: [{label: "Plan", name: "plan", initial_value: "gold"}]});
   window.outcome = {state: "pending"};
-  cotter.signInWithLink().showEmailForm().then(
+  cotter.signInWithLink()[{{.Show}}]().then(
     (payload) => { window.outcome = {state: "resolved", payload}; },
     (error) => { window.outcome = {state: "rejected", error: String(error && error.data ? JSON.stringify(error.data) : error)}; });
 };
@@ -59,7 +60,7 @@ func startLinkCustomer(t *testing.T) *linkCustomer {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		err := linkPage.Execute(w, map[string]any{"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"),
-			"Returns": r.FormValue("returns") == "true"})
+			"Returns": r.FormValue("returns") == "true", "Show": cmp.Or(r.FormValue("show"), "showEmailForm")})
 		if err != nil {
 			t.Error(err)
 		}
@@ -83,7 +84,11 @@ type asking struct {
 // askForLink asks for a link on the customer's page.
 func (b *browser) askForLink(t *testing.T, address string, c *linkCustomer, p *project, returns bool) *asking {
 	t.Helper()
-	page := b.open(t, c.page(p, returns))
+	at := c.page(p, returns)
+	if strings.HasPrefix(address, "+") {
+		at += "&show=showPhoneForm"
+	}
+	page := b.open(t, at)
 	eval[any](page, "signIn()")
 	form := page.frame(p.url + "/login?")
 	form.giveAddress(address)
@@ -117,8 +122,8 @@ func checkLinkPayload(t *testing.T, page *tab, address string) {
 	t.Helper()
 	payload := decode[map[string]any](t, page.payload())
 	user, tokens := object(t, payload, "user"), object(t, payload, "oauth_token")
-	if user["identifier"] != address || payload["email"] != address {
-		t.Errorf("signed in as %v, with %v", user["identifier"], payload["email"])
+	if user["identifier"] != address || cmp.Or(payload["email"], payload["phone"]) != address {
+		t.Errorf("signed in as %v, with %v and %v", user["identifier"], payload["email"], payload["phone"])
 	}
 	access := claims(t, tokens["access_token"].(string))
 	if access["authentication_method"] != "MAGIC_LINK" || access["identifier"] != address {
@@ -134,9 +139,19 @@ func checkLinkPayload(t *testing.T, page *tab, address string) {
 func TestLinkReturnsToTheSameBrowser(t *testing.T) {
 	d, c, b := startDev(t), startLinkCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
-	asked := b.askForLink(t, "ada@example.org", c, p, true)
-	link := d.message(t, "ada@example.org").Link
-	if !strings.HasPrefix(link, c.URL+"/?") || strings.Contains(link, "ada%40") || strings.Contains(link, "client_json") {
+	p.allowPhones(t, "DE")
+	for name, person := range map[string]struct{ address, within, masked string }{
+		"by mail":         {"ada@example.org", "ada%40", "a…@example.org"},
+		"by text message": {"+4915112345678", "15112345678", "…78"},
+	} {
+		t.Run(name, func(t *testing.T) { linkReturns(t, d, c, b, p, person.address, person.within, person.masked) })
+	}
+}
+
+func linkReturns(t *testing.T, d *dev, c *linkCustomer, b *browser, p *project, address, within, masked string) {
+	asked := b.askForLink(t, address, c, p, true)
+	link := d.message(t, address).Link
+	if !strings.HasPrefix(link, c.URL+"/?") || strings.Contains(link, within) || strings.Contains(link, "client_json") {
 		t.Errorf("the link is %s", link)
 	}
 	second := b.open(t, link)
@@ -148,11 +163,11 @@ func TestLinkReturnsToTheSameBrowser(t *testing.T) {
 	if form.text("#bearer-digits") != "" {
 		t.Error("it asks for digits in the browser that asked")
 	}
-	if got := form.text("#bearer-account"); got != "a…@example.org" {
+	if got := form.text("#bearer-account"); !strings.HasSuffix(got, masked) {
 		t.Errorf("it is for %q", got)
 	}
 	form.click("#bearer-submit")
-	checkLinkPayload(t, second, "ada@example.org")
+	checkLinkPayload(t, second, address)
 	asked.form.awaitText("#status-title", says(t, "elsewhere.title"))
 	if o := asked.page.outcome(); o.State != "pending" {
 		t.Errorf("the tab that asked is %s: %s", o.State, o.Error)

@@ -15,7 +15,7 @@ import (
 // inPage is what a form was told, as far as these tests look.
 type inPage struct {
 	Challenge, State, RedirectURL, FormID, UserID, Kind, Method, Input string
-	LinkReturns, DirectLogin, Captcha                          bool
+	LinkReturns, DirectLogin, Captcha                                  bool
 }
 
 const someUser = "0d0c6b3e-0a53-4d0e-8d8e-2f6c0e5f7a11"

@@ -65,7 +65,19 @@ func (s *Server) inboxAPI(h func(http.ResponseWriter, *http.Request)) http.Handl
 
 // inboxMessages answers with a list, newest first.
 func (s *Server) inboxMessages(w http.ResponseWriter, r *http.Request) {
-	edge.WriteJSON(w, http.StatusOK, s.inbox.Messages(r.URL.Query().Get("to")))
+	list := s.inbox.Messages(r.URL.Query().Get("to"))
+	for i := range list {
+		m := &list[i]
+		if m.Link == "" || s.history == nil {
+			continue
+		}
+		var err error
+		if m.History, err = s.history(r.Context(), m.Attempt); err != nil {
+			s.problem(w, r, fmt.Errorf("asking how a link was opened: %w", err))
+			return
+		}
+	}
+	edge.WriteJSON(w, http.StatusOK, list)
 }
 
 // inboxWait answers with the first message after the one named, as soon as there

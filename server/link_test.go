@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/api"
+	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/server/edge"
 )
 
@@ -166,5 +168,30 @@ func decode(t testing.TB, w *httptest.ResponseRecorder, v any) {
 	t.Helper()
 	if err := json.Unmarshal(w.Body.Bytes(), v); err != nil {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+}
+
+// The inbox tells what became of a link; of a message without one there is nothing to tell.
+func TestInboxTellsOfLinks(t *testing.T) {
+	h := newHouse(t)
+	started, _, _ := h.asked(true)
+	a, err := splitpin.ParseAttemptID(started.Attempt.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.start("", "grace@example.org")
+	h.read("grace@example.org")
+	list := into[[]delivery.InboxMessage](t, h.do(ask{method: "GET", path: "/inbox/api/messages?token=" + inboxTo}), 200)
+	for _, m := range list {
+		want := ""
+		if m.Link != "" {
+			want = fmt.Sprint("of attempt ", a.Number)
+		}
+		if got := strings.Join(m.History, "\n"); got != want {
+			t.Errorf("of the message to %s is told %q, want %q", m.To, got, want)
+		}
+	}
+	if len(list) != 2 {
+		t.Errorf("there are %d messages, want 2", len(list))
 	}
 }

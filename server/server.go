@@ -63,7 +63,10 @@ type Options struct {
 	// Inbox and InboxToken switch the development inbox on. Nil in production.
 	Inbox      *delivery.Inbox
 	InboxToken string
-	DemoURL    string // offered by the inbox page; empty: not offered
+	// LinkHistory tells how the link of an attempt's message was opened and what came of
+	// it, a line each, for the inbox. Nil: nothing is told.
+	LinkHistory func(ctx context.Context, attempt int64) ([]string, error)
+	DemoURL     string // offered by the inbox page; empty: not offered
 }
 
 // A Server answers HTTP.
@@ -77,6 +80,7 @@ type Server struct {
 	version  string
 	report   func(context.Context, *http.Request, splitpin.Channel, string, []byte) (string, error)
 	inbox    *delivery.Inbox
+	history  func(context.Context, int64) ([]string, error)
 	secret   string // of the inbox
 	demo     string
 	assets   http.Handler
@@ -92,7 +96,7 @@ type Server struct {
 // New returns a server whose routes are wired.
 func New(o Options) *Server {
 	s := &Server{Edge: o.Edge, tokens: o.Tokens, people: o.People, ready: newVerdict(o.Ready), observe: o.Observe, pass: o.CheckPass, version: o.Version,
-		report: o.Report, inbox: o.Inbox, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge, Captcha: o.Captcha}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
+		report: o.Report, inbox: o.Inbox, history: o.LinkHistory, secret: o.InboxToken, demo: o.DemoURL, assets: web.Assets(), pages: &page.Pages{Edge: o.Edge, Captcha: o.Captcha}, mux: http.NewServeMux(), gate: newGate(o.Edge.Log)}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}

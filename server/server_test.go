@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -97,6 +98,9 @@ func newHouse(t testing.TB) *house {
 		Tokens: tokens, People: h.people,
 		Ready: func(ctx context.Context) error { _, err := db.Version(ctx); return err },
 		Inbox: h.inbox, InboxToken: inboxTo, Report: h.outbox.Report,
+		LinkHistory: func(_ context.Context, attempt int64) ([]string, error) {
+			return []string{fmt.Sprint("of attempt ", attempt)}, nil
+		},
 	})
 	if h.description, err = apitest.Load(); err != nil {
 		t.Fatal(err)

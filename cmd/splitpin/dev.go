@@ -95,6 +95,7 @@ func (d devCommand) Run(ctx context.Context, t terminal) error {
 		Edge:   &edge.Edge{Engine: in.engine, PublicURL: public, AnyOrigin: true, Loopback: true, Clock: now, Log: log},
 		Tokens: in.tokens, People: in.people, Ready: in.ready, Observe: watch.Requests(), Metrics: watch.Handler(false),
 		TellCompletion: in.tellCompletions(outgoing.New(outgoing.Options{Except: thisMachine})),
+		LinkHistory:    in.linkHistory,
 		Inbox:          inbox, InboxToken: token, DemoURL: demoURL.String(),
 	})
 	watch.Gate(handler.Stats)

@@ -56,17 +56,24 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 			cost = ", " + signin.Amount(m.Cost) + " set aside"
 		}
 		t.printf("%s  %-30s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m), cost)
-		r, err := in.store.Load(ctx, splitpin.Reads{Attempt: m.Attempt})
+		history, err := in.linkHistory(ctx, m.Attempt)
 		if err != nil {
 			return err
 		}
-		if r.Attempt != nil {
-			for _, line := range linkHistory(r.Attempt) {
-				t.printf("%22s%s\n", "", line)
-			}
+		for _, line := range history {
+			t.printf("%22s%s\n", "", line)
 		}
 	}
 	return nil
+}
+
+// linkHistory is linkHistory of an attempt by its number; nothing where it is gone.
+func (in *installation) linkHistory(ctx context.Context, attempt int64) ([]string, error) {
+	r, err := in.store.Load(ctx, splitpin.Reads{Attempt: attempt})
+	if err != nil || r.Attempt == nil {
+		return nil, err
+	}
+	return linkHistory(r.Attempt), nil
 }
 
 // linkHistory tells how the link of a message was opened and what came of it; nothing
@@ -75,12 +82,14 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 func linkHistory(a *splitpin.Attempt) []string {
 	var lines []string
 	count := func(n int, what string) {
+		if n == 0 {
+			return
+		}
+		line := "link " + what + " " + times(n)
 		if n >= splitpin.MaxLinkOpens {
-			what += " (and more are not counted)"
+			line += " (and more are not counted)"
 		}
-		if n > 0 {
-			lines = append(lines, fmt.Sprintf("link %s %d times", what, n))
-		}
+		lines = append(lines, line)
 	}
 	o := a.LinkOpens
 	pages, scripts := o.Of(splitpin.OpenedAsPage), o.Of(splitpin.OpenedByScript)
@@ -89,7 +98,7 @@ func linkHistory(a *splitpin.Attempt) []string {
 	count(max(0, pages-scripts), "loaded as a page whose script did not run,")
 	count(scripts, "loaded in a browser, by a person or a scanner,")
 	if a.LinkTries > 0 {
-		lines = append(lines, fmt.Sprintf("link: %d wrong pairs of digits", a.LinkTries))
+		lines = append(lines, "link: wrong digits, "+times(a.LinkTries))
 	}
 	switch a.Link {
 	case splitpin.LinkHere:
@@ -100,6 +109,13 @@ func linkHistory(a *splitpin.Attempt) []string {
 		lines = append(lines, "link: somebody who opened it said that it was not them")
 	}
 	return lines
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 type messageResume struct{ where }

@@ -14,6 +14,7 @@ interface Message {
   code: string;
   link: string;
   at: string;
+  history?: string[]; // of its link
 }
 
 interface Config {
@@ -91,7 +92,17 @@ function take(list: Message[]): void {
   if (newest && wide() && (!chosen || (fresh.length > 0 && !reading))) open(newest.id, false);
   loaded = true;
   layout();
+  history();
   times();
+}
+
+/** Shows what became of the link of the message that is open, which goes on while it is. */
+function history(): void {
+  const lines = messages.find((m) => m.id === chosen)?.history ?? [];
+  const list = $("history");
+  list.hidden = !lines.length;
+  if ([...list.children].map((e) => e.textContent).join("\n") === lines.join("\n")) return;
+  list.replaceChildren(...lines.map((line) => element("li", "", line)));
 }
 
 function wide(): boolean {
@@ -172,6 +183,7 @@ function open(id: string, byHand: boolean): void {
     ($("html") as HTMLIFrameElement).srcdoc = mail.createHTML(m.html) as string;
     $("tab-html").hidden = !m.html;
     tab(m.html ? "html" : "text");
+    history();
     times();
   }
   layout();

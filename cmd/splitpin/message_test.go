@@ -1,0 +1,61 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/splitpin/splitpin"
+)
+
+// What programs do to a link is told apart from what people may have done.
+func TestLinkHistory(t *testing.T) {
+	at := time.Date(2026, 11, 22, 14, 3, 7, 0, time.UTC)
+	opened := func(kinds ...splitpin.Opening) (o splitpin.LinkOpens) {
+		for _, kind := range kinds {
+			o = o.Add(kind)
+		}
+		return o
+	}
+	var often splitpin.LinkOpens
+	for range splitpin.MaxLinkOpens + 5 {
+		often = often.Add(splitpin.OpenedByFetch)
+	}
+	for _, tt := range []struct {
+		name string
+		a    splitpin.Attempt
+		want []string
+	}{
+		{"nobody came", splitpin.Attempt{}, nil},
+		{"a preview", splitpin.Attempt{LinkOpens: opened(splitpin.OpenedByHead, splitpin.OpenedByFetch, splitpin.OpenedByFetch)},
+			[]string{"link asked for with HEAD, by a program, once", "link fetched by a program: a preview or a scanner, 2 times"}},
+		{"a person", splitpin.Attempt{LinkOpens: opened(splitpin.OpenedAsPage, splitpin.OpenedByScript), Link: splitpin.LinkHere, ProvedAt: at},
+			[]string{"link loaded in a browser, by a person or a scanner, once", "link: signed in where it was opened, at 2026-11-22T14:03:07Z"}},
+		{"a browser without scripts", splitpin.Attempt{LinkOpens: opened(splitpin.OpenedAsPage, splitpin.OpenedAsPage, splitpin.OpenedByScript)},
+			[]string{"link loaded as a page whose script did not run, once", "link loaded in a browser, by a person or a scanner, once"}},
+		{"far too often", splitpin.Attempt{LinkOpens: often}, []string{"link fetched by a program: a preview or a scanner, 20 times (and more are not counted)"}},
+		{"who guesses", splitpin.Attempt{LinkTries: 2}, []string{"link: wrong digits, 2 times"}},
+		{"let in", splitpin.Attempt{Link: splitpin.LinkLetIn, ProvedAt: at}, []string{"link: let the asking screen in, at 2026-11-22T14:03:07Z"}},
+		{"not me", splitpin.Attempt{Link: splitpin.LinkRefused}, []string{"link: somebody who opened it said that it was not them"}},
+	} {
+		if got := linkHistory(&tt.a); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestJourney(t *testing.T) {
+	at := time.Date(2026, 11, 22, 14, 3, 7, 0, time.UTC)
+	for want, m := range map[string]splitpin.Message{
+		"waiting":                              {},
+		"waiting after 2 tries: connect: down": {Tries: 2, Reason: "connect: down"},
+		"given up: recipient: 550":             {GivenUpAt: at, Reason: "recipient: 550"},
+		"accepted by the mail server at 2026-11-22T14:03:07Z":                                                                                      {Channel: splitpin.EmailChannel, SentAt: at},
+		"accepted by the provider for sms at 2026-11-22T14:03:07Z, delivered at 2026-11-22T14:03:09Z":                                              {Channel: splitpin.SMSChannel, SentAt: at, ReportedAt: at.Add(2 * time.Second), Report: "delivered"},
+		"accepted by the provider for sms at 2026-11-22T14:03:07Z, not by whatsapp (x), not delivered (recipient) as told at 2026-11-22T14:03:09Z": {Channel: splitpin.SMSChannel, SentAt: at, Reason: "not by whatsapp (x)", ReportedAt: at.Add(2 * time.Second), Report: "recipient"},
+	} {
+		if got := journey(&m); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
