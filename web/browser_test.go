@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -170,12 +171,24 @@ func startStage(t *testing.T) *stage {
 	}
 	mux.HandleFunc("/signup", page(Frame))
 	mux.HandleFunc("/captcha", func(w http.ResponseWriter, r *http.Request) {
-		provider := r.FormValue("provider")
+		provider := cmp.Or(r.FormValue("provider"), r.FormValue("project")) // a step knows its project only
 		c := Captcha{Script: provider, Hosts: provider, Object: "provider", SiteKey: "site", Invisible: true}
 		w.Header().Set("Content-Security-Policy", CaptchaCSP(c, []string{s.customer}))
 		if err := RenderCaptcha(w, c, "", "n0"); err != nil {
 			t.Error(err)
 		}
+	})
+	mux.HandleFunc("/step", func(w http.ResponseWriter, r *http.Request) {
+		step := Step{Look: Look{ID: r.FormValue("captcha"), Name: "Shop"}, Nonce: "n0", Kind: StepCheck, Action: "/stepped", Hidden: []Fact{{"address", "ada@example.org"}},
+			Puzzle: r.FormValue("puzzle"), Captcha: r.FormValue("captcha") != "", Cancel: "/cancelled"}
+		w.Header().Set("Content-Security-Policy", StepCSP("n0", nil))
+		if err := RenderStep(w, step); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("POST /stepped", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<title>stepped</title><p id="got">%s</p>`, html.EscapeString(r.PostFormValue("address")+" "+r.PostFormValue("puzzle")+r.PostFormValue("captcha")))
 	})
 	mux.HandleFunc("/account", s.account)
 	mux.HandleFunc("/p/shop/v1/", s.accountV1)

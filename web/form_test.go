@@ -486,6 +486,33 @@ func TestOpenedLinkThatIsNone(t *testing.T) {
 	}
 }
 
+// The check of a step is done by the page itself, and goes on with what was posted before;
+// what went wrong can be tried again.
+func TestStepChecks(t *testing.T) {
+	s := startStage(t)
+	const puzzle = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
+	v := s.open(t, s.ours+"/step?puzzle="+puzzle)
+	v.awaitText("got", "ada@example.org "+puzzle+":")
+	if got := strings.Fields(strings.Trim(v.eval(`document.getElementById("got").textContent`), `"`)); len(got) != 2 || !solved(got[1], puzzle, 12) {
+		t.Errorf("posted was %q", got)
+	}
+
+	const inside = `document.querySelector("#step-captcha iframe")?.contentDocument?.getElementById("captcha")`
+	v = s.open(t, s.ours+"/step?captcha="+url.QueryEscape(s.customer+"/provider.js"))
+	v.await("the captcha asks", inside+`?.onclick`)
+	if got := v.eval(`performance.getEntriesByType("resource").map((e) => new URL(e.name).origin).filter((o) => o !== location.origin)`); got != "[]" {
+		t.Errorf("the step itself asked %s", got)
+	}
+	v.eval(inside + `.click()`)
+	v.awaitText("got", "ada@example.org token")
+
+	v = s.open(t, s.ours+"/step?captcha=http%3A%2F%2F127.0.0.1%3A1%2Fapi.js")
+	v.awaitText("step-error", "could not check your browser")
+	v.awaitText("step-submit", "Try again")
+	v.eval(`document.getElementById("step-submit").click()`)
+	v.awaitText("got", "ada@example.org")
+}
+
 // A captcha of somebody else is shown where the server or the site asks for one. Only its
 // own page loads anything from its provider; the form learns the token.
 func TestCaptcha(t *testing.T) {
