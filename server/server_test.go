@@ -80,7 +80,7 @@ func newHouse(t testing.TB) *house {
 	}
 	h.secret = secret.Reveal()
 	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}, link.Email("https://login.example"),
-		code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}}})
+		code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}}, PublicURL: public.String()})
 	if err != nil {
 		t.Fatal(err)
 	}
