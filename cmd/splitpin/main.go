@@ -228,6 +228,21 @@ func (w where) open(ctx context.Context) (*installation, error) {
 	return open(ctx, c.database(), public, c.storeOptions(), masters, nil)
 }
 
+// openProject opens the installation for a command about one project, by its API key id;
+// empty: the default one.
+func (w where) openProject(ctx context.Context, id string) (*installation, *splitpin.Project, error) {
+	in, err := w.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := in.project(id)
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	return in, p, nil
+}
+
 func (w where) config() (Config, []keyring.Master, error) {
 	c, err := w.load()
 	if err != nil {

@@ -254,15 +254,11 @@ type projectShow struct {
 }
 
 func (c *projectShow) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.ID)
-	if err != nil {
-		return err
-	}
 	s := p.Settings
 	length, alphabet := code.Shape(s)
 	rows := [][2]string{
@@ -378,15 +374,11 @@ type projectSet struct {
 }
 
 func (c *projectSet) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.ID)
-	if err != nil {
-		return err
-	}
 	var before, phonesBefore string
 	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
 		before, phonesBefore = risk(p.Settings), phoneRisk(p.Settings.Phone)
@@ -467,15 +459,11 @@ type projectRotate struct {
 }
 
 func (c *projectRotate) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.ID)
-	if err != nil {
-		return err
-	}
 	secret, until, err := in.projects.RotateSecret(ctx, p.ID, c.Compromised)
 	if err != nil {
 		return err

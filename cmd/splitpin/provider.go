@@ -43,15 +43,11 @@ type providerAdd struct {
 }
 
 func (c *providerAdd) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.Project)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.Project)
-	if err != nil {
-		return err
-	}
 	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error { return c.apply(in, p) })
 	if err != nil {
 		return err
@@ -103,15 +99,11 @@ type providerList struct {
 }
 
 func (c *providerList) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.Project)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.Project)
-	if err != nil {
-		return err
-	}
 	for _, o := range p.Settings.Providers {
 		t.printf("%s  %s, client %s\n", o.Name, o.Kind, o.ClientID)
 	}
@@ -127,15 +119,11 @@ type providerCheck struct {
 }
 
 func (c *providerCheck) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.Project)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.Project)
-	if err != nil {
-		return err
-	}
 	config, err := c.load()
 	if err != nil {
 		return err
@@ -159,15 +147,11 @@ type providerRemove struct {
 }
 
 func (c *providerRemove) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.Project)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.Project)
-	if err != nil {
-		return err
-	}
 	_, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
 		if p.Settings.Provider(c.Name) == nil {
 			return fmt.Errorf("there is no provider %s", c.Name)

@@ -30,15 +30,11 @@ type projectForm struct {
 }
 
 func (c *projectForm) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, p, err := c.openProject(ctx, c.Project)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p, err := in.project(c.Project)
-	if err != nil {
-		return err
-	}
 	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
 		site := &p.Settings.Site
 		if c.Remove {

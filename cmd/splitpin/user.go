@@ -34,16 +34,7 @@ type whose struct {
 }
 
 func (w whose) open(ctx context.Context) (*installation, *splitpin.Project, error) {
-	in, err := w.where.open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := in.project(w.Project)
-	if err != nil {
-		in.Close()
-		return nil, nil, err
-	}
-	return in, p, nil
+	return w.openProject(ctx, w.Project)
 }
 
 // user finds somebody by address, number, name or id.
