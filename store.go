@@ -85,11 +85,15 @@ type Store interface {
 
 	// Lists. Each is ordered as it says and returns at most limit records.
 
-	Projects(ctx context.Context) ([]*Project, error)                                      // all, by number
-	DataKeys(ctx context.Context) ([]*DataKey, error)                                      // all, by purpose and generation
-	SigningKeys(ctx context.Context) ([]*SigningKey, error)                                // all that are not gone, by number
-	Users(ctx context.Context, project int64, offset, limit int) ([]*User, error)          // newest first by CreatedAt, then Number
-	Sessions(ctx context.Context, user int64) ([]*Session, error)                          // not revoked, newest first
+	Projects(ctx context.Context) ([]*Project, error)                             // all, by number
+	DataKeys(ctx context.Context) ([]*DataKey, error)                             // all, by purpose and generation
+	SigningKeys(ctx context.Context) ([]*SigningKey, error)                       // all that are not gone, by number
+	Users(ctx context.Context, project int64, offset, limit int) ([]*User, error) // newest first by CreatedAt, then Number
+	Sessions(ctx context.Context, user int64) ([]*Session, error)                 // not revoked, newest first
+	// Sites returns the credential with the least number of each site at which those of
+	// a kind are good, by site. CountAt counts those of one site. Both look at what is over and not swept, too.
+	Sites(ctx context.Context, project int64, kind CredentialKind) ([]*Credential, error)
+	CountAt(ctx context.Context, project int64, kind CredentialKind, site string) (int64, error)
 	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error)     // newest first
 	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first
 

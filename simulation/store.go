@@ -176,6 +176,14 @@ func (s *faultyStore) Sessions(ctx context.Context, user int64) ([]*splitpin.Ses
 	return listed(s, "sessions", func() ([]*splitpin.Session, error) { return s.Store.Sessions(ctx, user) })
 }
 
+func (s *faultyStore) Sites(ctx context.Context, project int64, kind splitpin.CredentialKind) ([]*splitpin.Credential, error) {
+	return listed(s, "sites", func() ([]*splitpin.Credential, error) { return s.Store.Sites(ctx, project, kind) })
+}
+
+func (s *faultyStore) CountAt(ctx context.Context, project int64, kind splitpin.CredentialKind, site string) (int64, error) {
+	return listed(s, "credentials of a site", func() (int64, error) { return s.Store.CountAt(ctx, project, kind, site) })
+}
+
 func (s *faultyStore) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]splitpin.Claimed, error) {
 	return listed(s, "claim", func() ([]splitpin.Claimed, error) {
 		claimed, err := s.Store.ClaimMessages(ctx, now, until, limit)

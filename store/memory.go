@@ -536,6 +536,29 @@ func (s *memoryStore) Sessions(ctx context.Context, user int64) (list []*splitpi
 	return list, err
 }
 
+// Sites implements [splitpin.Store].
+func (s *memoryStore) Sites(ctx context.Context, project int64, kind splitpin.CredentialKind) (list []*splitpin.Credential, err error) {
+	err = s.locked(ctx, func(m *Memory) {
+		list = slices.CompactFunc(m.credentials.find(
+			func(c *splitpin.Credential) bool { return c.Project == project && c.Kind == kind },
+			func(a, b *splitpin.Credential) int {
+				return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Number, b.Number))
+			},
+		), func(a, b *splitpin.Credential) bool { return a.Site == b.Site })
+	})
+	return list, err
+}
+
+// CountAt implements [splitpin.Store].
+func (s *memoryStore) CountAt(ctx context.Context, project int64, kind splitpin.CredentialKind, site string) (n int64, err error) {
+	err = s.locked(ctx, func(m *Memory) {
+		n = int64(len(m.credentials.find(
+			func(c *splitpin.Credential) bool { return c.Project == project && c.Kind == kind && c.Site == site },
+			func(a, b *splitpin.Credential) int { return cmp.Compare(a.Number, b.Number) })))
+	})
+	return n, err
+}
+
 // Messages implements [splitpin.Store].
 func (s *memoryStore) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) (list []*splitpin.Message, err error) {
 	err = s.locked(ctx, func(m *Memory) {

@@ -26,6 +26,7 @@ func TestPlans(t *testing.T) {
 		togetherNames:      {int8s, int8s, texts, int8s},
 		pgSessionsAndUsers: nil,
 		pgMessages.locking: nil, pgCredential.locking: nil,
+		credentialSites: nil, credentialsAt: nil,
 	}
 	for _, w := range []way{wayNumber, wayID, wayName, wayAttempt, wayGrant, waySession, wayCredential} {
 		queries[w.user.locking], queries[w.sessions.locking], queries[w.credentials.locking] = nil, nil, nil

@@ -627,6 +627,19 @@ func (s *Postgres) Sessions(ctx context.Context, user int64) ([]*splitpin.Sessio
 	return listedIn(ctx, s, sessions, sessionsLive, user)
 }
 
+// Sites implements [splitpin.Store].
+func (s *Postgres) Sites(ctx context.Context, project int64, kind splitpin.CredentialKind) ([]*splitpin.Credential, error) {
+	return listedIn(ctx, s, credentials, credentialSites, project, string(kind))
+}
+
+// CountAt implements [splitpin.Store].
+func (s *Postgres) CountAt(ctx context.Context, project int64, kind splitpin.CredentialKind, site string) (int64, error) {
+	if !splitpin.IsText(site) {
+		return 0, nil
+	}
+	return s.number(ctx, credentialsAt, project, string(kind), site)
+}
+
 // Messages implements [splitpin.Store].
 func (s *Postgres) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
 	if !splitpin.IsText(f.To) {

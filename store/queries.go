@@ -149,10 +149,20 @@ var (
 	sessionsLive    = sessions.where("WHERE of_user = $1 AND revoked_at = 0 ORDER BY created_at DESC, number DESC")
 	credentialKeyed = credentials.where("WHERE project = $1 AND kind = $2 AND key = $3")
 	credentialsOf   = credentials.where("WHERE of_user = $1 ORDER BY created_at DESC, number DESC")
-	messageByKey    = messages.where("WHERE number = $1")
-	messagesDue     = messages.where("WHERE due_at <= $1 AND sent_at = 0 AND given_up_at = 0 ORDER BY due_at, number LIMIT $2")
-	messageClaim    = newQuery("UPDATE messages SET due_at = $2, tries = tries + 1 WHERE number = $1")
-	messagesNewer   = messages.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR attempt = $2)
+	// From one site to the next by the index, however many credentials each has.
+	credentialSites = credentials.where(`WHERE number IN (
+		WITH RECURSIVE sites (site) AS (
+			SELECT min(site) FROM credentials WHERE project = $1 AND kind = $2
+			UNION ALL
+			SELECT (SELECT min(c.site) FROM credentials c WHERE c.project = $1 AND c.kind = $2 AND c.site > sites.site)
+			FROM sites WHERE sites.site IS NOT NULL)
+		SELECT (SELECT min(c.number) FROM credentials c WHERE c.project = $1 AND c.kind = $2 AND c.site = sites.site)
+		FROM sites WHERE sites.site IS NOT NULL) ORDER BY site`)
+	credentialsAt = newQuery("SELECT count(*) FROM credentials WHERE project = $1 AND kind = $2 AND site = $3")
+	messageByKey  = messages.where("WHERE number = $1")
+	messagesDue   = messages.where("WHERE due_at <= $1 AND sent_at = 0 AND given_up_at = 0 ORDER BY due_at, number LIMIT $2")
+	messageClaim  = newQuery("UPDATE messages SET due_at = $2, tries = tries + 1 WHERE number = $1")
+	messagesNewer = messages.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR attempt = $2)
 		AND ($3 = '' OR recipient = $3) AND ($4 = 0 OR given_up_at <> 0) ORDER BY number DESC LIMIT $5`)
 	eventsNewer = auditEvents.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR of_user = $2)
 		AND ($3 = 0 OR session = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR subject = $6)

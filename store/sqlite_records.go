@@ -342,6 +342,20 @@ func (s *SQLite) Sessions(ctx context.Context, user int64) ([]*splitpin.Session,
 	return listed(ctx, s, sessions, sessionsLive, user)
 }
 
+// Sites implements [splitpin.Store].
+func (s *SQLite) Sites(ctx context.Context, project int64, kind splitpin.CredentialKind) ([]*splitpin.Credential, error) {
+	return listed(ctx, s, credentials, credentialSites, project, string(kind))
+}
+
+// CountAt implements [splitpin.Store].
+func (s *SQLite) CountAt(ctx context.Context, project int64, kind splitpin.CredentialKind, site string) (n int64, err error) {
+	err = s.read(ctx, func(c *connection) (err error) {
+		n, err = c.number(credentialsAt, project, string(kind), site)
+		return err
+	})
+	return n, err
+}
+
 // Messages implements [splitpin.Store].
 func (s *SQLite) Messages(ctx context.Context, f splitpin.MessageFilter, limit int) ([]*splitpin.Message, error) {
 	return listed(ctx, s, messages, messagesNewer, f.Project, f.Attempt, f.To, asked(f.GivenUp), max(limit, 0))

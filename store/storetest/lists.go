@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -56,6 +58,26 @@ func lists(b *bench) {
 	s2.RevokedAt = Now
 	b.save(splitpin.Reads{Session: s2.Number}, splitpin.Writes{Put: []splitpin.Record{s2}})
 	want(b, "Sessions after one was revoked", must[[]*splitpin.Session](b)(b.Sessions(ctx, u.Number)), []*splitpin.Session{s1})
+
+	passkey := func(project int64, kind splitpin.CredentialKind, site string) *splitpin.Credential {
+		c := Credential(b.number(), u)
+		c.Project, c.Kind, c.Site = project, kind, site
+		c.Key = sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(c.Number)))
+		b.create(c)
+		return c
+	}
+	shop, club := passkey(p1.Number, splitpin.PasskeyCredential, "shop.example"), passkey(p1.Number, splitpin.PasskeyCredential, "Club.example")
+	passkey(p1.Number, splitpin.PasskeyCredential, "shop.example")
+	passkey(p1.Number, splitpin.BrowserCredential, "other.example")
+	passkey(p1.Number+1, splitpin.PasskeyCredential, "another.example")
+	sites := func(project int64) []*splitpin.Credential {
+		return must[[]*splitpin.Credential](b)(b.Sites(ctx, project, splitpin.PasskeyCredential))
+	}
+	want(b, "Sites", sites(p1.Number), []*splitpin.Credential{club, shop})
+	want(b, "Sites of nobody", sites(p1.Number+2), nil)
+	want(b, "CountAt", must[int64](b)(b.CountAt(ctx, p1.Number, splitpin.PasskeyCredential, "shop.example")), 2)
+	want(b, "CountAt a site of nobody", must[int64](b)(b.CountAt(ctx, p1.Number, splitpin.PasskeyCredential, "another.example")), 0)
+	want(b, "CountAt what is no text", must[int64](b)(b.CountAt(ctx, p1.Number, splitpin.PasskeyCredential, "\x00")), 0)
 }
 
 func auditFilters(b *bench) {

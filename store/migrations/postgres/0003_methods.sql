@@ -21,6 +21,7 @@ CREATE TABLE credentials (
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX credentials_key  ON credentials (project, kind, key);
 CREATE INDEX        credentials_user ON credentials (of_user);
+CREATE INDEX        credentials_site ON credentials (project, kind, site, number);
 
 ALTER TABLE users
 	ADD COLUMN seen_at          bigint  NOT NULL DEFAULT 0,

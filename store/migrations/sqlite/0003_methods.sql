@@ -20,6 +20,7 @@ CREATE TABLE credentials (
 ) STRICT;
 CREATE UNIQUE INDEX credentials_key  ON credentials (project, kind, key);
 CREATE INDEX        credentials_user ON credentials (of_user);
+CREATE INDEX        credentials_site ON credentials (project, kind, site, number);
 
 ALTER TABLE users ADD COLUMN passkey_required INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN seen_at          INTEGER NOT NULL DEFAULT 0;
