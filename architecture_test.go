@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"server/edge":   {".", "signin", "token"},
 	"server/page":   {".", "server/edge", "signin", "web"},
 	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
-	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "token", "web"},
+	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
 
 	"doctor": {".", "api", "delivery", "keyring", "project", "signin", "store", "token"},
 

@@ -38,6 +38,9 @@ type Settings struct {
 	// PasskeySite is the one host that all passkeys of the project are for (the RP id);
 	// empty: the host of each page that asks. Changing it orphans the passkeys there are.
 	PasskeySite string `json:"passkey_site,omitempty"`
+	// FormerSites are hosts whose passkeys were given up: nobody can use them any more, and
+	// the operator knows.
+	FormerSites []string `json:"former_sites,omitempty"`
 
 	// PasskeyRequired lets everybody who has a passkey in by that alone: another proof only
 	// begins a recovery, which waits for RecoveryDelay. Zero: 24 hours.

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -111,6 +113,27 @@ func (s *Server) logo(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // Cotter's loader shows it in the customer's page
 	w.Write(p.Settings.Logo)
+}
+
+// relatedOrigins is asked by browsers whether a page elsewhere may use passkeys that are for
+// this server's host (WebAuthn Level 3, section 5.11). The pages of those projects stand in
+// it that chose this host for all their passkeys, and no others: whoever stands there may ask
+// for any passkey of the host.
+func (s *Server) relatedOrigins(w http.ResponseWriter, r *http.Request) {
+	document := struct {
+		Origins []string `json:"origins"`
+	}{}
+	for _, p := range s.Engine.Projects() {
+		if p.Settings.PasskeySite == s.PublicURL.Hostname() {
+			document.Origins = append(document.Origins, passkey.RelatedOrigins(p.Settings, s.PublicURL.String())...)
+		}
+	}
+	if len(document.Origins) == 0 {
+		s.problem(w, r, errRoute)
+		return
+	}
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	edge.WriteJSON(w, http.StatusOK, document)
 }
 
 func (s *Server) icon(w http.ResponseWriter, _ *http.Request) {

@@ -41,6 +41,7 @@ func (s *Server) routes() []route {
 		{"GET /lib/", s.assets.ServeHTTP, spared}, // what Cotter's SDK loads into its own pages
 		{"GET /favicon.ico", s.icon, spared},
 
+		{"GET /.well-known/webauthn", s.relatedOrigins, inTurn},
 		{"GET /healthz", s.healthz, spared},
 		{"GET /readyz", s.readyz, spared},
 		{"POST /doctor", s.requestView, inTurn},

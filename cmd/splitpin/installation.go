@@ -50,6 +50,8 @@ type installation struct {
 	outbox   *delivery.Outbox // sends nothing before mail gave it senders
 	host     string           // of the public URL, without a port
 
+	publicURL string // where the pages of this server stand; empty: nobody knows yet
+
 	// over gets why this process must end although nobody asked it to.
 	over chan error
 
@@ -77,7 +79,7 @@ func open(ctx context.Context, database, publicURL string, options store.Options
 
 func wire(ctx context.Context, kept store.Database, publicURL string, watch *telemetry.Watch, ring func(splitpin.Store) (*keyring.Ring, error)) (*installation, error) {
 	db := watch.Store(kept)
-	in := &installation{store: kept, watched: db, watch: watch, over: make(chan error, 1)}
+	in := &installation{store: kept, watched: db, watch: watch, over: make(chan error, 1), publicURL: publicURL}
 	in.outbox = &delivery.Outbox{Store: db, Clock: now, Workers: outboxWorkers, Poll: time.Second, Observe: watch.Messages()}
 	if public, err := url.Parse(publicURL); err == nil {
 		in.host = public.Hostname()

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/passkey"
 )
 
 type projectCommand struct {
@@ -41,6 +44,7 @@ type look struct {
 	LinkApproval    *string        `help:"Whether who opens a link on another device may let the asking screen in, by its two digits: on or off. See docs/links.md for what a phisher makes of it." placeholder:"on|off"`
 	AccountPage     *string        `help:"Whether people can look after their account at /account of this server: on or off." placeholder:"on|off"`
 	PasskeyRequired *string        `help:"Whether who has a passkey must sign in with it: on or off. A code then begins a recovery, which is announced and waits. See docs/operate/passkeys.md." placeholder:"on|off"`
+	PasskeySite     *string        `help:"The one host that all passkeys of the project are for, so that one works on all its sites. Empty: the host of each page. Best chosen before there are any. See docs/operate/passkeys.md." placeholder:"HOST"`
 	RecoveryDelay   *time.Duration `help:"How long a recovery waits, between 1h and 720h; 0: 24h." placeholder:"DURATION"`
 	CodeLength      *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
 	CodeAlphabet    *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
@@ -86,6 +90,7 @@ func (l *look) apply(s *splitpin.Settings) error {
 		return err
 	}
 	set(&s.RecoveryDelay, l.RecoveryDelay)
+	set(&s.PasskeySite, l.PasskeySite)
 	if l.Captcha != nil {
 		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
 		if *l.Captcha == "never" {
@@ -174,6 +179,9 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 		d.Settings.Lookup = splitpin.LookupMinimal // its clients ask before they sign anybody up
 	}
 	if err := checkMethods(d.Settings.Methods, in.engine.Methods()); err != nil {
+		return err
+	}
+	if err := project.CheckPasskeySite(d.Settings, in.publicURL); err != nil {
 		return err
 	}
 	p, secret, err := in.projects.Create(ctx, d)
@@ -307,12 +315,37 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
+// relatedPages says what browsers must find at the one site of a project's passkeys.
+func relatedPages(p *splitpin.Project, publicURL string) string {
+	related := passkey.RelatedOrigins(p.Settings, publicURL)
+	if len(related) == 0 {
+		return ""
+	}
+	document, err := json.Marshal(map[string][]string{"origins": related})
+	if err != nil {
+		return ""
+	}
+	site := p.Settings.PasskeySite
+	text := fmt.Sprintf("Browsers ask https://%s/.well-known/webauthn which other pages may use its passkeys. It must answer, as application/json:\n  %s\n", site, document)
+	if public, err := url.Parse(publicURL); err == nil && public.Hostname() == site {
+		text = fmt.Sprintf("Browsers ask https://%s/.well-known/webauthn, which this server answers, which other pages may use its passkeys: %s\n", site, strings.Join(related, "  "))
+	}
+	if len(related) > passkey.MaxRelated {
+		text += fmt.Sprintf("These are %d pages. Of pages whose names differ before the public suffix, some browsers look at the first %d only.\n", len(related), passkey.MaxRelated)
+	}
+	return text
+}
+
 // passkeyRule says in words what passkeys are to a project.
 func passkeyRule(p *splitpin.Project) string {
-	if !p.Settings.PasskeyRequired {
-		return "not required"
+	text := "not required"
+	if p.Settings.PasskeyRequired {
+		text = "required of who has one; a recovery waits " + account.RecoveryDelay(p).String()
 	}
-	return "required of who has one; a recovery waits " + account.RecoveryDelay(p).String()
+	if site := p.Settings.PasskeySite; site != "" {
+		text += "; all for " + site
+	}
+	return text
 }
 
 // limits says in words which limits of a project are not the ordinary ones.
@@ -363,6 +396,7 @@ type projectSet struct {
 	look
 	AddOrigin    []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
 	RemoveOrigin []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
+	GiveUp       []string `name:"give-up-passkeys" help:"Host whose passkeys nobody can use after this change, which is refused otherwise." placeholder:"HOST" sep:"none"`
 	Protect      []string `help:"Put a page of the site, or with * all that begin so, on the list of those for people who are signed in." placeholder:"PATH" sep:"none"`
 	Unprotect    []string `help:"Take a page off that list." placeholder:"PATH" sep:"none"`
 	DeniedURL    *string  `help:"Where the site's pages lead who may not see them. Empty: the root of the site." placeholder:"URL"`
@@ -380,7 +414,7 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 	}
 	defer in.Close()
 	var before, phonesBefore string
-	p, err = in.projects.Change(ctx, p.ID, func(p *splitpin.Project) error {
+	alter := func(p *splitpin.Project) error {
 		before, phonesBefore = risk(p.Settings), phoneRisk(p.Settings.Phone)
 		if err := c.apply(&p.Settings); err != nil {
 			return err
@@ -398,9 +432,16 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		if c.AdmitAll {
 			delete(p.Settings.Forms, c.Form)
 		}
+		giveUp(&p.Settings, c.GiveUp, in.publicURL)
+		if err := project.CheckPasskeySite(p.Settings, in.publicURL); err != nil {
+			return err
+		}
 		return admit(&p.Settings, c.Form, c.Admit)
-	})
-	if err != nil {
+	}
+	if err := in.orphans(ctx, p, alter); err != nil {
+		return err
+	}
+	if p, err = in.projects.Change(ctx, p.ID, alter); err != nil {
 		return err
 	}
 	t.printf("Changed %s (%s).\n", p.ID, p.Name())
@@ -411,6 +452,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		}
 		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
 	}
+	if c.PasskeySite != nil || p.Settings.PasskeySite != "" && (c.Origin != nil || c.AddOrigin != nil || c.RemoveOrigin != nil) {
+		t.printf("%s", relatedPages(p, in.publicURL))
+	}
 	if after := risk(p.Settings); after != before {
 		t.printf("%s\n", after)
 	}
@@ -418,6 +462,45 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		t.printf("%s\n", after)
 	}
 	return nil
+}
+
+// giveUp notes the hosts whose passkeys are given up. One that is a site of the project
+// (again) is not.
+func giveUp(s *splitpin.Settings, hosts []string, publicURL string) {
+	sites := passkey.Sites(*s, publicURL)
+	s.FormerSites = slices.DeleteFunc(append(slices.Clone(s.FormerSites), hosts...), func(host string) bool { return slices.Contains(sites, host) })
+	slices.Sort(s.FormerSites)
+	s.FormerSites = slices.Compact(s.FormerSites)
+}
+
+// orphans refuses a change after which there are passkeys that nobody can use any more.
+func (in *installation) orphans(ctx context.Context, p *splitpin.Project, alter func(*splitpin.Project) error) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	changed := new(splitpin.Project)
+	if err := json.Unmarshal(text, changed); err != nil {
+		return err
+	}
+	if err := alter(changed); err != nil {
+		return err
+	}
+	was, err := in.projects.Orphans(ctx, p, p.Settings, in.publicURL)
+	if err != nil {
+		return err
+	}
+	lost, err := in.projects.Orphans(ctx, p, changed.Settings, in.publicURL)
+	if err != nil {
+		return err
+	}
+	var wrong problems
+	for _, o := range lost {
+		if !slices.Contains(was, o) {
+			wrong.add("after this change nobody can use the passkeys for %s any more, of which there are %d. Keep a page of that host on the list of sites, or add --give-up-passkeys %s", o.Site, o.Passkeys, o.Site)
+		}
+	}
+	return wrong.err()
 }
 
 // admit puts people on the list of a form.

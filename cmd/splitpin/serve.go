@@ -252,6 +252,17 @@ func checkProjects(ctx context.Context, in *installation, c *Config) error {
 		if err := project.Check(p.Settings); err != nil {
 			wrong.add("project %s: %v", p.ID, err)
 		}
+		if err := project.CheckPasskeySite(p.Settings, in.publicURL); err != nil {
+			wrong.add("project %s: %v", p.ID, err)
+		}
+		lost, err := in.projects.Orphans(ctx, p, p.Settings, in.publicURL)
+		if err != nil {
+			return err
+		}
+		for _, o := range lost {
+			wrong.add("project %s has %d passkeys for %s, which nobody could use: that is neither the host of public_url nor of a site of the project. Set public_url or the sites right, or give them up with 'splitpin project set %s --give-up-passkeys %s'",
+				p.ID, o.Passkeys, o.Site, p.ID, o.Site)
+		}
 	}
 	return wrong.err()
 }
