@@ -452,6 +452,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		}
 		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
 	}
+	if s := p.Settings; c.PasskeyRequired != nil && s.PasskeyRequired && s.Lookup == splitpin.LookupOff {
+		t.printf("Pages with Cotter's SDK ask for a passkey only with --lookup minimal: without it, people with a passkey cannot sign in there.\n")
+	}
 	if c.PasskeySite != nil || p.Settings.PasskeySite != "" && (c.Origin != nil || c.AddOrigin != nil || c.RemoveOrigin != nil) {
 		t.printf("%s", relatedPages(p, in.publicURL))
 	}
