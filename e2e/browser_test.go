@@ -3,6 +3,8 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +32,7 @@ import (
 // A gate is the only way out of a test's browser: a proxy that lets loopback
 // addresses through, refuses everything else, and remembers what was asked for.
 type gate struct {
+	secure map[string]string // sites with HTTPS, by host and port, and where they are; set before anything is asked
 	*httptest.Server
 	mu      sync.Mutex
 	refused []string // URL, or host:port of a tunnel
@@ -54,6 +57,10 @@ func startGate(t *testing.T) *gate {
 		}}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.URL.Hostname()
+		if site := g.secure[r.Host]; site != "" && r.Method == http.MethodConnect {
+			tunnel(w, site)
+			return
+		}
 		if r.Method == http.MethodConnect || !loopback(host) {
 			g.mu.Lock()
 			g.refused = append(g.refused, r.URL.String()+r.Host)
@@ -105,6 +112,27 @@ func startGate(t *testing.T) *gate {
 		g.Close()
 	})
 	return g
+}
+
+// tunnel passes on what the browser says to a site with HTTPS, which nobody can look into.
+func tunnel(w http.ResponseWriter, site string) {
+	there, err := net.Dial("tcp", site)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer there.Close()
+	w.WriteHeader(http.StatusOK)
+	here, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer here.Close()
+	go func() {
+		defer there.Close()
+		io.Copy(there, buffered)
+	}()
+	io.Copy(here, there)
 }
 
 // ours reports whether a host is a made-up name of this machine (RFC 6761). To our pages .test is
@@ -195,6 +223,12 @@ type browser struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
+	return startBrowserFor(t, nil)
+}
+
+// startBrowserFor starts a browser for which hosts with HTTPS are one server of a test.
+func startBrowserFor(t *testing.T, secure *httptest.Server, hosts ...string) *browser {
+	t.Helper()
 	g := startGate(t)
 	// The profile lies outside t.TempDir: Chromium may still be writing when the
 	// test ends, and that is no failure of the test.
@@ -221,6 +255,14 @@ func startBrowser(t *testing.T) *browser {
 		chromedp.Flag("proxy-bypass-list", "<-loopback>"), // loopback goes through the gate too
 		chromedp.WindowSize(1280, 900),
 	)
+	if secure != nil {
+		g.secure = map[string]string{}
+		for _, host := range hosts {
+			g.secure[host+":443"] = secure.Listener.Addr().String()
+		}
+		key := sha256.Sum256(secure.Certificate().RawSubjectPublicKeyInfo)
+		options = append(options, chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(key[:])))
+	}
 	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	if err := chromedp.Do(ctx); err != nil {

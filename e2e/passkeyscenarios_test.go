@@ -3,10 +3,13 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -339,4 +342,44 @@ func TestPasskeyRequiredPages(t *testing.T) {
 	page.arrived(c)
 	byCode()
 	page.awaitText("#status-title", says(t, "recovery.title"))
+}
+
+// One site for all pages of a project: a page of another host uses its passkeys, because the
+// site says what 'project set' printed; and no longer when it does not.
+func TestRelatedOrigins(t *testing.T) {
+	var document atomic.Pointer[string]
+	sites := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text := document.Load()
+		switch {
+		case r.URL.Path == "/.well-known/webauthn" && r.Host == "shop.test" && text != nil:
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, *text)
+		case r.URL.Path == "/":
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, "<!doctype html><title>"+r.Host+"</title>")
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer sites.Close()
+	shop, club := &customer{URL: "https://shop.test"}, &customer{URL: "https://club.test"}
+	d := startDev(t)
+	p := d.createProject(t, "Shop", shop.URL, club.URL)
+	printed := d.command(t, "project", "set", "--passkey-site", "shop.test", p.id)
+	text := regexp.MustCompile(`\{"origins":.*\}`).FindString(printed)
+	if !strings.Contains(text, club.URL) {
+		t.Fatalf("project set says: %s", printed)
+	}
+	b := startBrowserFor(t, sites, "shop.test", "club.test")
+	page := b.open(t, club.URL+"/")
+	page.authenticator()
+	k := &keeper{t, d, p, club, page, d.signedInByCode(t, p, club, "ada@example.org")}
+	if said := k.asks(k.bearer, map[string]string{"purpose": "enrol"}).runs(page, "create"); said != "!SecurityError" {
+		t.Fatalf("while the site says nothing, the browser says %s, want !SecurityError", said)
+	}
+	document.Store(&text)
+	made := k.makes()
+	if got := k.mustSignIn()["credential_id"]; got != made {
+		t.Errorf("signed in by %v, want %s", got, made)
+	}
 }
