@@ -31,10 +31,11 @@ var mayImport = map[string][]string{
 	"account": {".", "keyring", "phone"},
 	"captcha": {"."},
 	"signin":  {".", "account", "keyring", "phone", "token"},
-	"project": {".", "account", "keyring", "phone", "signin", "signin/code", "signin/passkey", "signin/social", "token"}, // it judges what codes, passkeys and providers a project may have
+	"project": {".", "account", "keyring", "phone", "signin", "signin/browser", "signin/code", "signin/passkey", "signin/social", "token"}, // it judges what codes, passkeys and providers a project may have
 
 	"phone/internal/...": {"phone/internal/..."}, // makes its table
 
+	"signin/browser":             {".", "signin"},
 	"signin/code":                {".", "account", "phone", "signin"},
 	"signin/link":                {".", "signin", "signin/code"}, // the same code, and a link
 	"signin/passkey":             {".", "signin"},
@@ -54,8 +55,8 @@ var mayImport = map[string][]string{
 	"telemetry": {".", "delivery", "server", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
 
 	"server/edge":   {".", "signin", "token"},
-	"server/page":   {".", "server/edge", "signin", "web"},
-	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
+	"server/page":   {".", "server/edge", "signin", "signin/browser", "web"},
+	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "signin/browser", "signin/passkey", "token", "web"},
 	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
 
 	"doctor": {".", "api", "delivery", "keyring", "project", "signin", "store", "token"},

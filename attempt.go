@@ -19,7 +19,9 @@ type Attempt struct {
 	For     int64
 	Session int64
 	// Parent is the attempt that this one is to complete: its answer was right, and an
-	// address must be proved besides. Zero: none.
+	// address must be proved besides. Where something is to be added it is the one by whose
+	// proof the user asked, in the place of a session: the one that it opens has its
+	// number. Zero: none.
 	Parent int64
 
 	// Starter is the hash of the secret that the one who started holds. Only who

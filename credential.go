@@ -27,7 +27,7 @@ type Credential struct {
 	Label   string // for the person who has it, who may change it: "Work laptop"
 	Site    string // where it is good: the RP id of a passkey, the site of a browser; empty: anywhere
 	Device  string // that made it, from our own vocabulary: "Chrome on Linux"
-	Session int64  // it ends with this session; zero: with none
+	Session int64  // it ends with this session, or is not good yet where that was not collected; zero: with none
 
 	CreatedAt time.Time
 	UsedAt    time.Time // last shown; zero: never since it was made

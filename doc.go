@@ -74,5 +74,5 @@
 // Times are UTC in whole microseconds; the zero time means "not yet" or "never".
 // Numbers are positive int64s handed out by [Store.NextNumber], which serves all
 // kinds of record; gaps are normal. Two records of one kind never share a number; a
-// [Grant] has that of its [Attempt].
+// [Grant] has that of its [Attempt], and so has the [Session] that it opens.
 package splitpin

@@ -60,6 +60,10 @@ type Settings struct {
 	// account.
 	NoAccountPage bool `json:"no_account_page,omitempty"`
 
+	// RecogniseDays is how long a browser that was told to remember a sign-in may come back
+	// without a code, in days; zero: 30, which is the most. Negative: never.
+	RecogniseDays int `json:"recognise_days,omitempty"`
+
 	// AccessLifetime is the life of access and id tokens; zero: one hour.
 	AccessLifetime time.Duration `json:"access_lifetime,omitempty"`
 

@@ -5,7 +5,7 @@ import "time"
 // A Session is what a sign-in leaves: the right to fresh tokens until it ends.
 // It is one row for its whole life; a refresh moves Counter.
 type Session struct {
-	Number  int64 // the first half of the refresh token
+	Number  int64 // the first half of the refresh token; that of the attempt whose proof opened it, where one did
 	Project int64
 	User    int64
 

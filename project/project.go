@@ -22,6 +22,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/token"
@@ -261,6 +262,9 @@ func Check(s splitpin.Settings) error {
 	}
 	if s.AccessLifetime != 0 && (s.AccessLifetime < time.Minute || s.AccessLifetime > 24*time.Hour) {
 		wrong("access-lifetime: must be between 1m and 24h")
+	}
+	if s.RecogniseDays < -1 || s.RecogniseDays > browser.MaxDays {
+		wrong("recognise-days: must be between 1 and %d, or off", browser.MaxDays)
 	}
 	if l := s.Limits; l.StartsPerNetwork < 0 || l.RefusePerNetwork < 0 || l.MessagesPerAddress < 0 || l.MessagesPerDay < 0 {
 		wrong("limits: must not be negative; 0 is the default")

@@ -201,6 +201,9 @@ func (e *Engine) way(ctx context.Context, step *answerStep) error {
 		step.reads.User, step.reads.Credentials, step.reads.Sessions = a.For, true, a.Session != 0
 	case has != nil:
 		step.reads.Credential = key
+		if has.Session != 0 { // with which it ends
+			step.reads.Sessions, step.reads.Credentials = true, true
+		}
 	case f.Identifier != "" && a.Identifier == "":
 		step.reads.Name = splitpin.Name{Project: a.Project, Identifier: f.Identifier}
 	}
@@ -286,8 +289,12 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 				return checkedMore
 			}
 		case !step.wrong:
+			has := shown(r, step.fetched)
+			if has != nil && a.Purpose != splitpin.Enrol && !e.lives(now, has, r.Sessions) {
+				has = nil
+			}
 			proof, right = method.Check(Check{Attempt: a, Answer: step.answer, Derive: e.derive(a), Now: now,
-				Fetched: step.fetched, Credential: shown(r, step.fetched), Credentials: r.Credentials})
+				Fetched: step.fetched, Credential: has, Credentials: r.Credentials})
 		}
 		if !right {
 			return checkedWrong
@@ -371,7 +378,7 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		if a.Purpose == splitpin.SignIn || a.Purpose == splitpin.Enrol {
 			w.Create = append(w.Create, grant(now, a, code)) // that of Enrol is collected by Finish, or by nobody
 		}
-		if proved.Added {
+		if proved.Added && !proof.Quiet {
 			w.Create = append(w.Create, announcements(fresh.message, now, a, proved.User, proved.Credential)...)
 		}
 		w, err := e.audited(w, fresh.event, now, a, proved.User, step.handle.By, step.verdict.audit())
@@ -443,8 +450,8 @@ func (e *Engine) answered(now time.Time, verdict answerVerdict, a *splitpin.Atte
 		wrong.TriesLeft = a.MaxTries - a.Tries
 		return nil, &wrong
 	case answerRight:
-		if a.Identifier != "" {
-			e.balance.Add(-1)
+		if _, short := e.methods[a.Method].(Messenger); short && a.Identifier != "" {
+			e.balance.Add(-1) // of what can be guessed at, as countWrong
 		}
 	}
 	if a.Purpose != splitpin.SignIn {

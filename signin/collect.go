@@ -103,9 +103,9 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 			return nil, ErrGrant
 		}
 	}
-	numbers, err := e.numbers(ctx, 2)
+	event, err := e.store.NextNumber(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("asking for a number: %w", err)
 	}
 	var salt [16]byte
 	if err := e.fill(salt[:]); err != nil {
@@ -124,6 +124,10 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 			verdict = collectUnknown
 			return splitpin.Writes{}, nil
 		}
+		method := e.methods[a.Method]
+		if method == nil {
+			return splitpin.Writes{}, ErrMethod
+		}
 		if a.Credential != 0 && !reads.Credentials {
 			verdict = collectWhole
 			return splitpin.Writes{}, nil
@@ -139,39 +143,49 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		verdict = decideCollect(now, g, a, u, r.Credentials, req, id)
 		switch verdict {
 		case collectMismatch:
-			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, u, req.By, "grant_mismatch")
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, event, now, a, u, req.By, "grant_mismatch")
 		case collectNotAdmitted:
-			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, numbers[1], now, a, u, req.By, "grant_not_admitted")
+			return e.audited(splitpin.Writes{Put: []splitpin.Record{g}}, event, now, a, u, req.By, "grant_not_admitted")
 		case collectRepeat:
 			opened = g.Session
 			out = &Collected{Attempt: a, User: u}
 		case collectOpen:
-			method := e.methods[a.Method]
-			if method == nil {
-				return splitpin.Writes{}, ErrMethod
-			}
-			s := e.tokens.NewSession(req.Project, u, numbers[0], salt, method.AuthMethod(), req.Static, now)
+			s := e.tokens.NewSession(req.Project, u, a.ID.Number, salt, method.AuthMethod(), req.Static, now)
 			s.AuthAt = a.ProvedAt
+			w := splitpin.Writes{}
+			if recognises(method) {
+				c, was := e.remembered(now, r, a.Credential)
+				if c == nil {
+					verdict = collectOver
+					return splitpin.Writes{}, nil
+				}
+				// What a browser was recognised by proves nothing new: how and when the
+				// person did stays as it was.
+				s.AuthMethod, s.AuthAt = was.AuthMethod, was.AuthAt
+				c.Session = s.Number
+				w.Put = append(w.Put, c)
+			}
 			s.Device, s.Network, s.Origin, s.Credential = req.By.Device, req.By.Network(), req.Origin, a.Credential
 			g.Session = s.Number
 			out = &Collected{Session: s, User: u, Attempt: a}
-			w := splitpin.Writes{Put: []splitpin.Record{g, a}, Create: []splitpin.Record{s}}
+			w.Put = append(w.Put, g, a)
+			w.Create = append(w.Create, s)
 			if account.Seen(now, u) {
 				w.Put = append(w.Put, u)
 			}
-			event, err := e.audit(numbers[1], now, a, u, "session_opened")
+			line, err := e.audit(event, now, a, u, "session_opened")
 			if err != nil {
 				return splitpin.Writes{}, err
 			}
-			event.Session, event.Network = s.Number, req.By.Network()
-			w.Create = append(w.Create, event)
+			line.Session, line.Network = s.Number, req.By.Network()
+			w.Create = append(w.Create, line)
 			return w, nil
 		}
 		return splitpin.Writes{}, nil
 	}
 	err = e.store.Change(ctx, reads, collect)
 	if err == nil && verdict == collectWhole {
-		reads.Credentials = true
+		reads.Sessions, reads.Credentials = true, true
 		err = e.store.Change(ctx, reads, collect)
 	}
 	if err != nil {

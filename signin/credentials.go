@@ -31,12 +31,61 @@ const recently = 5 * time.Minute
 func (e *Engine) Credentials(ctx context.Context, u *splitpin.User) (_ []*splitpin.Credential, err error) {
 	ctx, done := e.observe(ctx, "credentials")
 	defer func() { done(err) }()
-	r, err := e.store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true})
+	r, err := e.store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true, Sessions: true})
 	if err != nil {
 		return nil, fmt.Errorf("listing credentials: %w", err)
 	}
 	now := e.moment()
-	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool { return !c.Live(now) || !c.Kind.Shown() }), nil
+	return slices.DeleteFunc(r.Credentials, func(c *splitpin.Credential) bool {
+		return !e.lives(now, c, r.Sessions) || !c.Kind.Shown()
+	}), nil
+}
+
+// Remembered returns the browser that was told to remember the sign-in of a session, and
+// ends with it; nil: none was.
+func (e *Engine) Remembered(ctx context.Context, s *splitpin.Session) (_ *splitpin.Credential, err error) {
+	ctx, done := e.observe(ctx, "remembered")
+	defer func() { done(err) }()
+	r, err := e.store.Load(ctx, splitpin.Reads{User: s.User, Credentials: true})
+	if err != nil {
+		return nil, fmt.Errorf("loading credentials: %w", err)
+	}
+	for _, c := range r.Credentials {
+		if c.Kind == splitpin.BrowserCredential && c.Session == s.Number && c.Live(e.moment()) {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// lives reports whether a credential may still be shown: its time is not over, nor the
+// session with which it ends, which is one of sessions then.
+func (e *Engine) lives(now time.Time, c *splitpin.Credential, sessions []*splitpin.Session) bool {
+	return c.Live(now) && (c.Session == 0 || e.sessionOf(now, c, sessions) != nil)
+}
+
+// sessionOf is the live session with which a credential ends.
+func (e *Engine) sessionOf(now time.Time, c *splitpin.Credential, sessions []*splitpin.Session) *splitpin.Session {
+	for _, s := range sessions {
+		if s.Number == c.Session && e.tokens.Live(s, now) {
+			return s
+		}
+	}
+	return nil
+}
+
+// remembered is the credential with that number and the session with which it ends, while
+// both last.
+func (e *Engine) remembered(now time.Time, r *splitpin.Records, number int64) (*splitpin.Credential, *splitpin.Session) {
+	c := byNumber(r.Credentials, number)
+	if c == nil || !c.Live(now) {
+		return nil, nil
+	}
+	was := e.sessionOf(now, c, r.Sessions)
+	if was == nil {
+		return nil, nil
+	}
+	return c, was
 }
 
 // Facts returns what the method that made a credential says of it.
@@ -197,11 +246,11 @@ func (e *Engine) without(event int64, now time.Time, r *splitpin.Records, c *spl
 }
 
 // ended is what removing a credential changes: with it end the sessions that it opened,
-// but not that with the number spared.
+// and the one that it would have ended with, but not that with the number spared.
 func ended(now time.Time, r *splitpin.Records, c *splitpin.Credential, spared int64) splitpin.Writes {
 	w := splitpin.Writes{Delete: []splitpin.Record{c}}
 	for _, s := range r.Sessions {
-		if s.Credential == c.Number && s.Number != spared {
+		if (s.Credential == c.Number || s.Number == c.Session) && s.Number != spared {
 			s.RevokedAt = now
 			w.Put = append(w.Put, s)
 		}

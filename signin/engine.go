@@ -161,7 +161,7 @@ func (e *Engine) Channels(p *splitpin.Project, method string) []splitpin.Channel
 // offers reports whether a project offers a method. Where any site may ask, there is
 // none that credentials would be good for: methods that bring some are off (security 14).
 func offers(p *splitpin.Project, m Method) bool {
-	if findsOut(m) && p.ListsAny() {
+	if findsOut(m) && p.ListsAny() || recognises(m) && p.Settings.RecogniseDays < 0 {
 		return false
 	}
 	return len(p.Settings.Methods) == 0 || slices.Contains(p.Settings.Methods, m.Name())

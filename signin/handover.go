@@ -61,28 +61,33 @@ func armKey(project int64, identifier string) splitpin.CredentialKey {
 }
 
 // provedBy is the user of a fresh proof that stands in the place of a session. Its error
-// is ErrStale where the proof is too old, was for another page, or is not that of whoever
+// is ErrStale where the proof is too old, was for another page, is not enough, or is not that of whoever
 // started: a link that signed in where it was opened proved somebody else, and the secret
 // of a way to a provider stood in an address (contract 10.2).
-func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) (*splitpin.User, error) {
+func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) (*splitpin.Attempt, *splitpin.User, error) {
 	a, err := e.held(ctx, *req.Proof)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
-		return nil, ErrStale
+		return nil, nil, ErrStale
 	}
 	if _, linker := e.methods[a.Method].(Linker); linker {
-		return nil, ErrStale
+		return nil, nil, ErrStale
+	}
+	// That a browser was recognised lets an old client's page make a passkey
+	// (security 26) and adds nothing else. Above all it does not prolong itself.
+	if recognises(e.methods[a.Method]) && (!req.HandOver || recognises(e.methods[req.Method])) {
+		return nil, nil, ErrStale
 	}
 	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User})
 	if err != nil {
-		return nil, fmt.Errorf("loading a user: %w", err)
+		return nil, nil, fmt.Errorf("loading a user: %w", err)
 	}
 	if r.User == nil {
-		return nil, ErrStale
+		return nil, nil, ErrStale
 	}
-	return r.User, nil
+	return a, r.User, nil
 }
 
 // arm lets the attempt a be taken over. An attempt that was armed for the same person

@@ -140,6 +140,9 @@ type BeginRequest struct {
 
 	User        *splitpin.User         // for whom it is; nil where the purpose is SignIn
 	Credentials []*splitpin.Credential // for a Knower
+	// ByMessage says that the user proved it, a moment ago, by a message to the address
+	// that would hear of something new.
+	ByMessage bool
 
 	// Channel and Provider are the starter's wish, for methods that give a choice. Empty:
 	// the method's own choice.
@@ -153,6 +156,14 @@ type BeginRequest struct {
 	// Derive gives the same for the same label, project and identifier, today and later:
 	// what a method shows for somebody who is nobody can be stable without being stored.
 	Derive Derive
+}
+
+// recognises reports whether the credentials of a method open nothing by themselves: they
+// say that somebody who proved who it is comes back, and end with the session of that
+// proof.
+func recognises(m Method) bool {
+	k, ok := m.(Knower)
+	return ok && !k.Knows().Opens()
 }
 
 // Begun is what a method wants of the attempt.
@@ -234,6 +245,9 @@ type Proof struct {
 	// answer counts: somebody else may have led the browser to it (security 5). Until
 	// [Engine.Agree] nothing is changed or granted.
 	Ask bool
+
+	// Quiet says that nobody is to hear of a new credential: who could, has just heard.
+	Quiet bool
 
 	// Refused is what the person is told where the answer is genuine and still cannot be
 	// taken. Nothing but the try is saved then. Nil: nothing is in the way.

@@ -39,6 +39,9 @@ var (
 		Message: "The name of the form is too long."}
 	ErrWhose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "user_id",
 		Message: "user_id must be the id of a user, 36 characters, and belongs to a sign-in."}
+	// ErrNoIdentifier says that a method does not find out by itself who it is.
+	ErrNoIdentifier = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "identifier",
+		Message: "identifier is missing."}
 	ErrPurpose = &splitpin.Error{Kind: splitpin.Invalid, Code: "invalid_request", Field: "purpose",
 		Message: "This purpose cannot be started this way."}
 
@@ -170,8 +173,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			return nil, ErrWhose
 		}
 	}
+	var proof *splitpin.Attempt
 	if req.Proof != nil {
-		if req.User, err = e.provedBy(ctx, now, req); err != nil {
+		if proof, req.User, err = e.provedBy(ctx, now, req); err != nil {
 			return nil, err
 		}
 	}
@@ -202,6 +206,10 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	begin := BeginRequest{Project: req.Project, Purpose: req.Purpose, Identifier: identifier, Kind: kind, Origin: req.Origin,
 		User: req.User, Channel: req.Channel, Provider: req.Provider,
 		LinkReturns: req.LinkReturns, Destination: req.Destination, Derive: e.deriveFor(req.Project, identifier)}
+	if proof != nil {
+		_, sends := e.methods[proof.Method].(Messenger)
+		begin.ByMessage = sends && proof.Identifier == req.User.Identifier
+	}
 	if begin.Credentials, err = e.known(ctx, now, method, begin); err != nil {
 		return nil, err
 	}
@@ -256,6 +264,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	if req.Session != nil {
 		attempt.Session = req.Session.Number
+	}
+	if proof != nil {
+		attempt.Parent = proof.ID.Number
 	}
 	if parent != nil {
 		attempt.Parent = parent.ID.Number

@@ -16,6 +16,8 @@ type Passkey struct {
 	Domain    string // origin of the framing page
 	MessageID string // prefix of every callbackName
 	Register  bool   // make one; else use one
+
+	RememberDays int // as of Form
 }
 
 // passkeyConfig is what the script reads.
@@ -26,6 +28,7 @@ type passkeyConfig struct {
 	Domain    string            `json:"domain"`
 	MessageID string            `json:"messageId"`
 	Register  bool              `json:"register"`
+	Remember  int               `json:"rememberDays"`
 	Text      map[string]string `json:"text"`
 }
 
@@ -37,7 +40,7 @@ func RenderPasskey(w io.Writer, k Passkey) error {
 	p.Title = text["passkey.page"]
 	p.Config = passkeyConfig{
 		Base: "/p/" + url.PathEscape(k.Look.ID) + "/v1", Locale: text["lang"], Project: k.Look.ID,
-		Domain: k.Domain, MessageID: k.MessageID, Register: k.Register,
+		Domain: k.Domain, MessageID: k.MessageID, Register: k.Register, Remember: k.RememberDays,
 		Text: text.only("passkey.", "code.", "tries.", "over.", "fault.", "unframed."),
 	}
 	return render(w, "webauthn.html", p)

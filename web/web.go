@@ -89,8 +89,13 @@ type Form struct {
 	FormID      string   // allow-list to sign in through; empty: the site's own
 	UserID      string   // of the user whose address must be proved; empty: anybody's
 	Input       string   // address to begin with
-	DirectLogin bool     // App: start with Input without waiting for a click; not where a link would be sent
-	Issuer      string   // SignIn: returned as iss; empty: left out
+
+	// RememberDays is for how long a browser that is told to remember the sign-in is
+	// recognised; zero: there is no such thing.
+	RememberDays int
+
+	DirectLogin bool   // App: start with Input without waiting for a click; not where a link would be sent
+	Issuer      string // SignIn: returned as iss; empty: left out
 }
 
 // Extra is what a form shows besides, where the framing page asks for nothing of the
@@ -131,6 +136,8 @@ type config struct {
 	Channels    []string          `json:"channels"`
 	LinkReturns bool              `json:"linkReturns"`
 	Captcha     bool              `json:"captcha"`
+	Project     string            `json:"project"`
+	Remember    int               `json:"rememberDays"`
 	Text        map[string]string `json:"text"`
 }
 
@@ -146,14 +153,14 @@ func RenderForm(w io.Writer, f Form) error {
 	p.Kind, p.CaptchaURL = cmp.Or(f.Kind, Email), f.CaptchaURL
 	method := cmp.Or(f.Method, "email_code")
 	link := strings.HasSuffix(method, "_link")
-	p.Lead, p.Change, p.None = "address.code", "code.change.label", "code.resend.none"
+	p.Lead, p.Change, p.None, p.Other = "address.code", "code.change.label", "code.resend.none", "remember.other"
 	p.Bears = link && f.Mode == Frame
 	if link {
 		p.Lead = "address.link"
 	}
 	if p.Kind == Phone {
 		p.Script = assetURL("phoneform.js")
-		p.Lead, p.Change, p.None = "phone.code", "phone.change.label", "phone.resend.none"
+		p.Lead, p.Change, p.None, p.Other = "phone.code", "phone.change.label", "phone.resend.none", "remember.other.phone"
 		if link {
 			p.Lead = "phone.link"
 		}
@@ -165,7 +172,8 @@ func RenderForm(w io.Writer, f Form) error {
 		RedirectURL: f.RedirectURL, FormID: f.FormID, UserID: f.UserID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
 		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
-		Text: text.only("passkey.", "recovery.", "phone.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
+		Project: f.Look.ID, Remember: f.RememberDays,
+		Text: text.only("passkey.", "recovery.", "phone.", "remember.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
 	return render(w, "form.html", p)
 }
@@ -442,7 +450,7 @@ type page struct {
 	Kind                         Kind
 	Providers                    []Link
 	Bears                        bool   // there is a screen for whoever opened a link
-	Lead, Change, None           string // keys of texts that depend on what is asked for
+	Lead, Change, None, Other    string // keys of texts that depend on what is asked for
 	CaptchaURL                   string
 	Title, Text, Next, RequestID string
 	Link                         string

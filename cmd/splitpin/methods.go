@@ -7,6 +7,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/delivery"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/signin/passkey"
@@ -21,6 +22,7 @@ func (in *installation) methods(publicURL string) []signin.Method {
 		link.Email(publicURL),
 		link.SMS(publicURL, in.phoneChannels),
 		passkey.Method{PublicURL: publicURL},
+		browser.Method{PublicURL: publicURL},
 		in.social,
 	}
 }

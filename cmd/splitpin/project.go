@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/project"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/passkey"
 )
@@ -46,6 +48,7 @@ type look struct {
 	PasskeyRequired *string        `help:"Whether who has a passkey must sign in with it: on or off. A code then begins a recovery, which is announced and waits. See docs/operate/passkeys.md." placeholder:"on|off"`
 	PasskeySite     *string        `help:"The one host that all passkeys of the project are for, so that one works on all its sites. Empty: the host of each page. Best chosen before there are any. See docs/operate/passkeys.md." placeholder:"HOST"`
 	RecoveryDelay   *time.Duration `help:"How long a recovery waits, between 1h and 720h; 0: 24h." placeholder:"DURATION"`
+	RecogniseDays   *string        `help:"For how many days a browser is recognised that was told to remember a sign-in, at most 30: it then asks for no code. off: never." placeholder:"DAYS|off"`
 	CodeLength      *int           `help:"Characters of a code; 0: 6." placeholder:"N"`
 	CodeAlphabet    *string        `help:"What codes are made of. Empty: digits." placeholder:"CHARS"`
 	CodeLifetime    *time.Duration `help:"How long a code is good, at most 10m." placeholder:"DURATION"`
@@ -91,6 +94,16 @@ func (l *look) apply(s *splitpin.Settings) error {
 	}
 	set(&s.RecoveryDelay, l.RecoveryDelay)
 	set(&s.PasskeySite, l.PasskeySite)
+	if l.RecogniseDays != nil {
+		days, err := strconv.Atoi(*l.RecogniseDays)
+		switch {
+		case *l.RecogniseDays == "off":
+			days = -1
+		case err != nil || days < 1:
+			return fmt.Errorf("recognise-days: must be between 1 and %d, or off, and is %q", browser.MaxDays, *l.RecogniseDays)
+		}
+		s.RecogniseDays = days
+	}
 	if l.Captcha != nil {
 		s.Captcha = splitpin.CaptchaRule(*l.Captcha)
 		if *l.Captcha == "never" {
@@ -221,6 +234,15 @@ func (in *installation) project(id string) (*splitpin.Project, error) {
 	return nil, fmt.Errorf("there is no project with the API key id %s: 'splitpin project list' shows them", id)
 }
 
+// recognised says for how long browsers are.
+func recognised(s splitpin.Settings) string {
+	days := browser.Days(s)
+	if days < 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%d days, in browsers that were told to remember", days)
+}
+
 // risk says in words what the settings of codes mean.
 func risk(s splitpin.Settings) string {
 	return fmt.Sprintf("Guessing: at most a %s chance per address and day (weaker than %s is refused).",
@@ -277,6 +299,7 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Link approval", yes(s.LinkApproval)},
 		{"Account", otherwise(in.engine.AccountURL(p), "off")},
 		{"Passkeys", passkeyRule(p)},
+		{"Recognised", recognised(s)},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
 		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},

@@ -1,9 +1,12 @@
 package cotter
 
 import (
+	"slices"
+
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
+	browserkey "github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -33,18 +36,31 @@ func (f *Face) collect(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	browser, err := f.remembered(c, out)
+	if err != nil {
+		return nil, err
+	}
 	c.keepCookie(f.edge.Clock(), out.Session, out.Tokens.RefreshToken)
 	proved := out.Session.AuthAt
-	return identity{
-		Identifier: identifier{
-			ID: signed.IdentifierID, CreatedAt: wireTime(out.User.ProvedAt),
-			UpdateAt: wireTime(proved), UpdatedAt: wireTime(proved),
-			Identifier: out.User.Identifier, IdentifierType: out.User.Kind.String(),
-			DeviceType: "BROWSER", DeviceName: out.Session.Device,
-			Expiry: wireTime(proved.Add(token.IdentityLife)), Timestamp: wireTime(proved),
-		},
-		Token: signed, OAuthToken: tokensOf(out.Tokens), User: whole(c.project, out.User),
-	}, nil
+	is := identifier{
+		ID: signed.IdentifierID, CreatedAt: wireTime(out.User.ProvedAt),
+		UpdateAt: wireTime(proved), UpdatedAt: wireTime(proved),
+		Identifier: out.User.Identifier, IdentifierType: out.User.Kind.String(),
+		DeviceType: "BROWSER", DeviceName: out.Session.Device,
+		Expiry: wireTime(proved.Add(token.IdentityLife)), Timestamp: wireTime(proved),
+	}
+	if browser != nil {
+		is.PublicKey, is.Expiry = browserkey.Thumbprint(browser), wireTime(browser.ExpiresAt)
+	}
+	return identity{Identifier: is, Token: signed, OAuthToken: tokensOf(out.Tokens), User: whole(c.project, out.User)}, nil
+}
+
+// remembered is the browser that was told to remember a sign-in; nil: none was.
+func (f *Face) remembered(c *call, out *signin.Collected) (*splitpin.Credential, error) {
+	if !slices.Contains(f.engine.Offered(c.project), browserkey.Name) {
+		return nil, nil
+	}
+	return f.engine.Remembered(c.r.Context(), out.Session)
 }
 
 // keepsToken reports whether this is a client that keeps its first refresh token

@@ -17,6 +17,7 @@ import (
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -87,6 +88,7 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 	if f.Mode != web.Frame && slices.Contains(s.Edge.Engine.Offered(p), "social") {
 		f.Providers = providers(p, f)
 	}
+	f.RememberDays = s.rememberDays(p)
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
 	var page bytes.Buffer
 	if err := web.RenderForm(&page, f); err != nil {
@@ -94,6 +96,15 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 		return
 	}
 	Write(w, http.StatusOK, policy(f.Nonce, frameable(ancestors)), page.Bytes())
+}
+
+// rememberDays is for how long browsers that were told to remember a sign-in are
+// recognised; zero: the project has none of that.
+func (s *Pages) rememberDays(p *splitpin.Project) int {
+	if !slices.Contains(s.Edge.Engine.Offered(p), browser.Name) {
+		return 0
+	}
+	return browser.Days(p.Settings)
 }
 
 // providers are the ways from a form of ours to the providers of a project. They need no
@@ -169,7 +180,7 @@ func (s *Pages) Undo(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 
 // Passkey sends the window that offers a passkey, for the sites of a project to frame.
 func (s *Pages) Passkey(w http.ResponseWriter, r *http.Request, p *splitpin.Project, k web.Passkey) {
-	k.Look, k.Nonce, k.Locale = look(p), nonce(), preferred(r, p)
+	k.Look, k.Nonce, k.Locale, k.RememberDays = look(p), nonce(), preferred(r, p), s.rememberDays(p)
 	var page bytes.Buffer
 	if err := web.RenderPasskey(&page, k); err != nil {
 		s.broken(w, r, fmt.Errorf("rendering the window of passkeys: %w", err))

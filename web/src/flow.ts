@@ -32,6 +32,7 @@ import { offerPasskeys, offerToMake, stopOffering } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
 import { heldBack, showRecovery } from "./recovery";
+import { type Back, comeBack, isKept, lastKept, remember as rememberBrowser, remembers } from "./recognised";
 import { showProviders } from "./providers";
 import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
 import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
@@ -39,7 +40,7 @@ import { dress } from "./styles";
 import { duration, plural, t, tInto } from "./text";
 import { showLink, watch } from "./waiting";
 
-type Phase = "address" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
+type Phase = "address" | "known" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
 
 const attempts = new Attempts({ base: config.base });
 
@@ -57,6 +58,7 @@ let triedFault = ""; // what was said about it
 let waiting = 0; // timer that gives the person a way out of waiting for the site
 let captchaFirst = false; // the site wants a captcha before anything is sent
 let requestText: RequestText = {};
+let recognised: (Back & { until: number }) | undefined; // what this browser proved by its own key, in the phase asking
 
 /** How long the site may think before the form says so, in milliseconds. */
 const siteSlow = 8_000;
@@ -72,6 +74,7 @@ function toAddress(error = "", focus = true): void {
   round++;
   clearTimeout(waiting);
   attempt = undefined;
+  recognised = undefined;
   forget();
   $("address-waiting").hidden = true;
   busy(pressed, "");
@@ -101,16 +104,23 @@ function submitAddress(by: HTMLElement = $("address-submit")): void {
   pressed = by;
   address = entered;
   clientData = data;
-  if (!framed) return void start();
-
   phase = "asking";
   busy(pressed, t("address.asking"));
+  void (framed ? ask() : askKnownFirst());
+}
+
+/** Asks the site, which is told whether a code will be needed. */
+async function ask(): Promise<void> {
+  const mine = round;
+  const back = await comeBack(attempts, config, address, request());
+  if (mine !== round || phase !== "asking") return;
+  recognised = back && { ...back, until: Date.now() + collectible };
   parent?.send("ON_BEGIN", {
     identifier: address,
     identifier_type: config.kind.toUpperCase(),
     device_type: "BROWSER",
     device_name: navigator.userAgent,
-    auth_required: true,
+    auth_required: !recognised,
     client_json: clientData,
   });
   // The SDK stays silent when the site's own function throws.
@@ -122,9 +132,82 @@ function submitAddress(by: HTMLElement = $("address-submit")): void {
   }, siteSlow);
 }
 
+/** How long a result waits for the site, in milliseconds. It lives five minutes. */
+const collectible = 4 * 60_000;
+
+/** Goes on as the site said: at once where this browser showed who is here, or else with a message. */
+function proceed(): void {
+  if (!recognised || Date.now() > recognised.until) return void start();
+  const { granted } = recognised;
+  clearTimeout(waiting);
+  recognised = undefined;
+  finish(granted);
+}
+
 $("address-cancel").addEventListener("click", () => {
   if (phase === "asking" || phase === "leaving") toAddress(t("address.stopped"));
 });
+
+// ---------------------------------------------------------------- a browser that is known
+
+/** What is asked for, whichever way it is proved. */
+function request(): Omit<StartRequest, "method"> {
+  return {
+    code_challenge: config.challenge,
+    locale: config.locale,
+    ...(config.redirectUrl && { redirect_url: config.redirectUrl }),
+    ...(config.formId && { form_id: config.formId }),
+    ...(config.userId && { user_id: config.userId }),
+  };
+}
+
+/**
+ * Asks whether to sign in as somebody whom this browser remembers, and where that leads:
+ * whoever opened this page may be somebody else (security 5). go is called by the tap.
+ */
+function askKnown(who: string, go: () => void): void {
+  phase = "known";
+  busy(pressed, "");
+  busy($("known-submit"), "");
+  tInto($("known-account"), "remember.account", { address: who });
+  const destination = framed ? "" : config.redirectUrl;
+  $("known-destination").hidden = !destination;
+  if (destination) tInto($("known-destination"), "code.continue", { destination: host(destination) });
+  $("known-submit").onclick = () => {
+    if (phase !== "known") return;
+    busy($("known-submit"), t("remember.busy"));
+    go();
+  };
+  show("known");
+  $("known-title").focus();
+}
+
+$("known-other").addEventListener("click", () => {
+  if (phase !== "known") return;
+  toAddress();
+  if (!framed) offer();
+});
+
+/** On a page of its own: signs in by a tap where the browser is known, or else by a message. */
+async function askKnownFirst(): Promise<void> {
+  const mine = round;
+  const kept = await isKept(config, address);
+  if (mine !== round || phase !== "asking") return;
+  if (kept) askKnown(address, () => void enter());
+  else void start();
+}
+
+async function enter(): Promise<void> {
+  phase = "checking";
+  const mine = round;
+  const back = await comeBack(attempts, config, address, request());
+  if (mine !== round) return;
+  if (back) return finish(back.granted);
+  show("address"); // it is not known any more: a message, as always
+  void start();
+}
+
+// ---------------------------------------------------------------- a message
 
 /** Asks for an attempt and with it for the message. */
 async function start(): Promise<void> {
@@ -135,18 +218,10 @@ async function start(): Promise<void> {
   const mine = ++round;
   const button = $("status-screen").hidden ? pressed : $("status-action");
   busy(button, t("address.busy"));
-  const body: StartRequest = {
-    method: config.method,
-    identifier: address,
-    code_challenge: config.challenge,
-    locale: config.locale,
-  };
+  const body: StartRequest = { ...request(), method: config.method, identifier: address };
   const channel = channelNow();
   if (channel) body.channel = channel;
   if (framed) body.origin = config.domain;
-  if (config.redirectUrl) body.redirect_url = config.redirectUrl;
-  if (config.formId) body.form_id = config.formId;
-  if (config.userId) body.user_id = config.userId;
   if (config.method.endsWith("_link")) {
     // The result may come out elsewhere, and takes these along.
     body.redirect_link = config.linkReturns;
@@ -276,6 +351,8 @@ async function elsewhere(a: Attempt): Promise<void> {
       try {
         const granted = await attempts.grant(a.id, secret);
         if (mine !== round || phase !== "code") return;
+        await rememberIfWanted(a.identifier, { id: a.id, secret });
+        if (mine !== round || phase !== "code") return;
         forget();
         return finish(granted);
       } catch (error) {
@@ -326,6 +403,8 @@ async function submitCode(asked = false): Promise<void> {
     const granted = await attempts.answer(attempt.id, secret, { code });
     if (mine !== round) return;
     const proof = { id: attempt.id, secret };
+    await rememberIfWanted(attempt.identifier, proof);
+    if (mine !== round) return;
     if (framed) leaveProof(config.base, attempt.identifier, proof);
     forget();
     if (!framed) {
@@ -339,6 +418,11 @@ async function submitCode(asked = false): Promise<void> {
     busy($("code-submit"), "");
     refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
   }
+}
+
+/** Remembers this browser, where the person said that it is their own. */
+async function rememberIfWanted(who: string, proof: { id: string; secret: string }): Promise<void> {
+  if ($<HTMLInputElement>("remember").checked) await rememberBrowser(attempts, config, who, proof);
 }
 
 function refusedCode(p: Problem, code: string): void {
@@ -528,7 +612,7 @@ function receive(message: FromSDK): void {
       return;
     case "CONTINUE_SUBMIT":
       // The SDK echoes what it was told; for another address it means nothing.
-      if (phase === "asking" && (message.identifier === undefined || message.identifier === address)) void start();
+      if (phase === "asking" && (message.identifier === undefined || message.identifier === address)) proceed();
       return;
     case "ON_ERROR":
       if (phase === "asking") toAddress(message.message || t("fault.admitted"));
@@ -572,7 +656,18 @@ function configure(c: SDKConfig): void {
 /** The site gave the address itself, so its field is skipped. A link asks for a tap all the same. */
 function skipAddress(c: SDKConfig): void {
   identifier.fix(true);
-  if (!config.method.endsWith("_link") && c.initialValue) submitAddress();
+  const { initialValue } = c;
+  if (config.method.endsWith("_link") || !initialValue) return;
+  // Nobody pressed anything yet: what a known browser does, it does by a tap.
+  void isKept(config, initialValue).then((kept) => {
+    if (phase !== "address") return;
+    if (!kept) return submitAddress();
+    askKnown(initialValue, () => {
+      phase = "address";
+      show("address");
+      submitAddress();
+    });
+  });
 }
 
 /** A link was opened on the site's page, which handed it on. */
@@ -618,16 +713,6 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && (phase === "done" || phase === "finishing" || phase === "leaving")) toAddress();
 });
 
-function passkeyRequest(): Omit<StartRequest, "method"> {
-  return {
-    code_challenge: config.challenge,
-    redirect_url: config.redirectUrl,
-    locale: config.locale,
-    ...(config.formId && { form_id: config.formId }),
-    ...(config.userId && { user_id: config.userId }),
-  };
-}
-
 async function open(): Promise<void> {
   if (framed) {
     // The server refuses this too where the browser tells it; old ones do not.
@@ -638,17 +723,43 @@ async function open(): Promise<void> {
   configureChannels();
   if (config.input && !identifierInput.value) identifier.fill(config.input);
   if (await resume()) return;
-  // What leaves the browser needs a tap beside the name of the app (security 5).
-  if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
-  void offerPasskeys({ attempts, body: passkeyRequest(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap });
+  const known = await knownHere();
+  if (phase !== "address") return;
+  if (known) {
+    address = known;
+    identifier.fill(known);
+    return askKnown(known, () => void enter());
+  }
+  offer();
   // A link is sent by a tap only: nobody should find one in their mail that
   // another page asked for while they looked away.
   if (config.directLogin && config.input && !config.method.endsWith("_link")) return submitAddress();
   if (phase === "address") identifierInput.focus();
 }
 
+/** Whom this browser remembers and this page asks for; undefined: nobody. */
+async function knownHere(): Promise<string | undefined> {
+  if (config.input) return (await isKept(config, config.input)) ? config.input : undefined;
+  return lastKept(config, (who) => who.includes("@") === (config.kind === "email"));
+}
+
+let offered = false;
+
+/** Offers passkeys beside the field of the address. */
+function offer(): void {
+  if (offered) return;
+  offered = true;
+  // What leaves the browser needs a tap beside the name of the app (security 5).
+  if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
+  void offerPasskeys({ attempts, body: request(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap });
+}
+
 /** Sets the form going. It is called once, when the page is there. */
 export function begin(field: IdentifierField): void {
   identifier = field;
+  if (remembers(config)) {
+    $("remember-text").textContent = plural("remember.box", config.rememberDays);
+    $("remember-row").hidden = false;
+  }
   void open();
 }

@@ -5,6 +5,8 @@ import { useTexts } from "./text";
 export interface Config {
   mode: "frame" | "app" | "signin";
   base: string;
+  project: string;
+  rememberDays: number; // for how long a browser that is told to remember is recognised; zero: there is no such thing
   locale: string;
   domain: string;
   messageId: string;

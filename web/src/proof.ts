@@ -37,11 +37,3 @@ export function dropProof(): void {
     // As above.
   }
 }
-
-/**
- * What a recognised browser shows in the place of a fresh proof. There are none yet:
- * whoever builds them answers here.
- */
-export function recognised(_identifier: string): Promise<Proof | undefined> {
-  return Promise.resolve(undefined);
-}

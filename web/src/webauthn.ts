@@ -9,14 +9,18 @@
 import { Attempts } from "../../sdk/src/attempts";
 import { startSolving } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
+import { base64url } from "../../sdk/src/pkce";
 import { $, config as page } from "./page";
-import { dropProof, leaveProof, type Proof, recognised, takeProof } from "./proof";
+import { dropProof, leaveProof, type Proof, takeProof } from "./proof";
+import { comeBack } from "./recognised";
 import { busy, fault, label, say } from "./screens";
 import { record, text } from "./sdkconfig";
 import { duration, plural, t, tInto } from "./text";
 
 interface Config {
   base: string;
+  project: string;
+  rememberDays: number;
   domain: string;
   messageId: string;
   register: boolean;
@@ -138,7 +142,7 @@ for (const id of ["choice-skip", "code-skip"]) $(id).addEventListener("click", (
 /** Begins a new passkey and lets the SDK go on. */
 async function register(): Promise<void> {
   try {
-    const proof = takeProof(config.base, identifier) ?? (await recognised(identifier));
+    const proof = takeProof(config.base, identifier) ?? (await recognised());
     if (!proof) return await askCode();
     await arm(proof);
   } catch (error) {
@@ -148,6 +152,16 @@ async function register(): Promise<void> {
     }
     refuse(explain(error));
   }
+}
+
+/** What a recognised browser shows in the place of a fresh proof. */
+async function recognised(): Promise<Proof | undefined> {
+  return (await comeBack(attempts, config, identifier, { code_challenge: nobodys() }))?.proof;
+}
+
+/** A challenge for a sign-in that nobody will collect: its proof is all that is wanted. */
+function nobodys(): string {
+  return base64url(crypto.getRandomValues(new Uint8Array(32)));
 }
 
 async function arm(proof: Proof): Promise<void> {
@@ -162,12 +176,9 @@ let tried = "";
 
 /** Nobody has proved the address in this tab lately: a code does. */
 async function askCode(): Promise<void> {
-  const random = crypto.getRandomValues(new Uint8Array(32));
-  const challenge = btoa(String.fromCharCode(...random)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-  // Nobody will collect this sign-in: its proof is all that is wanted.
   const started = await startSolving(
     (body) => attempts.start(body),
-    { method: identifier.includes("@") ? "email_code" : "sms_code", identifier, origin: config.domain, code_challenge: challenge },
+    { method: identifier.includes("@") ? "email_code" : "sms_code", identifier, origin: config.domain, code_challenge: nobodys() },
     () => true,
   );
   asked = { id: started.attempt.id, secret: started.secret };
