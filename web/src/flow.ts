@@ -12,10 +12,9 @@
 // This file is the way from phase to phase. What a screen is made of stands in
 // the files it imports, each with one job.
 
-import { Attempts, type SignInGrant } from "../../sdk/src/attempts";
+import { Attempts, type SignInGrant, startSolving } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
-import { solve } from "../../sdk/src/puzzle";
-import type { Attempt, StartRequest } from "../../sdk/src/shapes";
+import type { Attempt, StartRequest, StartResponse } from "../../sdk/src/shapes";
 import { countFor, drawAgain, isOver, mayResend, nameResend, notice, resendRuns } from "./again";
 import { askCaptcha } from "./captcha";
 import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
@@ -228,28 +227,29 @@ async function start(): Promise<void> {
     body.client_data = clientData;
     if (config.state) body.state = config.state;
   }
+  const live = (): boolean => mine === round;
+  let captchas = 0;
+  const ask = async (asked: StartRequest): Promise<StartResponse> => {
+    show($("status-screen").hidden ? "address" : "status");
+    busy(button, t("address.busy"));
+    try {
+      return await attempts.start({ ...asked, ...(body.captcha && { captcha: body.captcha }) });
+    } catch (error) {
+      const shown = error instanceof Problem && error.code === "captcha_required" && config.captcha;
+      if (!shown || captchas++ === 3 || !live()) throw error;
+      body.captcha = await askCaptcha();
+      if (!live()) throw error;
+      return ask(asked);
+    }
+  };
   try {
     if (captchaFirst) body.captcha = await askCaptcha();
-    for (let checks = 0; ; checks++) {
-      if (mine !== round) return;
-      show($("status-screen").hidden ? "address" : "status");
-      busy(button, t("address.busy"));
-      try {
-        const started = await attempts.start(body);
-        if (mine !== round) return;
-        secret = started.secret;
-        remember(started.attempt.id, secret);
-        return toCode(started.attempt);
-      } catch (error) {
-        if (!(error instanceof Problem) || checks === 3 || mine !== round) throw error;
-        if (error.code === "challenge_required" && error.challenge) {
-          busy(button, t("address.puzzle"));
-          body.puzzle = await solve(error.challenge, () => mine === round);
-        } else if (error.code === "captcha_required" && config.captcha) {
-          body.captcha = await askCaptcha();
-        } else throw error;
-      }
-    }
+    if (!live()) return;
+    const started = await startSolving(ask, body, live, () => busy(button, t("address.puzzle")));
+    if (!live()) return;
+    secret = started.secret;
+    remember(started.attempt.id, secret);
+    return toCode(started.attempt);
   } catch (error) {
     if (mine !== round) return;
     refusedStart(error);
