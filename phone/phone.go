@@ -33,9 +33,9 @@ type Use int
 
 const (
 	Mobile Use = iota // or one that may be mobile: some countries do not tell
-	Voice             // over the Internet, or personal: messages may arrive
+	Voice             // over the Internet: messages may arrive
 	Fixed             // a landline
-	Other             // pagers, premium rate and the like: nobody signs in with one
+	Other             // pagers, premium rate, personal numbers and the like: nobody signs in with one, and some are dear to reach
 )
 
 // A Fault is why a text is no number. It is written for the person who typed it, and
@@ -154,7 +154,7 @@ type region struct {
 	prefix, transform string // what is taken off before a national number, and what takes its place
 	general           string
 	costly            string // premium rate, toll-free and shared cost
-	voice, silent     string // silent: pagers, voice mail and numbers of companies
+	voice, silent     string // silent: personal numbers, pagers, voice mail and numbers of companies
 	fixed, mobile     string
 	formats           []format
 }

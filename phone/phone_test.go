@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		{"+7 701 234 5678", "+77012345678", "KZ", Mobile},
 		{"+39 02 1234 5678", "+390212345678", "IT", Fixed},
 		{"+54 11 15 2345 6789", "+5491123456789", "AR", Mobile},
-		{"+44 70 1234 5678", "+447012345678", "GB", Voice},
+		{"+44 70 1234 5678", "+447012345678", "GB", Other},
 		{"+1 900 555 0123", "+19005550123", "US", Other},
 		{"+44 800 123 4567", "+448001234567", "GB", Other},
 	}
@@ -82,7 +82,7 @@ func (u Use) is(kind phonenumbers.PhoneNumberType) bool {
 		return u == Mobile
 	case phonenumbers.FIXED_LINE:
 		return u == Fixed
-	case phonenumbers.VOIP, phonenumbers.PERSONAL_NUMBER:
+	case phonenumbers.VOIP:
 		return u == Voice
 	}
 	return u == Other

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -207,6 +208,9 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 	}
 	e.suspects.genuine(now, b.By)
 	a := step.attempt
+	if step.verdict == admitRight {
+		e.entered(ctx, now, b.Project, a) // as by Answer: the message was read
+	}
 	switch step.verdict {
 	case admitHandedOver:
 		to, _ := returnsTo(b.Project, a)
@@ -315,14 +319,39 @@ func ReturnLink(to string, a *splitpin.Attempt, token splitpin.Secret, derive De
 	if err != nil {
 		return "", err
 	}
+	return splitpin.Secret(returnLink(to, a, token.Reveal(), id)), nil
+}
+
+func returnLink(to string, a *splitpin.Attempt, token string, id int32) string {
 	kind := "EMAIL"
 	if a.Kind == splitpin.Phone {
 		kind = "PHONE"
 	}
 	page, kept, fragment := withoutReturned(to)
-	kept = append(kept, "auth_method=MAGIC_LINK", "challenge_id="+strconv.Itoa(int(id)), "challenge="+token.Reveal(),
+	kept = append(kept, "auth_method=MAGIC_LINK", "challenge_id="+strconv.Itoa(int(id)), "challenge="+token,
 		"id_type="+kind, "id="+url.QueryEscape(account.Mask(a.Identifier)))
-	return splitpin.Secret(inASCII(page + "?" + strings.Join(kept, "&") + fragment)), nil
+	return inASCII(page + "?" + strings.Join(kept, "&") + fragment)
+}
+
+// ReturnLinkLength returns how many characters [ReturnLink] takes at most in a message to
+// a phone, for the link of an attempt: see [PhoneLength].
+func ReturnLinkLength(to string, a *splitpin.Attempt) int {
+	return PhoneLength(returnLink(to, a, strings.Repeat("x", linkTokenLength), math.MaxInt32))
+}
+
+// linkTokenLength is the length of what LinkToken returns.
+const linkTokenLength = 45
+
+// PhoneLength returns how many characters a text in ASCII takes in a message to a phone,
+// where some are written as two (3GPP TS 23.038, 6.2.1.1).
+func PhoneLength(text string) int {
+	n := len(text)
+	for _, c := range []byte(text) {
+		if strings.IndexByte("[\\]^`{|}~", c) >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // WithoutReturned returns an address without what ReturnLink, or a social sign-in, put

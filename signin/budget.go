@@ -199,9 +199,6 @@ func (e *Engine) toll(ctx context.Context, now time.Time, p *splitpin.Project, a
 	}
 	t.country = number.Country
 	t.cost = PhonePrice(p.Settings.Phone, number.Country) * e.segments(p, m, a.Origin)
-	if t.cost == 0 {
-		return t, nil
-	}
 	r, err := e.store.Load(ctx, splitpin.Reads{Name: splitpin.Name{Project: p.Number, Identifier: a.Identifier}})
 	if err != nil {
 		return t, fmt.Errorf("looking whether a number is known: %w", err)
@@ -295,6 +292,9 @@ func (a allowance) charges(p *splitpin.Project, cost int64) []tollCharge {
 		if w.count > 0 {
 			add("count", w.period, w.count, 1)
 		}
+		if cost == 0 { // free: only how many there are is limited
+			continue
+		}
 		whole := int(w.period.Microseconds())
 		part := portion(cost, w.budget, w.period)
 		if !a.whole {
@@ -369,7 +369,7 @@ func (e *Engine) entered(ctx context.Context, now time.Time, p *splitpin.Project
 // the parts it may be split into, once more where it may go over another channel as
 // well. The outbox asks no sender twice where the first time may have cost something.
 func (e *Engine) segments(p *splitpin.Project, m Message, origin string) int64 {
-	n := PhoneSegments(m.Template, p.Name(), len(origin), len(e.publicURL))
+	n := PhoneSegments(m.Template, p.Name(), len(origin), len(e.publicURL), m.Link)
 	if m.Fallback != "" {
 		n *= 2
 	}
@@ -377,12 +377,13 @@ func (e *Engine) segments(p *splitpin.Project, m Message, origin string) int64 {
 }
 
 // PhoneSegments returns the most parts that a message to a phone is split into, for a
-// project of that name, a page whose origin has so many bytes, and a public URL of so
-// many. Every template of package delivery stays within it.
-func PhoneSegments(template, name string, origin, publicURL int) int {
+// project of that name, a page whose origin has so many bytes, a public URL of so
+// many, and a link of so many characters: see [Message]. Every template of package delivery
+// stays within it.
+func PhoneSegments(template, name string, origin, publicURL, link int) int {
 	length := 80 + origin + publicURL // what a template says besides, with two codes and both hosts
 	if template != "code" {
-		length += 100 + publicURL // a link
+		length += max(link, 100+publicURL) // ours have so many
 	}
 	if length <= 160 {
 		return 1 // of the name as much is written as there is room for

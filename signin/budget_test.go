@@ -16,6 +16,7 @@ import (
 	"github.com/splitpin/splitpin/keyring"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/token"
 )
@@ -105,7 +106,7 @@ func TestCountriesAreOffUntilAllowed(t *testing.T) {
 func TestMethodsThatAreOff(t *testing.T) {
 	h := phones(t, nil)
 	ann := h.from(1)
-	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code email_link key sms_code")
+	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "card email_code email_link key sms_code sms_link")
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Methods = []string{"email_code"} })
 	ann.project = h.shop
 	equal(t, "offered", strings.Join(h.Offered(h.shop), " "), "email_code")
@@ -337,6 +338,99 @@ func TestCostOfAMessage(t *testing.T) {
 	}
 }
 
+// A link that leads to a page of the site is paid by its length, every time it is sent,
+// and no page is too dear.
+func TestCostOfALink(t *testing.T) {
+	for _, test := range []struct {
+		page  string
+		parts int64 // zero: refused
+	}{
+		{"", 2}, {"/", 2}, {"/" + strings.Repeat("a", 100), 3}, {"/" + strings.Repeat("~", 50), 3}, {"/" + strings.Repeat("é", 20), 3},
+		{"/" + strings.Repeat("a", 1800), 0}, {"/" + strings.Repeat("é", 60), 0}, {"/" + strings.Repeat("[", 80), 0},
+	} {
+		h := phones(t, nil)
+		ann := h.from(1)
+		req := ann.request(german(1))
+		req.Method, req.LinkReturns, req.Destination = "sms_link", test.page != "", shopOrigin+test.page
+		s, err := ann.Start(t.Context(), req)
+		if test.parts == 0 {
+			refused(t, test.page, err, link.ErrLong)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", test.page, err)
+		}
+		o := ann.opened(s)
+		h.clock.wait(time.Minute)
+		if _, err := h.Resend(t.Context(), o.handle, ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range h.messages(o) {
+			equal(t, "what is set aside for "+test.page, m.Cost, test.parts*dollar/10)
+		}
+	}
+}
+
+// Where messages cost nothing, they are counted all the same.
+func TestFreeMessagesAreCounted(t *testing.T) {
+	h := phones(t, func(s *splitpin.PhoneSettings) {
+		s.Prices, s.Limits.Number = map[string]int64{"DE": 0}, splitpin.Rate{Hour: 3}
+	})
+	for i := range 3 {
+		if _, err := h.from(i).text(german(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := h.from(4).text(german(1))
+	refused(t, "a fourth message to the number", err, signin.ErrManyMessages)
+	for i := range 12 {
+		if _, err := h.from(100 + i).text(german(10 + i)); err != nil {
+			t.Fatalf("number %d: %v", i, err)
+		}
+	}
+	_, err = h.from(5).text(german(100))
+	refused(t, "one more to a prefix where no code is entered", err, signin.ErrPhonePaused)
+}
+
+// Numbers that are dear to reach are no numbers of people.
+func TestPersonalNumbersAreRefused(t *testing.T) {
+	h := phones(t, nil)
+	for _, number := range []string{"+447012345678", "+15002345678"} {
+		_, err := h.from(1).text(number)
+		refused(t, number, err, code.ErrUnreachable)
+	}
+}
+
+// Who opens the link has entered what was sent: the slice stays open.
+func TestLinksKeepASliceOpen(t *testing.T) {
+	h := phones(t, func(s *splitpin.PhoneSettings) {
+		s.BudgetDay = 10_000 * dollar
+		s.Limits = splitpin.PhoneLimits{Number: lots, Prefix: lots, Country: lots, Network: lots}
+	})
+	for i := range 30 {
+		ann := h.from(1)
+		req := ann.request(german(i))
+		req.Method = "sms_link"
+		s, err := ann.Start(t.Context(), req)
+		if err != nil {
+			t.Fatalf("message %d, where every link is opened: %v", i, err)
+		}
+		told, err := h.Secret(s.Attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := told.Link.Reveal()[strings.LastIndexByte(told.Link.Reveal(), '/')+1:]
+		browser, err := h.BrowserProof(s.Attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = h.Admit(t.Context(), signin.Bearer{Project: h.shop, Link: splitpin.Secret(token), Browser: browser, By: ann.by}, signin.Admission{Way: signin.LetIn})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A message that goes over another channel costs what that channel costs, and is of the
 // same code and the same tries.
 func TestResendOverAnotherChannel(t *testing.T) {
@@ -385,11 +479,17 @@ func TestSmallBudgets(t *testing.T) {
 
 // What costs nothing takes nothing of the budget.
 func TestFreeMessages(t *testing.T) {
-	h := phones(t, func(s *splitpin.PhoneSettings) { s.Prices, s.BudgetDay = map[string]int64{"*": 0}, 1 })
+	h := phones(t, func(s *splitpin.PhoneSettings) {
+		s.Prices, s.BudgetDay = map[string]int64{"*": 0}, 1
+		s.Limits = splitpin.PhoneLimits{Number: lots, Prefix: lots, Country: lots, Network: lots}
+	})
 	for i := range 50 {
-		if _, err := h.from(1).text(german(i)); err != nil {
+		ann := h.from(1)
+		s, err := ann.text(german(i))
+		if err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
+		ann.opened(s).mustAnswer()
 	}
 }
 
@@ -416,7 +516,11 @@ func TestWorstCost(t *testing.T) {
 			case 1:
 				w.clock.wait(time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(rt, "moment")))
 			default:
-				w.burst(rapid.IntRange(0, 1).Draw(rt, "node"), rapid.SampledFrom(slices.Sorted(maps.Keys(ranges))).Draw(rt, "where"),
+				page := ""
+				if rapid.Bool().Draw(rt, "link") {
+					page = shopOrigin + "/" + strings.Repeat(rapid.SampledFrom([]string{"a", "~", "é"}).Draw(rt, "letter"), rapid.SampledFrom([]int{0, 18, 22, 40, 60, 100, 110, 115, 120, 125, 130}).Draw(rt, "page"))
+				}
+				w.burst(page, rapid.IntRange(0, 1).Draw(rt, "node"), rapid.SampledFrom(slices.Sorted(maps.Keys(ranges))).Draw(rt, "where"),
 					rapid.IntRange(0, 19).Draw(rt, "number"), rapid.IntRange(1, 20).Draw(rt, "messages"), rapid.Bool().Draw(rt, "enters"), rapid.Bool().Draw(rt, "again"))
 			}
 		}
@@ -434,6 +538,7 @@ type worst struct {
 	phone splitpin.PhoneSettings
 	queue []paid
 	next  int
+	short string // a message for which too little was set aside; empty: none
 	done  []func()
 }
 
@@ -457,7 +562,7 @@ func newWorst(t *testing.T, phone splitpin.PhoneSettings) *worst {
 		}
 		h.ring, h.tokens = ring, token.New(h.db, ring, "https://login.example.org", now)
 		h.Engine, err = signin.New(t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: h.tokens, Clock: now,
-			Methods: []signin.Method{code.SMS{Senders: bothChannels}}})
+			Methods: []signin.Method{code.SMS{Senders: bothChannels}, link.SMS("https://login.example.org", bothChannels)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -507,14 +612,19 @@ func (w *worst) close() {
 }
 
 // burst asks for messages to a number of a range, each from a new network, and keeps
-// what they cost.
-func (w *worst) burst(node int, where string, number, messages int, enters, again bool) {
+// what they cost: for codes or, with a page, for links to that.
+func (w *worst) burst(page string, node int, where string, number, messages int, enters, again bool) {
 	h := w.nodes[node]
 	to := inRange(where, number)
 	for range messages {
 		w.next++
 		v := h.from(w.next)
-		started, err := v.text(to)
+		req := v.request(to)
+		req.Method = "sms_code"
+		if page != "" {
+			req.Method, req.LinkReturns, req.Destination = "sms_link", true, page
+		}
+		started, err := v.Start(w.t.Context(), req)
 		w.mustBeMoney(err)
 		if err != nil {
 			return
@@ -536,7 +646,7 @@ func (w *worst) burst(node int, where string, number, messages int, enters, agai
 }
 
 func (w *worst) mustBeMoney(err error) {
-	for _, known := range []error{nil, signin.ErrPhoneBudget, signin.ErrPhonePaused, signin.ErrManyMessages, signin.ErrManyStarts} {
+	for _, known := range []error{nil, signin.ErrPhoneBudget, signin.ErrPhonePaused, signin.ErrManyMessages, signin.ErrManyStarts, link.ErrLong} {
 		if err == known || known != nil && errors.Is(err, known) {
 			return
 		}
@@ -546,11 +656,28 @@ func (w *worst) mustBeMoney(err error) {
 
 func (w *worst) keep(h *house, o *opened) {
 	newest := h.messages(o)[0]
-	w.queue = append(w.queue, paid{w.clock.now(), newest.Cost})
+	told, err := h.Secret(o.Attempt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	// What is in every message, in the parts that so many characters take.
+	parts := (signin.PhoneLength(told.Code.Reveal()+" is your code. Or tap: "+told.Link.Reveal()) + 152) / 153
+	country := "DE"
+	if o.Attempt.Identifier[1] == '1' {
+		country = "US"
+	}
+	real := int64(parts) * w.phone.Prices[country]
+	if real > newest.Cost {
+		w.short = fmt.Sprintf("%d parts cost %s, and %s was set aside", parts, signin.Amount(real), signin.Amount(newest.Cost))
+	}
+	w.queue = append(w.queue, paid{w.clock.now(), max(newest.Cost, real)})
 }
 
 // over says which window cost more than it may; empty: none.
 func (w *worst) over() string {
+	if w.short != "" {
+		return w.short
+	}
 	day, hour := signin.PhoneBudget(w.phone)
 	for _, window := range []struct {
 		length time.Duration
@@ -583,7 +710,7 @@ func TestWorstCostIsReached(t *testing.T) {
 		w.own(20)
 		for range 24 * 6 {
 			for i := range 20 {
-				w.burst(i%2, "+1202555", i, 50, true, false)
+				w.burst("", i%2, "+1202555", i, 50, true, false)
 			}
 			w.clock.wait(10 * time.Minute)
 		}

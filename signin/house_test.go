@@ -125,7 +125,7 @@ func (h *house) node() (*signin.Engine, *keyring.Ring, *token.Service) {
 	}
 	tokens := token.New(h.db, ring, "https://login.example.org", h.clock.now)
 	engine, err := signin.New(h.t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels, Provider: h.codeProvider}, link.Email("https://login.example.org"), h.cards, &keys{}},
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: bothChannels, Provider: h.codeProvider}, link.Email("https://login.example.org"), link.SMS("https://login.example.org", bothChannels), h.cards, &keys{}},
 		Clock:   h.clock.now, PublicURL: "https://login.example.org", Wait: func(ctx context.Context, d time.Duration) error { return h.pause(ctx, d) }})
 	if err != nil {
 		h.t.Fatal(err)

@@ -182,6 +182,9 @@ type Message struct {
 	Channel  splitpin.Channel
 	Fallback splitpin.Channel // used instead where Channel cannot reach the person; empty: nothing
 	Template string           // name within the channel
+	// Link is how many characters a link takes at most that leads to a page that is not
+	// ours, as PhoneLength counts them; zero: there is none.
+	Link int
 }
 
 // Told is what a message tells: a code to type, a link to open, or both.

@@ -230,7 +230,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 			return nil, err
 		}
 		asked := &splitpin.Attempt{Project: req.Project.Number, Purpose: req.Purpose, Method: req.Method,
-			Identifier: identifier, Kind: kind, Origin: req.Origin, Data: begun.Data}
+			Identifier: identifier, Kind: kind, Destination: req.Destination, Origin: req.Origin, Data: begun.Data}
 		if message, err = e.toll(ctx, now, req.Project, asked, messenger.Message(asked), req.By); err != nil {
 			return nil, err
 		}

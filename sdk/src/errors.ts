@@ -52,6 +52,7 @@ export type ServerCode =
   | "provider_unknown"
   | "recovery_waits"
   | "redirect_not_allowed"
+  | "redirect_too_long"
   | "refresh_invalid"
   | "resend_too_soon"
   | "too_large"

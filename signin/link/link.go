@@ -16,6 +16,14 @@ import (
 	"github.com/splitpin/splitpin/signin/code"
 )
 
+// ErrLong refuses a page for the link of a text message, which is paid by its length.
+var ErrLong = &splitpin.Error{Kind: splitpin.Invalid, Code: "redirect_too_long", Field: "redirect_url",
+	Message: "The redirect URL is too long for a text message. With what is added to it, it may have 300 characters: please use a shorter one, or no redirect_link."}
+
+// maxPhoneLink is how long a link may be in a message to a phone, as signin.PhoneLength
+// counts: two parts.
+const maxPhoneLink = 300
+
 // Method is a method of the link, made by [Email]; that of [SMS] is one too.
 type Method struct {
 	code      signin.Messenger
@@ -77,6 +85,10 @@ func (m Method) Begin(ctx context.Context, req signin.BeginRequest) (signin.Begu
 	if req.LinkReturns && !splitpin.IsWeb(req.Destination) {
 		return signin.Begun{}, signin.ErrRedirect
 	}
+	if to := (&splitpin.Attempt{Identifier: req.Identifier, Kind: req.Kind}); req.LinkReturns && req.Kind == splitpin.Phone &&
+		signin.ReturnLinkLength(req.Destination, to) > maxPhoneLink {
+		return signin.Begun{}, ErrLong
+	}
 	begun, err := m.code.Begin(ctx, req)
 	if err != nil {
 		return begun, err
@@ -104,9 +116,12 @@ func inner(a *splitpin.Attempt) (*splitpin.Attempt, data) {
 }
 
 func (m Method) Message(a *splitpin.Attempt) signin.Message {
-	of, _ := inner(a)
+	of, d := inner(a)
 	message := m.code.Message(of)
 	message.Template = "link"
+	if d.Returns {
+		message.Link = signin.ReturnLinkLength(a.Destination, a)
+	}
 	return message
 }
 

@@ -48,8 +48,8 @@ func Numbers() (string, error) {
 			m.GetMobile().GetExampleNumber(),
 			m.GetLeadingDigits(), m.GetNationalPrefixForParsing(), m.GetNationalPrefixTransformRule(),
 			pattern(m.GeneralDesc),
-			pattern(m.PremiumRate, m.TollFree, m.SharedCost), pattern(m.Voip, m.PersonalNumber),
-			pattern(m.Pager, m.Uan, m.Voicemail), pattern(m.FixedLine), pattern(m.Mobile),
+			pattern(m.PremiumRate, m.TollFree, m.SharedCost), pattern(m.Voip),
+			pattern(m.PersonalNumber, m.Pager, m.Uan, m.Voicemail), pattern(m.FixedLine), pattern(m.Mobile),
 		}
 		b.WriteString(strings.Join(fields, "\t") + "\n")
 		formats := m.IntlNumberFormat
