@@ -54,33 +54,40 @@ if ({{.Providers}}.length) signIn(); // as a page does to which people come back
 </script>
 </body></html>`))
 
-// startCustomer serves the page. Which project it uses is told by its address.
-func startCustomer(t *testing.T) *customer {
+// startPage serves a page that loads the published SDK. data says what it is made of, by
+// the parameters of its address, besides where the server is.
+func startPage(t *testing.T, page *template.Template, data func(*http.Request) map[string]any) *customer {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cotter.min.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, filepath.Join(root, "e2e/node_modules/cotter/dist/cotter.min.js"))
 	})
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /done", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<title>Done</title>") })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		values := data(r)
+		values["API"], values["JS"], values["Key"] = r.FormValue("api"), r.FormValue("js"), r.FormValue("key")
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if err := page.Execute(w, values); err != nil {
+			t.Error(err)
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return &customer{server, server.URL}
+}
+
+// startCustomer serves the page. Which project it uses is told by its address.
+func startCustomer(t *testing.T) *customer {
+	t.Helper()
+	return startPage(t, customerPage, func(r *http.Request) map[string]any {
 		// 300 by 300 is what the SDK's manual recommends.
 		width, height := r.FormValue("width"), "500px"
 		if width == "" {
 			width, height = "300px", "300px"
 		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err := customerPage.Execute(w, map[string]any{
-			"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"), "Width": template.CSS(width), "Height": template.CSS(height),
-			"Providers": append([]string{}, r.Form["with"]...),
-		})
-		if err != nil {
-			t.Error(err)
-		}
+		return map[string]any{"Width": template.CSS(width), "Height": template.CSS(height), "Providers": append([]string{}, r.Form["with"]...)}
 	})
-	server := httptest.NewServer(mux)
-	c := &customer{server, server.URL}
-	t.Cleanup(c.Close)
-	return c
 }
 
 // named is the same site under a name: an IP address can have no passkeys. To the browser it is

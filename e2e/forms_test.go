@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,22 +36,9 @@ new Cotter({ApiKeyID: {{.Key}}, ...{{.Config}}}){{.Calls}}.then(
 // manual, config is what the site asks of the form. The page's address names the project.
 func startSite(t *testing.T, calls string, config map[string]any) *customer {
 	t.Helper()
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /cotter.min.js", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, filepath.Join(root, "e2e/node_modules/cotter/dist/cotter.min.js"))
+	return startPage(t, sitePage, func(*http.Request) map[string]any {
+		return map[string]any{"Config": config, "Calls": template.JS(calls)}
 	})
-	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err := sitePage.Execute(w, map[string]any{"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"),
-			"Config": config, "Calls": template.JS(calls)})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return &customer{server, server.URL}
 }
 
 // A site asks for more than the address, and dresses the form; what was entered comes

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,27 +46,13 @@ if (location.search.includes("auth_method=MAGIC_LINK")) signIn();
 </script>
 </body></html>`))
 
-type linkCustomer struct{ *httptest.Server }
+type linkCustomer struct{ *customer }
 
 func startLinkCustomer(t *testing.T) *linkCustomer {
 	t.Helper()
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /cotter.min.js", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, filepath.Join(root, "e2e/node_modules/cotter/dist/cotter.min.js"))
-	})
-	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err := linkPage.Execute(w, map[string]any{"API": r.FormValue("api"), "JS": r.FormValue("js"), "Key": r.FormValue("key"),
-			"Returns": r.FormValue("returns") == "true", "Show": cmp.Or(r.FormValue("show"), "showEmailForm")})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	mux.HandleFunc("GET /done", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<title>Done</title>") })
-	c := &linkCustomer{httptest.NewServer(mux)}
-	t.Cleanup(c.Close)
-	return c
+	return &linkCustomer{startPage(t, linkPage, func(r *http.Request) map[string]any {
+		return map[string]any{"Returns": r.FormValue("returns") == "true", "Show": cmp.Or(r.FormValue("show"), "showEmailForm")}
+	})}
 }
 
 func (c *linkCustomer) page(p *project, returns bool) string {

@@ -19,8 +19,7 @@ func pkce() (verifier, challenge string) {
 	var b [28]byte
 	rand.Read(b[:])
 	verifier = hex.EncodeToString(b[:])
-	sum := sha256.Sum256([]byte(verifier))
-	return verifier, base64.RawURLEncoding.EncodeToString(sum[:])
+	return verifier, challengeOf(verifier)
 }
 
 // signIn signs an address in over /v1, without a browser, and returns the
