@@ -457,22 +457,40 @@ func (p *tab) click(selector string, count ...int) {
 // a person would click again.
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	focused := fmt.Sprintf(`new Promise(done => {
+	if !p.clickFor(selector, 3, fmt.Sprintf("document.activeElement === document.querySelector(%q)", selector)) { // three clicks select what is there
+		p.t.Fatalf("five clicks into %s did not give it the focus", selector)
+	}
+	p.keys(text)
+}
+
+// clickFor clicks until a frame has the focus and a condition holds, and reports whether
+// that came true.
+func (p *tab) clickFor(selector string, count int, condition string) bool {
+	p.t.Helper()
+	holds := fmt.Sprintf(`new Promise(done => {
 		const until = performance.now() + 1000;
 		(function look() {
-			if (document.hasFocus() && document.activeElement === document.querySelector(%q)) done(true);
+			if (document.hasFocus() && %s) done(true);
 			else if (performance.now() > until) done(false);
 			else setTimeout(look, 20);
 		})();
-	})`, selector)
+	})`, condition)
 	for range 5 {
-		p.click(selector, 3) // three clicks select what is there
-		if eval[bool](p, focused) {
-			p.keys(text)
-			return
+		p.click(selector, count)
+		if eval[bool](p, holds) {
+			return true
 		}
 	}
-	p.t.Fatalf("five clicks into %s did not give it the focus", selector)
+	return false
+}
+
+// wakes clicks at the title of a frame until it hears clicks.
+func (p *tab) wakes() *tab {
+	p.t.Helper()
+	if !p.clickFor("h1", 1, "true") {
+		p.t.Fatal("the frame hears no clicks")
+	}
+	return p
 }
 
 // keys types into whatever has the focus.

@@ -68,11 +68,12 @@ func (s *socialSite) offer(t *testing.T, p *project) {
 			_, challenge := pkce()
 			client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 			answer, _, err := try(t.Context(), client, "GET", p.cotter()+"/oauth/credential/login/"+name+"?"+url.Values{"api_key_id": {p.id}, "state": {"s"},
-				"redirect_url": {s.shop.URL}, "code_challenge": {challenge}}.Encode(), nil, nil)
+				"redirect_url": {p.origin}, "code_challenge": {challenge}}.Encode(), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return !strings.Contains(answer.Header.Get("Location"), "error=")
+			to := answer.Header.Get("Location")
+			return to != "" && !strings.Contains(to, "error=")
 		})
 	}
 }
@@ -102,7 +103,7 @@ func (s *socialSite) on(t *testing.T, address string) *tab {
 // leavesFor presses the button of a provider in the form, and chooses who one is there.
 func (s *socialSite) leavesFor(p *tab, provider, choice string) {
 	p.t.Helper()
-	form := p.frame(s.project.url + "/signup?")
+	form := p.frame(s.project.url + "/signup?").wakes()
 	form.click(fmt.Sprintf("#providers button:nth-of-type(%d)", 1+slices.Index(offered, provider)))
 	s.chooses(p, choice)
 }
@@ -185,6 +186,7 @@ func TestWebSDKSocial(t *testing.T) {
 		{"connect with an old proof", socialConnectsLater},
 		{"connect what is somebody else's", socialConnectsTaken},
 		{"buttons of our own page", socialOwnButtons},
+		{"buttons of the page of a site without the SDK", socialDemo},
 		{"a busy network", socialBusy},
 	} {
 		t.Run(scenario.name, func(t *testing.T) { scenario.run(t, s) })
@@ -251,7 +253,7 @@ func socialPosted(t *testing.T, s *socialSite) {
 func (s *socialSite) connectWindow(p *tab) *tab {
 	p.t.Helper()
 	s.isBack(p)
-	return p.frame(s.project.url + "/social_connect?")
+	return p.frame(s.project.url + "/social_connect?").wakes()
 }
 
 // An address that GitHub names belongs to somebody here: the SDK opens our window, the
@@ -382,7 +384,7 @@ func socialDown(t *testing.T, s *socialSite) {
 func socialOtherBrowser(t *testing.T, s *socialSite) {
 	who := s.person(t, "lured", "lured@trusted.example")
 	p := s.on(t, s.page())
-	form := p.frame(s.project.url + "/signup?")
+	form := p.frame(s.project.url + "/signup?").wakes()
 	form.click("#providers button:nth-of-type(2)")
 	p.await("the provider asks who one is", `document.title === "Theirs"`)
 	there := eval[string](p, "location.href")
@@ -544,6 +546,35 @@ func socialOwnButtons(t *testing.T, s *socialSite) {
 	}
 }
 
+// The demo goes to /signin, which has the buttons of its project. Nobody there knows of
+// providers.
+func socialDemo(t *testing.T, s *socialSite) {
+	who := s.person(t, "demo", "demo@trusted.example")
+	s.offer(t, s.dev.defaultProject(t))
+	for _, greeting := range []string{"Welcome", "Hello again"} {
+		p := s.on(t, s.demo)
+		p.click("#sign-in")
+		p.await("the sign-in page is there", `location.pathname === "/signin" && document.querySelector("a[href*='/social/THEIRS']") !== null`)
+		p.click("a[href*='/social/THEIRS']")
+		s.chooses(p, who.Username)
+		p.awaitText("main", s.demo)
+		p.click("#step-submit")
+		p.awaitText("#contact", who.Email)
+		if got := p.text("#greeting"); got != greeting {
+			t.Errorf("greeted %q, want %q", got, greeting)
+		}
+		p.click("#sign-out")
+		p.await("the way in is offered", `document.querySelector("#sign-in").checkVisibility()`)
+	}
+	// Saying no there brings one back to the demo, which offers the way in again.
+	p := s.on(t, s.demo)
+	p.click("#sign-in")
+	p.await("the sign-in page is there", `document.querySelector("a[href*='/social/THEIRS']") !== null`)
+	p.click("a[href*='/social/THEIRS']")
+	s.chooses(p, "cancel")
+	p.await("the way in is offered", fmt.Sprintf(`location.origin === %q && document.querySelector("#sign-in").checkVisibility()`, s.demo))
+}
+
 // A network from which many sign in: the page solves a puzzle by itself, and goes on.
 func socialBusy(t *testing.T, s *socialSite) {
 	who := s.person(t, "busy", "busy@example.org")
@@ -567,7 +598,7 @@ func socialBusy(t *testing.T, s *socialSite) {
 		}
 	}
 	p.go_(s.shop.page(busy, "400px") + "&with=GITHUB&action=O_CONNECT&token_id=" + url.QueryEscape(token) + "&user_id=x&provider=GITHUB")
-	w := p.frame(s.project.url + "/social_connect?")
+	w := p.frame(s.project.url + "/social_connect?").wakes()
 	release := s.b.hold("POST", "/social/code")
 	defer release()
 	s.awaitStep(w, "step.send.title")

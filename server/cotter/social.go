@@ -54,7 +54,7 @@ func (f *Face) socialLogin(by way) func(http.ResponseWriter, *http.Request) {
 			return
 		}
 		f.goThere(w, r, p, by, signin.StartRequest{Provider: r.PathValue("provider"),
-			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id"), Whose: given(q.Get("user_id"))})
+			Challenge: q.Get("code_challenge"), Destination: q.Get("redirect_url"), ClientState: q.Get("state"), FormID: q.Get("form_id"), Whose: given(q.Get("user_id"))}, nil)
 	}
 }
 
@@ -76,13 +76,14 @@ func (f *Face) socialProject(w http.ResponseWriter, r *http.Request, redirect st
 	return nil
 }
 
-// goThere starts an attempt and sends the browser to the provider.
-func (f *Face) goThere(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, req signin.StartRequest) {
+// goThere starts an attempt and sends the browser to the provider. stale shows what comes
+// first where the session was proved too long ago.
+func (f *Face) goThere(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, req signin.StartRequest, stale func()) {
 	req.Project, req.Method, req.By = p, "social", f.edge.Caller(r)
 	started, err := f.engine.Start(r.Context(), req)
 	switch {
-	case errors.Is(err, signin.ErrStale):
-		f.confirmFirst(w, r, p, req, "")
+	case errors.Is(err, signin.ErrStale) && stale != nil:
+		stale()
 	case err != nil:
 		f.comeBackWith(w, r, p, by, req.Destination, req.ClientState, err)
 	default:
@@ -624,9 +625,11 @@ func (f *Face) socialAccess(w http.ResponseWriter, r *http.Request) {
 		f.comeBackWith(w, r, p, byPage, q.Get("redirect_url"), "", err)
 		return
 	}
-	remember(w, tokenCookie, q.Get("access_token"), wayAge)
-	f.goThere(w, r, p, byPage, signin.StartRequest{Purpose: splitpin.Enrol, User: user, Session: session,
-		Provider: r.PathValue("provider"), Destination: q.Get("redirect_url")})
+	req := signin.StartRequest{Purpose: splitpin.Enrol, User: user, Session: session, Provider: r.PathValue("provider"), Destination: q.Get("redirect_url")}
+	f.goThere(w, r, p, byPage, req, func() {
+		remember(w, tokenCookie, q.Get("access_token"), wayAge)
+		f.confirmFirst(w, r, p, req, "")
+	})
 }
 
 // Who is signed in, and did not prove it for some minutes, does so before an account is
@@ -726,7 +729,8 @@ func (f *Face) confirmed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p, req, ok = f.connector(w, r); ok { // whose session was confirmed just now
-		f.goThere(w, r, p, byPage, req)
+		forget(w, tokenCookie)
+		f.goThere(w, r, p, byPage, req, nil)
 	}
 }
 

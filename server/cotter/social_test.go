@@ -1,6 +1,7 @@
 package cotter_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -57,6 +58,13 @@ func (s *site) withGitHub() (account *string) {
 		s.t.Fatal(err)
 	}
 	s.a.Settings.Providers = []splitpin.Provider{p}
+	s.changed()
+	return &who
+}
+
+// changed saves the settings of the project, and has the engine notice.
+func (s *site) changed() {
+	s.t.Helper()
 	s.a.UpdatedAt = s.a.UpdatedAt.Add(time.Second)
 	err := s.store.Change(s.t.Context(), splitpin.Reads{Settings: true}, func(*splitpin.Records) (splitpin.Writes, error) {
 		return splitpin.Writes{Put: []splitpin.Record{s.a}}, nil
@@ -67,7 +75,6 @@ func (s *site) withGitHub() (account *string) {
 	if _, err := s.engine.Step(s.t.Context(), s.clock()); err != nil {
 		s.t.Fatal(err)
 	}
-	return &who
 }
 
 // A jar is a browser as far as cookies go.
@@ -446,6 +453,9 @@ func TestSocialConnect(t *testing.T) {
 		return "/p/" + idA + "/api/v0/oauth/credential/connect/GITHUB?" + url.Values{"api_key_id": {idA}, "access_token": {token}, "redirect_url": {shop + "/me"}}.Encode()
 	}
 	there := location(t, b.do("GET", path(in), nil))
+	if _, kept := b.cookies["__Host-connecting"]; kept {
+		t.Error("the token is kept although nothing needs it")
+	}
 	if back := location(t, s.jar().do("GET", path(in), nil)); back.Host != "shop.example" || !back.Query().Has("error") {
 		t.Errorf("the same token again leads to %s", back)
 	}
@@ -513,6 +523,9 @@ func TestSocialConnectConfirmsFirst(t *testing.T) {
 	there := goes(t, b.do("POST", "/social/confirmed", form))
 	if there.Path != "/login/oauth/authorize" {
 		t.Fatalf("it goes to %s", there)
+	}
+	if _, kept := b.cookies["__Host-connecting"]; kept {
+		t.Error("the token is kept although nothing needs it any more")
 	}
 	page := bodyOf(b.comesBack(there))
 	if !strings.Contains(page, "ada-l (GitHub)") || !strings.Contains(page, "ada@example.org") {
@@ -613,6 +626,40 @@ func TestSocialCodeAfterAPuzzle(t *testing.T) {
 		t.Errorf("the same solution again gets %s", page) // and not the next puzzle, without end
 	}
 }
+
+// A project that asks for a captcha asks for it on these pages too.
+func TestSocialCodeAfterACaptcha(t *testing.T) {
+	s := newSite(t)
+	s.withGitHub()
+	s.engine.UseCaptcha(person{})
+	s.a.Settings.Captcha = splitpin.CaptchaAlways
+	s.changed()
+	b := s.jar()
+	q := url.Values{"project": {idA}, "redirect_url": {shop + "/login"}, "code_challenge": {challengeOf(verifier)}, "state": {"s"}}
+	page := bodyOf(b.comesBack(location(t, b.do("GET", "/social/GITHUB?"+q.Encode(), nil))))
+	r := b.do("POST", "/social/code", fields(page))
+	check := bodyOf(r)
+	if !strings.Contains(check, `data-src="/captcha?project=`+idA+`"`) || !strings.Contains(check, `name="captcha"`) || fields(check).Has("proof") {
+		t.Fatalf("it asks %s", check)
+	}
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-src 'self'") || !strings.Contains(csp, "form-action 'self'") || !strings.Contains(csp, "script-src 'self';") {
+		t.Errorf("the policy is %s", csp)
+	}
+	form := fields(check)
+	form.Set("captcha", "a machine")
+	if page := bodyOf(b.do("POST", "/social/code", form)); !strings.Contains(page, signin.ErrCaptcha.Message) || fields(page).Has("proof") {
+		t.Errorf("a machine gets %s", page)
+	}
+	form.Set("captcha", "a person")
+	if page := bodyOf(b.do("POST", "/social/code", form)); !fields(page).Has("proof") {
+		t.Errorf("a person gets %s", page)
+	}
+}
+
+// A person is a captcha that believes what it is told.
+type person struct{}
+
+func (person) Verify(_ context.Context, token string) (bool, error) { return token == "a person", nil }
 
 // codesTo are the codes that were sent to an address, oldest first.
 func (s *site) codesTo(address string) (codes []string) {
