@@ -294,7 +294,14 @@ func (e *Engine) Grant(ctx context.Context, h Handle) (_ *Granted, err error) {
 	case a.Link != splitpin.LinkLetIn || a.State(now) != splitpin.Proved || !now.Before(a.ProvedAt.Add(grantLifetime)):
 		return nil, ErrOver
 	}
-	return e.answered(now, answerRepeated, a)
+	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Credentials: true})
+	if err != nil {
+		return nil, fmt.Errorf("loading a user: %w", err)
+	}
+	if r.User == nil {
+		return nil, ErrOver
+	}
+	return sequelOf(now, h.Project, r.User, r.Credentials, byNumber(r.Credentials, a.Credential)).of(e.answered(now, answerRepeated, a))
 }
 
 // BrowserProof returns what the browser keeps in which a page of ours started an

@@ -192,6 +192,7 @@ type visitor struct {
 	verifier string
 	project  *splitpin.Project
 	origin   string
+	linked   signin.Handle // of the newest attempt with a link
 }
 
 // visitor returns a person on a network of their own, at the page of the shop.

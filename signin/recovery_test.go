@@ -226,7 +226,7 @@ func (h *house) requirePasskey(u *splitpin.User) {
 	}
 }
 
-// byLink opens the link of a message in the browser that asked. alter may change what was asked for.
+// byLink opens the link of a message in the browser that asked, which v is told of.
 func (v *visitor) byLink(admitted *signin.Granted) error {
 	v.t.Helper()
 	req := v.request(ada)
@@ -235,6 +235,7 @@ func (v *visitor) byLink(admitted *signin.Granted) error {
 	if err != nil {
 		v.t.Fatal(err)
 	}
+	v.linked = v.opened(s).handle
 	told, err := v.Engine.Secret(s.Attempt)
 	if err != nil {
 		v.t.Fatal(err)
@@ -262,7 +263,11 @@ func TestRecoveryByLink(t *testing.T) {
 	h.clock.wait(24 * time.Hour)
 	var g signin.Granted
 	if err := v.byLink(&g); err != nil || !g.MakePasskey || g.Code == "" {
-		t.Errorf("in time: %+v, %v", g, err)
+		t.Fatalf("in time: %+v, %v", g, err)
+	}
+	asked, err := v.Grant(t.Context(), v.linked)
+	if err != nil || asked.Code != g.Code || !asked.MakePasskey {
+		t.Errorf("the screen that asked: %+v, %v", asked, err)
 	}
 }
 

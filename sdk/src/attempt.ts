@@ -53,6 +53,9 @@ export interface Place {
 
 /** One try at a proof, which its message and its code belong to. */
 export class Attempt {
+  /** After `answer`: a passkey is required of this person, who has none or cannot use it. Offer `addPasskey` at once. */
+  makePasskey = false;
+
   private readonly attempts: Attempts;
   private at: number;
   /** Who is signed in by it. */
@@ -88,6 +91,7 @@ export class Attempt {
   async answer(code: string): Promise<SignedIn> {
     try {
       const granted = await this.attempts.answer(this.kept.id, this.kept.secret, { code });
+      this.makePasskey = granted.make_passkey === true;
       const { session } = this.place;
       const now = await (this.kept.verifier ? session.collect(granted, this.kept.verifier) : session.current());
       if (!now) throw signedOut();

@@ -354,6 +354,11 @@ async function elsewhere(a: Attempt): Promise<void> {
         await rememberIfWanted(a.identifier, { id: a.id, secret });
         if (mine !== round || phase !== "code") return;
         forget();
+        if (!framed && granted.make_passkey) {
+          phase = "checking";
+          await offerToMake(attempts, { id: a.id, secret }, true, () => mine === round && show("offer"));
+          if (mine !== round) return;
+        }
         return finish(granted);
       } catch (error) {
         if (mine !== round || phase !== "code") return;
