@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,10 @@ type stage struct {
 // The stand-in for /v1 does what the name before the @ says.
 func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	var in struct{ Method, Identifier, Puzzle, Captcha, Code string }
+	var in struct {
+		Method, Identifier, Puzzle, Captcha, Code string
+		Signature                                 string `json:"signature"` // of a browser's own key
+	}
 	json.Unmarshal(body, &in)
 	s.mu.Lock()
 	s.calls = append(s.calls, r.Method+" "+r.URL.Path+" "+string(body))
@@ -73,6 +77,7 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 	}
 	const challenge = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
 	name, _, _ := strings.Cut(in.Identifier, "@")
+	name = cmp.Or(name, "mine") // a browser that is to be remembered names nobody
 	switch path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/attempts"), "/"); {
 	case len(path) == 1 && name == "proxy":
 		w.WriteHeader(http.StatusBadGateway)
@@ -92,7 +97,7 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(in.Method, "_link") {
 			a["link"] = object{"digits": "42", "state": "open"}
 		}
-		reply(201, object{"attempt": a, "secret": "s"})
+		reply(201, object{"attempt": a, "secret": "c2VjcmV0"})
 	case len(path) == 2:
 		a := attempt(path[1])
 		if state := map[string]string{"elsewhere": "proved", "letin": "proved", "denied": "denied"}[path[1]]; state != "" {
@@ -108,6 +113,8 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(401, object{"code": "attempt_elsewhere"})
 	case path[2] == "resend":
 		reply(200, attempt(path[1]))
+	case in.Signature != "":
+		reply(200, object{"authorization_code": "signed", "challenge_id": 77})
 	case in.Code == "482913" || in.Code == "BCDFGHJK":
 		reply(200, object{"authorization_code": "granted", "challenge_id": 77})
 	case in.Code == "000000":
@@ -154,6 +161,7 @@ func startStage(t *testing.T) *stage {
 			f := Form{Mode: mode, Look: Look{Name: "Shop"}, Base: "/v1", Nonce: "n0", Challenge: "c", State: "a&b", Locale: q.Get("locale"),
 				RedirectURL: q.Get("redirect_url"), Issuer: "https://id.example", Kind: Kind(q.Get("kind")), Method: q.Get("method"),
 				Channels: q["channel"], Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true"}
+			f.RememberDays, _ = strconv.Atoi(q.Get("remember"))
 			var ancestors []string
 			if mode == Frame {
 				f.Domain, f.MessageID = s.customer, "ID"

@@ -584,3 +584,80 @@ func TestCaptcha(t *testing.T) {
 		t.Error("a token that somebody else gave was taken")
 	}
 }
+
+// A browser that remembers somebody does nothing by itself: neither where a site gives the
+// address, nor where an app asks to begin at once (security 5 and 11).
+func TestKnownBrowserWaitsForATap(t *testing.T) {
+	s := startStage(t)
+	const shown = `!document.getElementById("known-screen").hidden`
+	tick := `document.getElementById("remember").checked`
+
+	// In a frame.
+	customer, form := s.configured(t, "remember=30", `{}`)
+	if got := form.eval(tick); got != "false" {
+		t.Errorf("the box is ticked by itself: %s", got)
+	}
+	form.eval(tick + ` = true`)
+	form.paste("address", "ada@example.org")
+	form.submit("address-form")
+	customer.said("ON_BEGIN")
+	customer.eval(`send({action: "CONTINUE_SUBMIT", payload: {identifier: "ada@example.org"}})`)
+	form.await("the code is asked for", onCode)
+	form.paste("code", "482913")
+	customer.said("ON_SUBMIT_AUTHORIZATION_CODE")
+	s.took()
+
+	customer, form = s.configured(t, "remember=30", `{skipIdentiferForm: true, skipIdentiferFormWithValue: "ada@example.org"}`)
+	form.await("somebody is asked", shown)
+	if calls, said := s.took(), customer.eval(`got.filter((m) => m.callbackName === "IDON_BEGIN").length`); len(calls) != 0 || said != "0" {
+		t.Errorf("before the tap: %v was called, and the site heard of it %s times", calls, said)
+	}
+	form.eval(`document.getElementById("known-submit").click()`)
+	if got := customer.said("ON_BEGIN")["auth_required"]; got != false {
+		t.Errorf("after the tap the site is told auth_required %v, want false", got)
+	}
+	customer.eval(`send({action: "CONTINUE_SUBMIT", payload: {identifier: "ada@example.org"}})`)
+	if got := customer.said("ON_SUBMIT_AUTHORIZATION_CODE")["authorization_code"]; got != "signed" {
+		t.Errorf("the result is %v, want that of the key", got)
+	}
+
+	// The site says no to somebody who is known: what was signed is dropped, and asked for anew.
+	customer, form = s.configured(t, "remember=30", `{}`)
+	form.paste("address", "ada@example.org")
+	form.submit("address-form")
+	customer.said("ON_BEGIN")
+	customer.eval(`send({action: "ON_ERROR", errorMsg: "Members only"})`)
+	form.awaitText("address-error", "Members only")
+	form.paste("address", "short@example.org")
+	form.submit("address-form")
+	customer.await("the site is asked about the other", `got.filter((m) => m.callbackName === "IDON_BEGIN").length === 2`)
+	customer.eval(`send({action: "CONTINUE_SUBMIT", payload: {identifier: "short@example.org"}})`)
+	form.awaitText("status-title", "expired")
+
+	// An app's page. It is another place than the frame, and does not know that key.
+	const app = "/app?remember=30&redirect_url=app://x&direct_login=true&input=ada@example.org"
+	page := s.open(t, s.ours+app)
+	page.await("the code is asked for", onCode)
+	page = s.open(t, s.ours+"/app?remember=30&redirect_url=app://x")
+	page.eval(tick + ` = true`)
+	page.paste("address", "ada@example.org")
+	page.submit("address-form")
+	page.await("the code is asked for", onCode)
+	page.paste("code", "482913")
+	page.submit("code-form")
+	page.await("it is done", `!document.getElementById("status-screen").hidden`)
+	s.took()
+	for _, address := range []string{app, "/app?remember=30&redirect_url=app://x", "/app?remember=30&redirect_url=app://x&method=email_link"} {
+		page = s.open(t, s.ours+address)
+		page.await("somebody is asked", shown)
+		if calls := s.took(); len(calls) != 0 {
+			t.Errorf("%s: before the tap %v was called", address, calls)
+		}
+		if got := page.eval(`document.getElementById("known-destination").textContent`); !strings.Contains(got, "app://x") {
+			t.Errorf("%s: it leads to %s", address, got)
+		}
+	}
+	if page = s.open(t, s.ours+"/app?remember=30&redirect_url=app://x&input=bob@example.org"); page.eval(shown) != "false" {
+		t.Error("a page for somebody else offers the one who is known")
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/server/page"
 	"github.com/splitpin/splitpin/signin"
+	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/store"
@@ -117,7 +118,7 @@ func newSite(t *testing.T, change ...func(a, b *splitpin.Project)) *site {
 		s.create(p)
 	}
 	s.engine, err = signin.New(ctx, signin.Options{Store: s.store, Ring: ring, Tokens: s.tokens,
-		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}, socialMethod(s)}, Clock: s.clock, Wait: s.pause, PublicURL: "https://login.example"})
+		Methods: []signin.Method{code.Email{}, code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}, passkey.Method{PublicURL: "https://login.example"}, browser.Method{PublicURL: "https://login.example"}, socialMethod(s)}, Clock: s.clock, Wait: s.pause, PublicURL: "https://login.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -510,9 +510,13 @@ func TestSwitchedOff(t *testing.T) {
 			d, c := h.remembered(p)
 			begun := h.start(p.request(h, browser.Name))
 			proof, _ := h.coded(p)
+			enrolling, err := h.enrolment(p, proof)
+			if err != nil {
+				t.Fatal(err)
+			}
 			h.set(off)
 			p.project = h.shop
-			_, err := h.Start(t.Context(), p.request(h, browser.Name))
+			_, err = h.Start(t.Context(), p.request(h, browser.Name))
 			refused(t, "coming back", err, signin.ErrMethodOff)
 			_, err = h.enrolment(p, proof)
 			refused(t, "being remembered", err, signin.ErrMethodOff)
@@ -520,6 +524,9 @@ func TestSwitchedOff(t *testing.T) {
 				begun.Project = h.shop
 				_, err = h.Answer(t.Context(), begun, d.signs(t, p, splitpin.SignIn, begun))
 				refused(t, "coming back by what was started before", err, signin.ErrFailed)
+				enrolling.Project = h.shop
+				_, err = h.Answer(t.Context(), enrolling, newDevice(t).signs(t, p, splitpin.Enrol, enrolling))
+				refused(t, "being remembered by what was started before", err, signin.ErrFailed)
 			}
 			h.set(func(s *splitpin.Settings) { s.RecogniseDays, s.Methods, s.Origins = 0, nil, []string{shop} })
 			p.project = h.shop
