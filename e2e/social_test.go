@@ -187,6 +187,7 @@ func TestWebSDKSocial(t *testing.T) {
 		{"connect what is somebody else's", socialConnectsTaken},
 		{"buttons of our own page", socialOwnButtons},
 		{"buttons of the page of a site without the SDK", socialDemo},
+		{"the page about an account", socialAccountPage},
 		{"a busy network", socialBusy},
 	} {
 		t.Run(scenario.name, func(t *testing.T) { scenario.run(t, s) })
@@ -516,6 +517,40 @@ func socialConnectsTaken(t *testing.T, s *socialSite) {
 			t.Errorf("%s has %v, and hears %q", address, list, said)
 		}
 	}
+}
+
+// The page about an account connects one, and says when nothing was connected.
+func socialAccountPage(t *testing.T, s *socialSite) {
+	who, address := s.person(t, "kovalevskaya", "sofya@example.org"), "sonya@example.org"
+	p := s.on(t, accountPage(s.project))
+	p.await("the sign-in page is there", `location.pathname === "/signin" && document.querySelector("#address").checkVisibility()`)
+	p.giveAddress(address)
+	p.giveCode(s.code(t, address))
+	p.awaitText("#account-who", address)
+	connect := "#connect button:first-child" // GITHUB
+	p.click(connect)
+	s.chooses(p, who.Username)
+	s.awaitStep(p, "step.connect.title")
+	p.click("main a")
+	p.awaitText("#ways-error", says(t, "account.connect.stopped"))
+	if got := p.entries("ways"); len(got) != 1 {
+		t.Errorf("whoever said no has %q", got)
+	}
+
+	s.clock.advance(t, 6*time.Minute)
+	p.click(connect)
+	p.confirmByCode(s.dev, address)
+	s.chooses(p, who.Username)
+	s.awaitStep(p, "step.connect.title")
+	p.click("#step-submit")
+	p.awaitEntries("ways", 2)
+	if got := p.entries("ways"); !strings.HasPrefix(got[1], who.Username) {
+		t.Errorf("the ways to sign in are %q", got)
+	}
+	if n := eval[int](p, `document.querySelectorAll("#connect button").length`); n != len(offered)-1 {
+		t.Errorf("%d more can be connected, want %d", n, len(offered)-1)
+	}
+	looked(p, "account")
 }
 
 // Without the SDK: the buttons of /signin, and an address that a person types.

@@ -55,6 +55,9 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		return nil, err
 	}
 	s.rememberAsking(w, r, started)
+	if started.Form.Location != "" && fromOurPage(r) {
+		s.cotter.SetOut(w, r, started)
+	}
 	return &answer{http.StatusCreated, api.StartResponse{
 		Attempt: attempt(started, started.Secret, s.Clock()), Secret: started.Secret.Reveal(),
 	}}, nil

@@ -101,6 +101,12 @@ func redirect(w http.ResponseWriter, to string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
+// SetOut remembers in a browser that it sets out to a provider from a page of ours, which
+// started the attempt itself.
+func (f *Face) SetOut(w http.ResponseWriter, r *http.Request, s *signin.Started) {
+	f.rememberWay(w, r, s.Attempt.ID, byPage, s.Secret)
+}
+
 func (f *Face) rememberWay(w http.ResponseWriter, r *http.Request, id splitpin.AttemptID, by way, secret splitpin.Secret) {
 	var old []string
 	for _, c := range r.Cookies() {

@@ -7,8 +7,9 @@
 //                        └── add ────────┘   where the last proof is too old
 
 import type { Attempt } from "../../sdk/src/attempt";
+import { call } from "../../sdk/src/call";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
-import type { Credential, Session, User } from "../../sdk/src/shapes";
+import type { Credential, Session, StartResponse, User } from "../../sdk/src/shapes";
 import { Splitpin } from "../../sdk/src/splitpin";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
 import { $, config as page } from "./page";
@@ -30,8 +31,8 @@ const config = page as unknown as Config;
 const auth = new Splitpin({ server: location.origin, project: config.project, issuer: config.issuer, storage: config.forgets ? "memory" : "local" });
 if (config.forgets) {
   addEventListener("pagehide", () => void auth.logOut().catch(() => undefined));
-  addEventListener("pageshow", (event) => event.persisted && location.reload()); // by the button Back
 }
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // by the button Back
 
 let user: User;
 let credentials: Credential[] = [];
@@ -41,8 +42,13 @@ let passkeys = false; // this browser can use them here
 
 async function open(): Promise<void> {
   status({ kind: "wait", title: t("account.loading"), text: "" });
+  const refused = comeBack();
   try {
-    if ((await auth.handleRedirect()) ?? (await auth.current())) return await load();
+    if ((await auth.handleRedirect()) ?? (await auth.current())) {
+      await load();
+      $("ways-error").textContent = refused;
+      return;
+    }
   } catch (error) {
     return stopped(error);
   }
@@ -194,6 +200,14 @@ function drawWays(all: Credential[]): void {
   );
   $("ways-none").hidden = !passkeys || all.some((c) => c.kind === "passkey");
   $("add-passkey").hidden = !passkeys;
+  // A session that ends with the page would not be there any more on the way back.
+  const offered = config.methods.includes("social") && !config.forgets ? Object.entries(config.providers) : [];
+  $("connect").replaceChildren(...offered.filter(([name]) => !all.some((c) => c.provider === name)).map(([name, provider]) => {
+    const b = make("button", "button_container plain", make("span", "spinner"), make("span", "button_text", t("account.connect", { provider })));
+    b.type = "button";
+    b.addEventListener("click", () => connect(name, b));
+    return b;
+  }));
 }
 
 /** One way to sign in, which can be renamed and removed. */
@@ -281,6 +295,31 @@ $("add-passkey").addEventListener("click", () => {
     done(t("account.add.done"));
   });
 });
+
+// ---------------------------------------------------------------- an account elsewhere
+
+/** Marks what comes back without a result. A sign-in has a random text there. */
+const connecting = "connect";
+
+/** Leaves for a provider; the pages on the way back ask the person before anything is connected. */
+function connect(provider: string, button: HTMLElement): void {
+  void run(button, $("ways-error"), async () => {
+    const started = await proved(async () => {
+      const token = await auth.accessToken();
+      const body = { method: "social", purpose: "enrol", provider, redirect_url: config.here, state: connecting };
+      return call<StartResponse>({ base: `/p/${encodeURIComponent(config.project)}/v1` }, "POST", "/attempts", body, { Authorization: `Bearer ${token}` });
+    }, () => show("account"));
+    if (started?.attempt.location) location.assign(started.attempt.location);
+  });
+}
+
+/** What to say to somebody who comes back from there with nothing. Empty: nobody does. */
+function comeBack(): string {
+  const q = new URLSearchParams(location.search);
+  if (q.get("state") !== connecting || !q.has("error")) return "";
+  history.replaceState(null, "", config.here);
+  return t(q.get("error") === "credential_taken" ? "account.connect.taken" : "account.connect.stopped");
+}
 
 // ---------------------------------------------------------------- one less
 
