@@ -98,14 +98,14 @@ func TestLooks(t *testing.T) {
 		act         string // run in the form
 		until       string
 	}{
-		{name: "email", config: configure, until: onAddress},
-		{name: "email with everything", config: "send(" + everything + ")", until: `document.getElementById("legal").checkVisibility()`},
+		{name: "email", query: "remember=30", config: configure, until: onAddress},
+		{name: "email with everything", query: "remember=30", config: "send(" + everything + ")", until: `document.getElementById("legal").checkVisibility()`},
 		{name: "email with an error", config: configure, act: `document.getElementById("address-form").requestSubmit()`, until: `document.getElementById("address-error").textContent`},
 		{name: "code", config: configure, act: submitted("ada@example.org"), until: onCode},
 		{name: "link", query: "method=email_link", config: configure, act: submitted("ada@example.org"), until: `document.getElementById("link-digits").checkVisibility()`},
 		{name: "code of a link", query: "method=email_link", config: configure, act: submitted("ada@example.org") + `;until(() => document.getElementById("link-digits").checkVisibility()).then(() => document.getElementById("link-switch").click())`, until: onCode},
 		{name: "opened elsewhere", query: "method=email_link", config: configure, act: submitted("elsewhere@example.org"), until: `document.querySelector(".status.good")?.checkVisibility()`},
-		{name: "phone", query: "kind=phone&method=sms_code&channel=sms", config: configure, until: onAddress},
+		{name: "phone", query: "remember=30&kind=phone&method=sms_code&channel=sms", config: configure, until: onAddress},
 		{name: "phone with everything", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: "send(" + everything + ")", until: `document.getElementById("legal").checkVisibility()`},
 		{name: "phone with two channels", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: configure, until: `document.getElementById("whatsapp-submit").checkVisibility()`},
 		{name: "phone with an error", query: "kind=phone&method=sms_code&channel=sms", config: configure, act: `document.getElementById("address").value = "123", document.getElementById("address-form").requestSubmit()`, until: `document.getElementById("address-error").textContent`},
