@@ -289,12 +289,9 @@ func (t *Twilio) Send(ctx context.Context, l *Letter) error {
 
 // Send hands the letter's code to Twilio, for WhatsApp.
 func (t *TwilioWhatsApp) Send(ctx context.Context, l *Letter) error {
-	code := l.Code.Reveal()
-	switch {
-	case !isPhone(l.To):
-		return errNoPhone
-	case code == "" || len(code) > maxWhatsAppCode:
-		return errNoTemplate
+	code, err := templateCode(l)
+	if err != nil {
+		return err
 	}
 	variables, err := json.Marshal(map[string]string{"1": code})
 	if err != nil {

@@ -146,14 +146,23 @@ type whatsAppParameter struct {
 	Text string `json:"text"`
 }
 
-// Send hands the letter's code to WhatsApp.
-func (w *WhatsApp) Send(ctx context.Context, l *Letter) error {
+// templateCode returns what an authentication template says of a letter.
+func templateCode(l *Letter) (string, error) {
 	code := l.Code.Reveal()
 	switch {
 	case !isPhone(l.To):
-		return errNoPhone
+		return "", errNoPhone
 	case code == "" || len(code) > maxWhatsAppCode:
-		return errNoTemplate
+		return "", errNoTemplate
+	}
+	return code, nil
+}
+
+// Send hands the letter's code to WhatsApp.
+func (w *WhatsApp) Send(ctx context.Context, l *Letter) error {
+	code, err := templateCode(l)
+	if err != nil {
+		return err
 	}
 	m := whatsAppMessage{Product: "whatsapp", Recipient: "individual", To: l.To, Type: "template", Callback: cmp.Or(l.Receipt, l.ID)}
 	m.Template.Name, m.Template.Language.Code = w.cfg.Template, w.language(l.Locale)
