@@ -83,8 +83,11 @@ func (e *Engine) UndoLink(c *splitpin.Credential) (splitpin.Secret, error) {
 }
 
 // An undo token is the key of the credential, its kind and number, the data key's
-// generation, and a MAC over them.
-const undoBytes = 32 + 1 + 8 + 4 + 16
+// generation, the number of the project, and a MAC over them.
+const (
+	undoSaid  = 32 + 1 + 8 + 4 + 8
+	undoBytes = undoSaid + 16
+)
 
 var undoKinds = []splitpin.CredentialKind{splitpin.PasskeyCredential, splitpin.SocialCredential, splitpin.BrowserCredential, splitpin.RecoveryCredential}
 
@@ -98,15 +101,16 @@ func (e *Engine) undoToken(c *splitpin.Credential) (string, error) {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Number))
 	b = binary.BigEndian.AppendUint32(b, uint32(e.ring.Current(keyring.Codes)))
-	mac, err := e.undoMAC(c.Project, b)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Project))
+	mac, err := e.undoMAC(b)
 	if err != nil {
 		return "", err
 	}
 	return base64.RawURLEncoding.EncodeToString(append(b, mac[:16]...)), nil
 }
 
-func (e *Engine) undoMAC(project int64, b []byte) ([32]byte, error) {
-	mac, err := e.ring.MAC(keyring.Codes, int(binary.BigEndian.Uint32(b[41:45])), []byte("undo"), binary.BigEndian.AppendUint64(nil, uint64(project)), b[:45])
+func (e *Engine) undoMAC(b []byte) ([32]byte, error) {
+	mac, err := e.ring.MAC(keyring.Codes, int(binary.BigEndian.Uint32(b[41:45])), []byte("undo"), b[:undoSaid])
 	if err != nil {
 		return mac, fmt.Errorf("deriving a link to undo: %w", err)
 	}
@@ -139,7 +143,8 @@ func (e *Engine) LookUndo(ctx context.Context, p *splitpin.Project, token string
 }
 
 // Undo takes back a credential by the token of the link that told of it, and ends every
-// session it opened. It may take the last: what the person never added is no way in for
+// session of its user: that which added it is a stranger's, and nobody can tell which of
+// them that was, or what else it opened. It may take the last: what the person never added is no way in for
 // that person. Its error is ErrUndo.
 func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by Caller) (err error) {
 	ctx, done := e.observe(ctx, "undo")
@@ -157,7 +162,19 @@ func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by
 		if !undoable(now, p, r, number) {
 			return splitpin.Writes{}, ErrUndo
 		}
-		return e.without(event, now, r, r.Credential, 0, by, "credential_undone")
+		w, err := e.without(event, now, r, r.Credential, 0, by, "credential_undone")
+		for _, s := range r.Sessions {
+			if s.RevokedAt.IsZero() {
+				s.RevokedAt = now
+				w.Put = append(w.Put, s)
+			}
+		}
+		for _, c := range r.Credentials {
+			if c.Kind == splitpin.ArmCredential {
+				w.Delete = append(w.Delete, c) // a window of theirs waits to go on
+			}
+		}
+		return w, err
 	})
 	if err != nil {
 		return fmt.Errorf("taking a credential back: %w", err)
@@ -178,25 +195,41 @@ func undoable(now time.Time, p *splitpin.Project, r *splitpin.Records, number in
 }
 
 func (e *Engine) parseUndo(p *splitpin.Project, token string) (key splitpin.CredentialKey, number int64, err error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != undoBytes || int(b[32]) >= len(undoKinds) {
+	b, err := undoParts(token)
+	if err != nil || undoProject(b) != p.Number {
 		return key, 0, ErrUndo
 	}
-	mac, err := e.undoMAC(p.Number, b)
-	if err != nil || subtle.ConstantTimeCompare(mac[:16], b[45:]) != 1 {
+	mac, err := e.undoMAC(b)
+	if err != nil || subtle.ConstantTimeCompare(mac[:16], b[undoSaid:]) != 1 {
 		return key, 0, ErrUndo
 	}
 	return splitpin.CredentialKey{Project: p.Number, Kind: undoKinds[b[32]], Key: [32]byte(b[:32])},
 		int64(binary.BigEndian.Uint64(b[33:41])), nil
 }
 
+func undoParts(token string) ([]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) != undoBytes || int(b[32]) >= len(undoKinds) {
+		return nil, ErrUndo
+	}
+	return b, nil
+}
+
+func undoProject(b []byte) int64 { return int64(binary.BigEndian.Uint64(b[45:undoSaid])) }
+
 // UndoProject finds the project that a token of a link is of, by the token alone: the
 // link is short, and leads to the one host of this server. Its error is ErrUndo.
 func (e *Engine) UndoProject(token string) (*splitpin.Project, error) {
-	for _, p := range e.projects.Load().byNumber {
-		if _, _, err := e.parseUndo(p, token); err == nil {
-			return p, nil
-		}
+	b, err := undoParts(token)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrUndo
+	p, err := e.ProjectByNumber(undoProject(b))
+	if err != nil {
+		return nil, ErrUndo
+	}
+	if _, _, err := e.parseUndo(p, token); err != nil {
+		return nil, err
+	}
+	return p, nil
 }

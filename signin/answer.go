@@ -87,6 +87,9 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	if step.verdict == answerRight {
 		e.entered(ctx, now, h.Project, step.attempt)
 	}
+	if step.refused != nil {
+		return nil, fmt.Errorf("answering an attempt: %w", step.refused)
+	}
 	if a := step.attempt; a != nil && a.Purpose == splitpin.Complete && (step.verdict == answerRight || step.verdict == answerRepeated) {
 		return e.complete(ctx, now, h, a)
 	}
@@ -133,7 +136,8 @@ type answerStep struct {
 
 	verdict answerVerdict
 	attempt *splitpin.Attempt
-	guessed bool // wrong, and it was a guess at something short
+	guessed bool  // wrong, and it was a guess at something short
+	refused error // why a right answer is not taken
 	sequel  sequel
 	notice  notice
 }
@@ -225,7 +229,7 @@ func (e *Engine) answerOnce(ctx context.Context, now time.Time, step *answerStep
 	for {
 		whole := false
 		err = e.store.Change(ctx, step.reads, func(r *splitpin.Records) (splitpin.Writes, error) {
-			step.guessed, step.notice.wanted, whole = false, false, false
+			step.guessed, step.notice.wanted, step.refused, whole = false, false, nil, false
 			step.verdict, step.attempt = answerUnknown, r.Attempt
 			a := r.Attempt
 			if !step.handle.holds(a) {
@@ -308,11 +312,11 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		}
 		if proof.Refused != nil {
 			refused = proof.Refused
-			return checkedRight
+			return checkedRefused
 		}
 		if !e.stillIn(now, a, r) {
 			refused = ErrToken
-			return checkedRight
+			return checkedRefused
 		}
 		_, sends := method.(Messenger)
 		proved, refused = account.Decide(now, account.Claim{Project: step.handle.Project, Attempt: a, Records: r, Shown: proof.Credential, ByMessage: sends,
@@ -321,6 +325,7 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}, Credential: fresh.credential})
 		switch {
 		case refused != nil:
+			return checkedRefused
 		case proved.User == nil:
 			return checkedMore
 		case proved.Begun != nil:
@@ -330,8 +335,16 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		}
 		return checkedRight
 	})
-	if refused != nil {
+	if refused != nil && !isVerdict(refused) {
 		return splitpin.Writes{}, refused
+	}
+	if refused != nil {
+		step.verdict, step.refused = answerRefused, refused
+		w := splitpin.Writes{Put: []splitpin.Record{a}}
+		if w, err = e.audited(w, fresh.event, now, a, r.User, step.handle.By, "answer_refused"); err == nil {
+			event(w).Detail = splitpin.ErrorOf(refused).Code
+		}
+		return w, err
 	}
 	if tooEarly {
 		step.verdict = answerEarly
@@ -393,6 +406,13 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		return splitpin.Writes{Put: []splitpin.Record{a}}, nil
 	}
 	return splitpin.Writes{}, nil
+}
+
+// isVerdict reports whether an error is a decision about the answer, which is remembered,
+// and no fault that may pass.
+func isVerdict(err error) bool {
+	known := splitpin.ErrorOf(err)
+	return known != nil && known.Kind != splitpin.Unavailable && !errors.Is(err, splitpin.ErrConflict)
 }
 
 // stillIn reports whether the session lives in which somebody began to add a credential:
@@ -517,6 +537,7 @@ const (
 	answerMissed    // wrong, after the attempt was proved
 	answerElsewhere // proved where its link was opened, for a challenge that is not the starter's
 	answerHeld      // right, and it opens nothing but began a recovery
+	answerRefused   // right, and not taken: the try is spent
 	answerEarly     // right, and handed over a moment ago: to be decided when the other page had time to ask
 )
 
@@ -540,10 +561,11 @@ type checked int
 const (
 	checkedWrong checked = iota
 	checkedRight
-	checkedMore  // right, and not enough
-	checkedAsk   // right, if the person says yes
-	checkedHeld  // right, and a passkey is required
-	checkedFetch // it must be looked at elsewhere
+	checkedMore    // right, and not enough
+	checkedAsk     // right, if the person says yes
+	checkedHeld    // right, and a passkey is required
+	checkedRefused // right, and not taken
+	checkedFetch   // it must be looked at elsewhere
 )
 
 // decideAnswer decides about one answer by the starter. It is pure: it sees what
@@ -589,6 +611,8 @@ func decideAnswer(now time.Time, a *splitpin.Attempt, paid, agreed bool, check f
 		return answerMore
 	case checkedAsk:
 		return answerAsk
+	case checkedRefused:
+		return answerRefused
 	case checkedHeld:
 		return answerHeld
 	case checkedFetch:

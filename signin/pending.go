@@ -117,6 +117,9 @@ func (e *Engine) Agree(ctx context.Context, h Handle) (_ *Granted, err error) {
 	if err := e.decideFetched(ctx, now, &step); err != nil {
 		return nil, err
 	}
+	if step.refused != nil {
+		return nil, fmt.Errorf("agreeing to an answer: %w", step.refused)
+	}
 	if err := e.confirmed(ctx, &step); err != nil {
 		return nil, err
 	}

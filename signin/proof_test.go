@@ -412,9 +412,16 @@ func TestRemoveAndUndo(t *testing.T) {
 	}
 	equal(t, "credentials after undoing", len(h.credentials(c.User.Number)), 0)
 	equal(t, "the session it opened lives", live(opened.Session), false)
+	equal(t, "the session that added it lives", live(c.Session), false)
+	if p, err := h.UndoProject(token); err != nil || p.Number != h.shop.Number {
+		t.Errorf("the project of the link: %v, %v", p, err)
+	}
+	_, err = h.UndoProject(other(token, 65))
+	refused(t, "a token that names another project", err, signin.ErrUndo)
 	refused(t, "undoing again", h.Undo(t.Context(), h.shop, token, v.by), signin.ErrUndo)
 
 	// The same card added once more is another credential.
+	c = v.signIn(ada)
 	if _, err := v.enrol(c, "two"); err != nil {
 		t.Fatal(err)
 	}

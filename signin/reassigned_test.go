@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,9 @@ func TestNumbersGetNewOwners(t *testing.T) {
 				switch last := i == len(test.visits)-1; {
 				case last && test.refused:
 					refused(t, "the last visit", err, account.ErrReassigned)
+					if events := h.events(german(1)); !strings.HasSuffix(events, " answer_refused") {
+						t.Errorf("what is remembered: %s", events)
+					}
 				case err != nil:
 					t.Fatalf("visit %d: %v", i, err)
 				}

@@ -376,18 +376,23 @@ func TestLastPasskeyUndo(t *testing.T) {
 	if _, err := v.withKey().shows(card{Card: "laptop"}); err != nil {
 		t.Errorf("the passkey: %v", err)
 	}
-	o := v.withKey()
-	g, _ := o.shows(card{Card: "laptop"})
-	c, err := v.Collect(t.Context(), o.collection(g))
-	if err != nil {
-		t.Fatal(err)
+	byKey := func() *signin.Collected {
+		t.Helper()
+		o := v.withKey()
+		g, _ := o.shows(card{Card: "laptop"})
+		c, err := v.Collect(t.Context(), o.collection(g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
 	}
+	c = byKey()
 	refused(t, "removing the last", v.Remove(t.Context(), c.Session, c.User, first.Number, v.by), signin.ErrLast)
 	second := v.makesKey(c, "phone")
 	if err := v.undoes(second); err != nil {
 		t.Errorf("a new one: %v", err)
 	}
-	third := v.makesKey(c, "tablet")
+	third := v.makesKey(byKey(), "tablet")
 	if err := v.undoes(first); err != nil {
 		t.Errorf("an old one beside another: %v", err)
 	}

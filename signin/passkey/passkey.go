@@ -261,6 +261,15 @@ func (was asked) made(c signin.Check, answer *credential) (signin.Proof, bool) {
 	if c.Credential != nil {
 		return signin.Proof{Refused: ErrRegistered}, true
 	}
+	has := 0 // more than when it began, where several began at once
+	for _, other := range c.Credentials {
+		if other.Kind == splitpin.PasskeyCredential && other.Live(c.Now) {
+			has++
+		}
+	}
+	if has >= most {
+		return signin.Proof{Refused: ErrMany}, true
+	}
 	data, err := json.Marshal(kept{
 		ID: a.ID, Handle: handle, Key: a.Key, Counter: a.Counter,
 		Eligible: a.has(backupEligible), BackedUp: a.has(backupEligible | backedUp), Transports: transports(answer.Response.Transports),

@@ -635,6 +635,7 @@ func TestRemovedPasskey(t *testing.T) {
 func TestTwentyPasskeys(t *testing.T) {
 	h := newHouse(t)
 	proof, _ := h.coded(ada, shop)
+	early := h.enrol(proof, shop)
 	for range 20 {
 		a := h.enrol(proof, shop)
 		if _, err := a.answer(newDevice("shop.example", shop).makes(t, a.options)); err != nil {
@@ -645,4 +646,6 @@ func TestTwentyPasskeys(t *testing.T) {
 	req.Purpose, req.Challenge, req.Proof = splitpin.Enrol, "", &proof
 	_, err := h.tryStart(req)
 	refused(t, "one too many", err, passkey.ErrMany)
+	_, err = early.answer(newDevice("shop.example", shop).makes(t, early.options))
+	refused(t, "one too many that began before", err, passkey.ErrMany)
 }

@@ -126,6 +126,9 @@ func Validate(p splitpin.Provider) error {
 	case p.Issuer != "" && !isSafe(p.Issuer):
 		add("the issuer must be an https address")
 	}
+	if u, err := url.Parse(p.Issuer); err == nil && strings.EqualFold(u.Hostname(), microsoftHost) && ofManyTenants(u) {
+		add("this issuer is of many tenants, whose tokens name others: take kind microsoft, or the issuer of one tenant")
+	}
 	if p.Kind == "oauth2" {
 		for name, address := range map[string]string{"auth_url": p.AuthURL, "token_url": p.TokenURL, "user_url": p.UserURL} {
 			if !isSafe(address) {

@@ -2,12 +2,14 @@ package social
 
 import (
 	"context"
+	"net/url"
 	"strings"
 )
 
 // microsoftTenants is where tokens of every tenant come from: each has an issuer of its
 // own, that discovery writes with a place for the tenant.
 const (
+	microsoftHost    = "login.microsoftonline.com"
 	microsoftTenants = "https://login.microsoftonline.com/common/"
 	microsoftPlace   = "{tenantid}"
 )
@@ -33,6 +35,17 @@ var microsoft = kind{
 		who.Address = ""
 		return who, nil
 	},
+}
+
+// ofManyTenants reports whether an issuer at Microsoft is that of no tenant: what it says
+// its issuer is, no token names.
+func ofManyTenants(u *url.URL) bool {
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	switch strings.ToLower(tenant) {
+	case "common", "organizations", "consumers", "{tenantid}", "":
+		return true
+	}
+	return false
 }
 
 func isTenant(s string) bool {

@@ -770,14 +770,24 @@ func TestValidate(t *testing.T) {
 		t.Errorf("a good one: %v", err)
 	}
 	for name, alter := range map[string]func(*splitpin.Provider){
-		"no such kind":                func(p *splitpin.Provider) { p.Kind = "myspace" },
-		"a small name":                func(p *splitpin.Provider) { p.Name = "google" },
-		"a path for a name":           func(p *splitpin.Provider) { p.Name = "../X" },
-		"no client":                   func(p *splitpin.Provider) { p.ClientID = "" },
-		"no secret":                   func(p *splitpin.Provider) { p.Sealed = nil },
-		"an issuer for google":        func(p *splitpin.Provider) { p.Issuer = "https://evil.example" },
-		"no issuer for oidc":          func(p *splitpin.Provider) { p.Kind = "oidc" },
-		"an issuer without https":     func(p *splitpin.Provider) { p.Kind, p.Issuer = "oidc", "http://theirs.example" },
+		"no such kind":            func(p *splitpin.Provider) { p.Kind = "myspace" },
+		"a small name":            func(p *splitpin.Provider) { p.Name = "google" },
+		"a path for a name":       func(p *splitpin.Provider) { p.Name = "../X" },
+		"no client":               func(p *splitpin.Provider) { p.ClientID = "" },
+		"no secret":               func(p *splitpin.Provider) { p.Sealed = nil },
+		"an issuer for google":    func(p *splitpin.Provider) { p.Issuer = "https://evil.example" },
+		"no issuer for oidc":      func(p *splitpin.Provider) { p.Kind = "oidc" },
+		"an issuer without https": func(p *splitpin.Provider) { p.Kind, p.Issuer = "oidc", "http://theirs.example" },
+		"all tenants as oidc":     func(p *splitpin.Provider) { p.Kind, p.Issuer = "oidc", "https://login.microsoftonline.com/common/v2.0" },
+		"organizations as oidc": func(p *splitpin.Provider) {
+			p.Kind, p.Issuer = "oidc", "https://LOGIN.microsoftonline.com/Organizations/v2.0"
+		},
+		"consumers as oidc": func(p *splitpin.Provider) {
+			p.Kind, p.Issuer = "oidc", "https://login.microsoftonline.com/consumers/v2.0"
+		},
+		"organizations as microsoft": func(p *splitpin.Provider) {
+			p.Kind, p.Issuer = "microsoft", "https://login.microsoftonline.com/organizations/v2.0"
+		},
 		"domains for github":          func(p *splitpin.Provider) { p.Kind, p.Domains = "github", []string{"example.org"} },
 		"apple without a key":         func(p *splitpin.Provider) { p.Kind = "apple" },
 		"oauth2 without addresses":    func(p *splitpin.Provider) { p.Kind = "oauth2" },
