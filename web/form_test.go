@@ -657,6 +657,14 @@ func TestKnownBrowserWaitsForATap(t *testing.T) {
 			t.Errorf("%s: it leads to %s", address, got)
 		}
 	}
+	// Nor where the person types the address: there is no word yet of where it leads.
+	page.eval(`document.getElementById("known-other").click()`)
+	page.await("the address is asked for", onAddress)
+	page.submit("address-form")
+	page.await("somebody is asked", shown)
+	if calls := s.took(); len(calls) != 0 {
+		t.Errorf("by the button of the address %v was called", calls)
+	}
 	if page = s.open(t, s.ours+"/app?remember=30&redirect_url=app://x&input=bob@example.org"); page.eval(shown) != "false" {
 		t.Error("a page for somebody else offers the one who is known")
 	}
