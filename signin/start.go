@@ -193,15 +193,18 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if err := suits(req, parent, identifier); err != nil {
 		return nil, err
 	}
-	if len(req.Project.Settings.Forms) > 0 && identifier != "" && req.Purpose != splitpin.Confirm {
-		// Who is on a list is worth asking about, so asking is limited, and costs the
-		// same whatever the answer is.
+	knower, _ := method.(Knower)
+	listed := len(req.Project.Settings.Forms) > 0 && req.Purpose != splitpin.Confirm
+	shows := knower != nil && knower.Knows().Opens() && req.User == nil && !e.knows(now, req.Project, identifier, req.By.Known)
+	if identifier != "" && (listed || shows) {
+		// Who is on a list, or has what, is worth asking about, so asking is limited, and
+		// costs the same whatever the answer is.
 		if err := e.chargeLookup(ctx, req.Project, req.By); err != nil {
 			return nil, err
 		}
-		if !admits(req.Project, req.FormID, identifier) {
-			return nil, ErrNotAdmitted
-		}
+	}
+	if identifier != "" && listed && !admits(req.Project, req.FormID, identifier) {
+		return nil, ErrNotAdmitted
 	}
 	begin := BeginRequest{Project: req.Project, Purpose: req.Purpose, Identifier: identifier, Kind: kind, Origin: req.Origin,
 		User: req.User, Channel: req.Channel, Provider: req.Provider,

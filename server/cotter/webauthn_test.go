@@ -171,7 +171,7 @@ func TestWebAuthn(t *testing.T) {
 
 	begun = s.webauthn("login/begin", ada, fromShop)
 	o = at(t, begun.object(t), "publicKey").(map[string]any)
-	if text(t, o, "rpId") != "shop.example" || text(t, o, "userVerification") != "required" || len(o["allowCredentials"].([]any)) != 1 {
+	if text(t, o, "rpId") != "shop.example" || text(t, o, "userVerification") != "required" || len(o["allowCredentials"].([]any)) != 20 {
 		t.Errorf("options to sign in: %s", begun.body)
 	}
 	login := s.webauthn("login/finish", ada, a.gets(t, begun))

@@ -22,12 +22,14 @@
 package passkey
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,8 +137,8 @@ func host(origin string) (string, error) {
 }
 
 // Begin asks for a new passkey where the purpose is Enrol, and for one that there is
-// elsewhere: any of the site where nobody is named, or else those of the person. A
-// person who has none, or is nobody, gets ids that stay the same and belong to nothing.
+// elsewhere: any of the site where nobody is named, or else those of the person. Whoever
+// names somebody without being signed in gets as many ids for everybody: see among.
 func (m Method) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun, error) {
 	site, err := m.Site(req.Project, req.Origin)
 	if err != nil {
@@ -163,12 +165,14 @@ func (m Method) Begin(_ context.Context, req signin.BeginRequest) (signin.Begun,
 		o.Selection = &selection{ResidentKey: "required", RequireResidentKey: true, UserVerification: "required"}
 		o.Attestation = "none"
 	} else {
-		if len(has) == 0 && (req.Identifier != "" || req.User != nil) {
-			fake, err := nobodys(site, req.Derive)
-			if err != nil {
-				return signin.Begun{}, err
-			}
-			has = []descriptor{fake}
+		switch {
+		case req.User != nil && len(has) == 0:
+			has, err = among(nil, 1, site, req.Derive)
+		case req.User == nil && req.Identifier != "":
+			has, err = among(has, most, site, req.Derive)
+		}
+		if err != nil {
+			return signin.Begun{}, err
 		}
 		o.RPID, o.UserVerification, o.AllowCredentials = site, "required", has
 	}
@@ -181,15 +185,30 @@ func text(b []byte) string {
 	return string(t)
 }
 
-// nobodys is a passkey that does not exist, as one of those that are common would look.
-func nobodys(site string, derive signin.Derive) (descriptor, error) {
-	id, err := derive("passkey of nobody at " + site)
-	if err != nil {
-		return descriptor{}, err
+// among hides passkeys among others that do not exist, up to size of them, so that the list
+// tells neither how many there are nor whether there are any: there is one size for everybody,
+// all are reached alike, and they stand in an order that says nothing. Browsers pass over those
+// they do not know. Those that do not exist stay the same for a person and a site; a new passkey
+// takes the place of one of them.
+func among(has []descriptor, size int, site string, derive signin.Derive) ([]descriptor, error) {
+	list := make([]descriptor, 0, max(len(has), size))
+	for _, d := range has {
+		list = append(list, descriptor{Type: d.Type, ID: d.ID, Transports: anyhow})
 	}
-	length := []int{16, 20, 32, 32}[id[31]&3]
-	return descriptor{Type: "public-key", ID: id[:length], Transports: []string{"internal", "hybrid"}}, nil
+	for i := len(has); i < size; i++ {
+		id, err := derive("passkey " + strconv.Itoa(i) + " of nobody at " + site)
+		if err != nil {
+			return nil, err
+		}
+		length := []int{16, 20, 32, 32}[id[31]&3] // as of those that are common
+		list = append(list, descriptor{Type: "public-key", ID: id[:length], Transports: anyhow})
+	}
+	slices.SortFunc(list, func(a, b descriptor) int { return bytes.Compare(a.ID, b.ID) })
+	return list, nil
 }
+
+// anyhow are all ways on which browsers reach authenticators.
+var anyhow = []string{"internal", "hybrid", "usb", "nfc", "ble", "smart-card"}
 
 // Describe returns the options for the browser.
 func (Method) Describe(a *splitpin.Attempt) signin.Form {
@@ -284,8 +303,7 @@ func (was asked) made(c signin.Check, answer *credential) (signin.Proof, bool) {
 
 // transports keeps what browsers may be told again: short words, few of them.
 func transports(given []string) []string {
-	known := []string{"internal", "hybrid", "usb", "nfc", "ble", "smart-card"}
-	return slices.DeleteFunc(slices.Clone(known), func(t string) bool { return !slices.Contains(given, t) })
+	return slices.DeleteFunc(slices.Clone(anyhow), func(t string) bool { return !slices.Contains(given, t) })
 }
 
 // shown is a passkey that there is already.

@@ -547,37 +547,99 @@ func TestCounterGoesBack(t *testing.T) {
 }
 
 // Whoever asks for somebody's passkeys cannot tell a person without one, or nobody, from
-// one with.
+// one with one or several: not by how many ids there are, nor by their transports, nor by
+// where they stand. A real one is among them, and lets its owner in.
 func TestNobodysPasskeys(t *testing.T) {
 	h := newHouse(t)
-	h.has(ada, "shop.example", shop)
+	device, _ := h.has(ada, "shop.example", shop)
+	for range 2 {
+		h.has("eve@example.org", "shop.example", shop)
+	}
 	h.coded(bob, shop)
-	ids := func(identifier string) string {
+	ids := func(identifier string) (list []string) {
 		req := h.request(shop)
 		req.Identifier = identifier
 		var o struct {
-			AllowCredentials []struct{ ID, Type string }
+			AllowCredentials []struct {
+				ID, Type   string
+				Transports []string
+			}
 		}
 		if err := json.Unmarshal([]byte(h.start(req).options), &o); err != nil {
 			t.Fatal(err)
 		}
-		if len(o.AllowCredentials) != 1 || o.AllowCredentials[0].Type != "public-key" || len(o.AllowCredentials[0].ID) < 20 {
-			t.Fatalf("%s: got %+v, want one passkey", identifier, o)
+		if len(o.AllowCredentials) != 20 {
+			t.Fatalf("%s: got %d ids, want as many for everybody", identifier, len(o.AllowCredentials))
 		}
-		return o.AllowCredentials[0].ID
+		var raw []string
+		for _, c := range o.AllowCredentials {
+			b, err := base64.RawURLEncoding.DecodeString(c.ID)
+			if err != nil || len(b) < 16 || c.Type != "public-key" {
+				t.Fatalf("%s: got %+v (%v)", identifier, c, err)
+			}
+			if strings.Join(c.Transports, " ") != "internal hybrid usb nfc ble smart-card" {
+				t.Errorf("%s: transports %q", identifier, c.Transports)
+			}
+			raw, list = append(raw, string(b)), append(list, c.ID)
+		}
+		if !slices.IsSorted(raw) || len(slices.Compact(raw)) != 20 {
+			t.Errorf("%s: the order or a second of the same tells of the ids: %q", identifier, raw)
+		}
+		return list
 	}
 	seen := map[string]bool{}
-	for _, identifier := range []string{ada, bob, "nobody@example.org", "someone@example.org"} {
+	for _, identifier := range []string{ada, bob, "eve@example.org", "nobody@example.org", "someone@example.org"} {
 		first := ids(identifier)
 		h.at = h.at.Add(24 * time.Hour)
-		if again := ids(identifier); again != first {
-			t.Errorf("%s: a day later there is another id", identifier)
+		if again := ids(identifier); !slices.Equal(again, first) {
+			t.Errorf("%s: a day later there are other ids", identifier)
 		}
-		seen[first] = true
+		for _, id := range first {
+			seen[id] = true
+		}
 	}
-	if len(seen) != 4 {
-		t.Errorf("four people have %d ids", len(seen))
+	if len(seen) != 5*20 {
+		t.Errorf("five people have %d ids", len(seen))
 	}
+	before := ids(bob)
+	h.has(bob, "shop.example", shop)
+	kept := 0
+	for _, id := range ids(bob) {
+		if slices.Contains(before, id) {
+			kept++
+		}
+	}
+	if kept != 19 {
+		t.Errorf("a new passkey left %d of 20 ids as they were", kept)
+	}
+	req := h.request(shop)
+	req.Identifier = ada
+	asked := h.start(req)
+	if _, err := asked.answer(device.shows(t, asked.options)); err != nil {
+		t.Errorf("the real one among them: %v", err)
+	}
+}
+
+// Asking for somebody's passkeys is a question about a user, and limited with the others:
+// but not for a browser that signed in there, nor for who names nobody.
+func TestAskingForPasskeysIsALookup(t *testing.T) {
+	h := newHouse(t)
+	req := h.request(shop)
+	req.Identifier = ada
+	for range signin.DefaultLookupsPerNetwork {
+		h.start(req)
+	}
+	_, err := h.tryStart(req)
+	refused(t, "one too many", err, signin.ErrManyLookups)
+	h.start(h.request(shop))
+	req.By.Known, err = h.KnownBrowser(h.project, ada)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.start(req)
+	req.Identifier = bob
+	_, err = h.tryStart(req)
+	refused(t, "a browser that signed in as somebody else", err, signin.ErrManyLookups)
 }
 
 func TestSecondOfTheSameDevice(t *testing.T) {
