@@ -75,9 +75,10 @@ unit: e2e/node_modules/.package-lock.json $(TWILIO)
 	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
 
 # E2E=1 makes a missing need a failure; without it nothing of the
-# package runs, and go test says so.
+# package runs, and go test says so. Those with a browser wait more than they work, so
+# three run at once.
 e2e: e2e/node_modules/.package-lock.json examples/express/node_modules/.package-lock.json
-	E2E=1 $(GO) test -count=1 -timeout 15m ./e2e
+	E2E=1 $(GO) test -count=1 -parallel 3 -timeout 15m ./e2e
 
 %/node_modules/.package-lock.json: %/package-lock.json %/package.json
 	cd $* && $(NPM_CI)

@@ -51,6 +51,7 @@ func (p *tab) confirmByCode(d *dev, address string) {
 }
 
 func TestAccountPage(t *testing.T) {
+	t.Parallel()
 	const ada = "ada@example.org"
 	clock := newClock(t)
 	d, b := startDevWith(t, clock.binary, clock.env()), startBrowser(t)

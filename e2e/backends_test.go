@@ -98,6 +98,7 @@ func row(t *testing.T, body string) string {
 // The payload of a real sign-in logs in at each of the three examples, and
 // nothing else does.
 func TestBackends(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	other := d.createProject(t, "Other shop", c.URL)

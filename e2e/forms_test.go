@@ -44,6 +44,7 @@ func startSite(t *testing.T, calls string, config map[string]any) *customer {
 // A site asks for more than the address, and dresses the form; what was entered comes
 // first in the payload (contract 2.3).
 func TestWebSDKAsksForMore(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	c := startSite(t, ".signInWithOTP().showEmailForm()", map[string]any{
 		"AdditionalFields":      []map[string]any{{"label": "Full name", "name": "name", "placeholder": "Ada"}, {"label": "Seats", "name": "seats", "type": "number", "initial_value": 2}},
@@ -90,6 +91,7 @@ func (p *project) allowPhones(t *testing.T, countries ...string) {
 
 // A phone number, as people write it, by WhatsApp and once more as a text message.
 func TestWebSDKPhone(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	c := startSite(t, ".signInWithOTP().showPhoneForm()", map[string]any{"PhoneChannels": []string{"SMS", "WHATSAPP"}, "CountryCode": []string{"+49", "+44"}})
 	p := d.createProject(t, "Shop", c.URL)
@@ -129,6 +131,7 @@ func TestWebSDKPhone(t *testing.T) {
 // A form that is named: the list that goes with it is asked first, then the site's own
 // OnBegin, which may take its time. What both admit gets a code (contract 12.2 and 17.1).
 func TestWebSDKScreenedPhoneForm(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	c := startSite(t, `.withFormID("members").signInWithOTP(({identifier}) =>
 		new Promise(done => setTimeout(done, 0, identifier.startsWith("+44") ? "No numbers from Britain, sorry." : null))).showPhoneForm()`, nil)
@@ -163,6 +166,7 @@ func TestWebSDKScreenedPhoneForm(t *testing.T) {
 
 // The form for links: the two digits, and the code that the same message holds.
 func TestWebSDKLinkForm(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	c := startSite(t, ".signInWithLink().showEmailForm()", map[string]any{"AdditionalFields": []map[string]any{{"name": "name", "initial_value": "Ada"}}})
 	p := d.createProject(t, "Shop", c.URL)
@@ -192,6 +196,7 @@ func TestWebSDKLinkForm(t *testing.T) {
 
 // A mobile app opens /app for a phone: at once, over the channel it names (contract 12.6).
 func TestAppPagePhone(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	arrived := make(chan url.Values, 10)
 	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

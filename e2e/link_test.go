@@ -121,6 +121,7 @@ func checkLinkPayload(t *testing.T, page *tab, address string) {
 // redirect_link=true, and the link is opened in the browser that asked: one tap, no
 // digits. The tab that asked is told.
 func TestLinkReturnsToTheSameBrowser(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startLinkCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	p.allowPhones(t, "DE")
@@ -161,6 +162,7 @@ func linkReturns(t *testing.T, d *dev, c *linkCustomer, b *browser, p *project, 
 // The same elsewhere: the two digits of the asking screen. A wrong pair costs one try of
 // the link, and nothing else.
 func TestLinkReturnsToAnotherBrowser(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Shop", c.URL)
 	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, true)
@@ -180,6 +182,7 @@ func TestLinkReturnsToAnotherBrowser(t *testing.T) {
 // redirect_link=false: our own page, and from there to the customer's, where the SDK
 // finishes by what our page handed over.
 func TestLinkToOurPage(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Shop", c.URL)
 	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
@@ -203,6 +206,7 @@ func TestLinkToOurPage(t *testing.T) {
 
 // The code of the same message, on the screen that asked.
 func TestLinkCode(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Shop", c.URL)
 	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
@@ -213,6 +217,7 @@ func TestLinkCode(t *testing.T) {
 
 // On our own page the first tab goes on: it has what the app needs.
 func TestLinkOnOurSignInPage(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startLinkCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	first := b.open(t, p.url+"/signin?"+url.Values{"project": {p.id}, "redirect_url": {c.URL + "/done"}, "state": {"s1"},
@@ -235,6 +240,7 @@ func TestLinkOnOurSignInPage(t *testing.T) {
 
 // "Not me" from whoever reads the message; the code makes it good.
 func TestLinkRefused(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Shop", c.URL)
 	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
@@ -253,6 +259,7 @@ func TestLinkRefused(t *testing.T) {
 // axe-core finds nothing to complain about on the landing page, and in the form that a
 // link returns to, wide and narrow; and the page works by keyboard alone.
 func TestLinkAccessibility(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Corner Shop", c.URL)
 	asked := startBrowser(t).askForLink(t, "ada@example.org", c, p, false)
@@ -371,6 +378,7 @@ func (d *dev) events(t *testing.T, kind string) int {
 // Everybody who may come upon a link, and is not the person who asked: nobody gets in by
 // our landing page. Then the person does, or is told how.
 func TestLinkBench(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startLinkCustomer(t)
 	p := d.createProject(t, "Shop", c.URL)
 	honest := startBrowser(t)

@@ -174,6 +174,7 @@ func (p *tab) frameIn(selector string) *tab {
 }
 
 func TestLoader(t *testing.T) {
+	t.Parallel()
 	d, b := startLoaderDev(t), startBrowser(t)
 	p := d.defaultProject(t)
 	site := startLoaderSite(t, p.id)

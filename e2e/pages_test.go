@@ -24,6 +24,7 @@ const (
 
 // Signing in works without a mouse, and the focus is always where the person is.
 func TestKeyboardAlone(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -70,6 +71,7 @@ func TestKeyboardAlone(t *testing.T) {
 // where one signs in through our top-level page, and out, and is the same user
 // the next time.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	page := b.open(t, d.demo)
 	signIn := func(address, greeting string) string {
@@ -106,6 +108,7 @@ func TestDemo(t *testing.T) {
 // The page for mobile and command-line clients: /app ends with a redirect that
 // carries code, state and challenge_id, and that code is worth a session once.
 func TestAppPage(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	arrived := make(chan url.Values, 10)
 	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,6 +156,7 @@ func TestAppPage(t *testing.T) {
 
 // A destination that is not listed gets an explanation, not a form.
 func TestAppPageUnlistedDestination(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	p := d.createProject(t, "Tool", "https://tool.example")
 	_, challenge := pkce()
@@ -202,6 +206,7 @@ func checkAccessible(f *tab, state string) {
 // axe-core finds nothing to complain about, in any state of the form, light and
 // dark, in a frame of 300 by 300 pixels and on a wide page.
 func TestAccessibility(t *testing.T) {
+	t.Parallel()
 	for name, width := range map[string]int64{"narrow": 300, "wide": 1280} {
 		t.Run(name, func(t *testing.T) {
 			d, c, b := startDev(t), startCustomer(t), startBrowser(t)
@@ -284,6 +289,7 @@ func TestAccessibility(t *testing.T) {
 // The same for the pages that are no form: sign-in without a frame, the demo,
 // the inbox, and what explains.
 func TestAccessibilityOfOtherPages(t *testing.T) {
+	t.Parallel()
 	for name, width := range map[string]int64{"narrow": 320, "wide": 1280} {
 		t.Run(name, func(t *testing.T) {
 			d, b := startDev(t), startBrowser(t)

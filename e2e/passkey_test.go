@@ -86,6 +86,7 @@ func (p *tab) enrolWithSDK(d *dev, site *project, address string) json.RawMessag
 // Register after a code, then sign in with it: contract 8 and 12.3, by the unmodified
 // SDK.
 func TestWebSDKPasskey(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	b := startBrowser(t)
 	page := b.open(t, c.page(p))
@@ -126,6 +127,7 @@ func TestWebSDKPasskey(t *testing.T) {
 
 // Whoever does not want one goes on as before, at both windows.
 func TestWebSDKPasskeySkipped(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	page := startBrowser(t).open(t, c.page(p))
 	page.authenticator()
@@ -153,6 +155,7 @@ func TestWebSDKPasskeySkipped(t *testing.T) {
 // Somebody who is signed in asks for a passkey. Our window knows nothing of that, so a
 // code comes first; and a device that has one is told so.
 func TestWebSDKRegistersPasskey(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	page := startBrowser(t).open(t, c.page(p))
 	device := page.authenticator()
@@ -192,6 +195,7 @@ func TestWebSDKRegistersPasskey(t *testing.T) {
 // A neighbour on the same network asks for the passkey before the page does: nobody gets
 // one.
 func TestWebSDKPasskeyRace(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	b := startBrowser(t)
 	page := b.open(t, c.page(p))
@@ -244,6 +248,7 @@ func (p *tab) arrived(c *customer) {
 // On our own page: a passkey is offered once after a code, and then the button and the
 // browser itself, from the field of the address, sign in without one.
 func TestOwnPagePasskey(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startCustomer(t).named(t, "shop.test")
 	p := d.createProject(t, "Shop", c.URL)
 	b := startBrowser(t)
@@ -296,6 +301,7 @@ func TestOwnPagePasskey(t *testing.T) {
 
 // Whoever says no to a passkey is signed in, and not asked again.
 func TestOwnPagePasskeyDeclined(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startCustomer(t).named(t, "shop.test")
 	p := d.createProject(t, "Shop", c.URL)
 	page := startBrowser(t).open(t, ownPage(p, c))
@@ -316,6 +322,7 @@ func TestOwnPagePasskeyDeclined(t *testing.T) {
 
 // axe-core finds nothing in the pages and windows about passkeys.
 func TestAccessibilityOfPasskeys(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	b := startBrowser(t)
 	shop := b.open(t, c.page(p))

@@ -175,6 +175,7 @@ func (d *dev) signedInByCode(t *testing.T, p *project, c *customer, address stri
 }
 
 func TestPasskeyScenarios(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startCustomer(t).named(t, "shop.localhost")
 	phisher := startCustomer(t).named(t, "shop.localhost") // the same host, another port
 	p := d.createProject(t, "Shop", c.URL)
@@ -276,6 +277,7 @@ func (p *tab) in(t *testing.T) *tab {
 // A passkey that is required: what somebody reads who comes with a code, what the one with
 // the passkey sees, and how it is cancelled. Each state is looked at by axe-core.
 func TestPasskeyRequiredPages(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t), startCustomer(t).named(t, "shop.test")
 	p := d.createProjectWith(t, []string{"--passkey-required", "on"}, "Shop", c.URL)
 	b := startBrowser(t)
@@ -347,6 +349,7 @@ func TestPasskeyRequiredPages(t *testing.T) {
 // One site for all pages of a project: a page of another host uses its passkeys, because the
 // site says what 'project set' printed; and no longer when it does not.
 func TestRelatedOrigins(t *testing.T) {
+	t.Parallel()
 	var document atomic.Pointer[string]
 	sites := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text := document.Load()

@@ -74,6 +74,7 @@ func startReactApp(t *testing.T) *httptest.Server {
 }
 
 func TestReact(t *testing.T) {
+	t.Parallel()
 	d, b, app := startDev(t), startBrowser(t), startReactApp(t)
 	p := d.createProject(t, "Shop", app.URL)
 	query := "?api=" + p.cotter() + "&js=" + p.url + "&key=" + p.id + "&method=OTP"

@@ -37,6 +37,7 @@ func (p *tab) comesBack(c *customer, site *project, address string) *tab {
 // nothing, and says so to the site; without the tick, after logging out, and once the
 // session is ended elsewhere, a code is asked for as always.
 func TestWebSDKRecognisedBrowser(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t).named(t, "shop.localhost"), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -136,6 +137,7 @@ func TestWebSDKRecognisedBrowser(t *testing.T) {
 // A recognised browser stands in the place of a code where our window begins a passkey
 // (security 26).
 func TestWebSDKRecognisedBrowserArms(t *testing.T) {
+	t.Parallel()
 	d, c, p := passkeySite(t)
 	b := startBrowser(t)
 	page := b.open(t, c.page(p))
@@ -167,6 +169,7 @@ func TestWebSDKRecognisedBrowserArms(t *testing.T) {
 // On a page of our own it costs a tap beside the name of where it leads, whoever opened
 // the page (security 5).
 func TestOwnPageRecognisedBrowser(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t).named(t, "shop.test"), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, "about:blank")

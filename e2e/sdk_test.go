@@ -162,6 +162,7 @@ func rotations(t *testing.T, page *tab) uint32 {
 }
 
 func TestSDKSignsInOnOurPage(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	page := a.open(t, b, "/orders?page=2#part")
@@ -200,6 +201,7 @@ func TestSDKSignsInOnOurPage(t *testing.T) {
 
 // What comes back is believed only where it answers this tab's own question.
 func TestSDKRefusesForeignAnswers(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	verifier, challenge := pkce()
@@ -246,6 +248,7 @@ func TestSDKRefusesForeignAnswers(t *testing.T) {
 }
 
 func TestSDKWithAFormOfItsOwn(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	page := a.open(t, b, "/")
@@ -319,6 +322,7 @@ func TestSDKWithAFormOfItsOwn(t *testing.T) {
 // Three tabs wake at once, again and again, each time long after what they have
 // became worthless: one rotation each time, and nobody is signed out.
 func TestSDKTabsShareOneRefresh(t *testing.T) {
+	t.Parallel()
 	for _, locks := range []bool{true, false} {
 		t.Run(fmt.Sprintf("locks=%v", locks), func(t *testing.T) {
 			clock := newClock(t)
@@ -397,6 +401,7 @@ func TestSDKTabsShareOneRefresh(t *testing.T) {
 }
 
 func TestSDKLogsOutInAllTabs(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	one, two := a.open(t, b, "/"), a.open(t, b, "/")
@@ -415,6 +420,7 @@ func TestSDKLogsOutInAllTabs(t *testing.T) {
 // A machine whose clock is wrong by days signs in, stays signed in, and does not
 // refresh once more than others.
 func TestSDKWrongClock(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	for _, days := range []int{-400, -3, 3, 400} {
@@ -451,6 +457,7 @@ func TestSDKWrongClock(t *testing.T) {
 
 // Whatever stands between the page and the server, nobody is signed out by it.
 func TestSDKOutlivesFailures(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	page, other := a.open(t, b, "/"), a.open(t, b, "/")
@@ -505,6 +512,7 @@ func TestSDKOutlivesFailures(t *testing.T) {
 // A 401 of the app's own API costs a refresh only where it says that the token is
 // invalid, and then one.
 func TestSDKFetch(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	page := a.open(t, b, "/")
@@ -564,6 +572,7 @@ func TestSDKFetch(t *testing.T) {
 
 // In memory: nothing is left behind.
 func TestSDKInMemory(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	page := a.open(t, b, "/?storage=memory")

@@ -39,6 +39,7 @@ func recognises(p *tab, id webauthn.AuthenticatorID, owner bool) {
 }
 
 func TestSDKPasskeys(t *testing.T) {
+	t.Parallel()
 	clock := newClock(t)
 	d, b := startDevWith(t, clock.binary, clock.env()), startBrowser(t)
 	a := startSinglePage(t, d).named()
@@ -113,6 +114,7 @@ func TestSDKPasskeys(t *testing.T) {
 
 // A page waits for autofill; what the person chooses instead ends the waiting.
 func TestSDKPasskeyAutofill(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d).named()
 	page := a.open(t, b, "/")

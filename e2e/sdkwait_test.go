@@ -12,6 +12,7 @@ import (
 
 // What goes on elsewhere, as the library tells of it.
 func TestSDKElsewhere(t *testing.T) {
+	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
 	t.Run("links", func(t *testing.T) { a.waitsForLinks(t, a.open(t, b, "/")) })

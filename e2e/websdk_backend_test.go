@@ -16,6 +16,7 @@ import (
 // A backend adds claims to the session; the page is handed the new refresh token and
 // has them at once, and after every refresh and reload.
 func TestWebSDKCustomClaims(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -58,6 +59,7 @@ func TestWebSDKCustomClaims(t *testing.T) {
 // A site that gave a RedirectURL: the SDK posts the whole payload there, and what that
 // answers is what the sign-in resolves to, or is rejected with.
 func TestWebSDKRedirectURL(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	var mu sync.Mutex
 	var posted []byte

@@ -19,6 +19,7 @@ import (
 // The published web SDK, unmodified, on a customer page of another origin.
 
 func TestWebSDKSignsIn(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -136,6 +137,7 @@ func keys[V any](m map[string]V) []string {
 // The session outlives a reload, and three tabs that wake at once share it: the
 // refresh token rotates under them, and nobody is logged out.
 func TestWebSDKKeepsTheSession(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -196,6 +198,7 @@ func TestWebSDKKeepsTheSession(t *testing.T) {
 // The site's OnBegin says no: the form shows why, the promise stays pending, and
 // the person can change the address.
 func TestWebSDKOnBeginRefuses(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -214,6 +217,7 @@ func TestWebSDKOnBeginRefuses(t *testing.T) {
 }
 
 func TestWebSDKWrongCodes(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -243,6 +247,7 @@ func TestWebSDKWrongCodes(t *testing.T) {
 
 // The page sees that the code's time is over, and offers another.
 func TestWebSDKExpiredCode(t *testing.T) {
+	t.Parallel()
 	clock := newClock(t)
 	d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
@@ -261,6 +266,7 @@ func TestWebSDKExpiredCode(t *testing.T) {
 
 // The clock of the browser stands still: then it is the server that says so.
 func TestWebSDKExpiredCodeOnTheServer(t *testing.T) {
+	t.Parallel()
 	clock := newClock(t)
 	d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
@@ -282,6 +288,7 @@ func TestWebSDKExpiredCodeOnTheServer(t *testing.T) {
 
 // A resend brings the same code, when its time has come.
 func TestWebSDKResend(t *testing.T) {
+	t.Parallel()
 	clock := newClock(t)
 	d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
@@ -309,6 +316,7 @@ func TestWebSDKResend(t *testing.T) {
 
 // A page whose origin the project does not list gets an explanation and no form.
 func TestWebSDKUnlistedOrigin(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", "https://shop.example")
 	page := b.open(t, c.page(p))
@@ -323,6 +331,7 @@ func TestWebSDKUnlistedOrigin(t *testing.T) {
 // A page that frames the form and says it is a listed one is stopped by the
 // browser: the policy names who may frame it.
 func TestWebSDKFramedByAnother(t *testing.T) {
+	t.Parallel()
 	d, shop, thief, b := startDev(t), startCustomer(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", shop.URL)
 	_, challenge := pkce()
@@ -343,6 +352,7 @@ func TestWebSDKFramedByAnother(t *testing.T) {
 
 // Clicking twice starts one attempt and sends one message.
 func TestWebSDKDoubleClick(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	page := b.open(t, c.page(p))
@@ -366,6 +376,7 @@ func TestWebSDKDoubleClick(t *testing.T) {
 // rejects with our answer as the SDK's users know it, and the form offers the way
 // back.
 func TestWebSDKRefusedGrant(t *testing.T) {
+	t.Parallel()
 	clock := newClock(t)
 	d, c, b := startDevWith(t, clock.binary, clock.env()), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
@@ -396,6 +407,7 @@ func TestWebSDKRefusedGrant(t *testing.T) {
 // code that could not be redeemed is told to the site and to the form, a refresh that met
 // a 500 is tried again, and one that was told "not valid" is not.
 func TestWebSDKServerFails(t *testing.T) {
+	t.Parallel()
 	d, c, b := startDev(t), startCustomer(t), startBrowser(t)
 	p := d.createProject(t, "Shop", c.URL)
 	broken := func(w http.ResponseWriter, r *http.Request) {

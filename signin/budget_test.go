@@ -346,7 +346,7 @@ func TestCostOfALink(t *testing.T) {
 		parts int64 // zero: refused
 	}{
 		{"", 2}, {"/", 2}, {"/" + strings.Repeat("a", 100), 3}, {"/" + strings.Repeat("~", 50), 3}, {"/" + strings.Repeat("é", 20), 3},
-		{"/" + strings.Repeat("a", 1800), 0}, {"/" + strings.Repeat("é", 60), 0}, {"/" + strings.Repeat("[", 80), 0},
+		{"/" + strings.Repeat("a", 1800), 0}, {"/" + strings.Repeat("é", 120), 0}, {"/" + strings.Repeat("[", 240), 0},
 	} {
 		h := phones(t, nil)
 		ann := h.from(1)

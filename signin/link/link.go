@@ -18,11 +18,11 @@ import (
 
 // ErrLong refuses a page for the link of a text message, which is paid by its length.
 var ErrLong = &splitpin.Error{Kind: splitpin.Invalid, Code: "redirect_too_long", Field: "redirect_url",
-	Message: "The redirect URL is too long for a text message. With what is added to it, it may have 300 characters: please use a shorter one, or no redirect_link."}
+	Message: "The redirect URL is too long for a text message. With what is added to it, it may have 600 characters: please use a shorter one, or no redirect_link."}
 
 // maxPhoneLink is how long a link may be in a message to a phone, as signin.PhoneLength
-// counts: two parts.
-const maxPhoneLink = 300
+// counts: four parts.
+const maxPhoneLink = 600
 
 // Method is a method of the link, made by [Email]; that of [SMS] is one too.
 type Method struct {
