@@ -208,6 +208,9 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 	}
 	e.suspects.genuine(now, b.By)
 	a := step.attempt
+	if step.refused != nil {
+		return nil, fmt.Errorf("admitting by a link: %w", step.refused)
+	}
 	if step.verdict == admitRight {
 		e.entered(ctx, now, b.Project, a) // as by Answer: the message was read
 	}
@@ -580,6 +583,7 @@ type bearerStep struct {
 	verdict admitVerdict
 	proof   bears
 	attempt *splitpin.Attempt
+	refused error // why what was right is not taken
 	sequel  sequel
 	notice  notice
 }
@@ -591,7 +595,7 @@ func (e *Engine) admit(ctx context.Context, now time.Time, step *bearerStep) err
 	for {
 		whole := false
 		err := e.store.Change(ctx, reads, func(r *splitpin.Records) (_ splitpin.Writes, err error) {
-			whole, step.notice.wanted = false, false
+			whole, step.notice.wanted, step.refused = false, false, nil
 			step.verdict, step.attempt = admitUnknown, r.Attempt
 			if step.proof, err = e.bears(now, step.bearer, r.Attempt); err != nil || step.proof == bearsNothing {
 				return splitpin.Writes{}, err
@@ -647,6 +651,15 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 		proved, err := account.Decide(now, account.Claim{Project: step.bearer.Project, Attempt: a, Records: r, ByMessage: true, Credential: step.credential,
 			Person: account.Person{Number: step.user, ID: step.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}})
+		if err != nil && isVerdict(err) {
+			*a = was // the link proved nothing
+			step.verdict, step.refused = admitNotTaken, err
+			if a.LinkTries >= MaxLinkTries {
+				return splitpin.Writes{}, nil // it was said often enough
+			}
+			a.LinkTries++
+			return e.noted(w, step.event, now, a, r.User, step.bearer.By, "answer_refused", splitpin.ErrorOf(err).Code)
+		}
 		if err != nil {
 			return splitpin.Writes{}, err
 		}
@@ -710,6 +723,7 @@ const (
 	admitLast                           // wrong, and the link is dead now
 	admitHandedOver                     // may go on at the site's page
 	admitHeld                           // right, and it opens nothing but began a recovery
+	admitNotTaken                       // right, and not taken: the try is spent
 	admitRight
 	admitRepeated // right again, while the grant lives
 )

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,8 +59,17 @@ func TestSignInForOneUser(t *testing.T) {
 
 	h.clock.wait(time.Hour)
 	l := shop.sendLink(func(req *signin.StartRequest) { req.Whose = other })
-	_, err := h.Admit(t.Context(), l.same(), here(l.Digits))
-	refused(t, "by a link", err, account.ErrOtherUser)
+	before := strings.Count(h.events(ada), "answer_refused")
+	for range signin.MaxLinkTries + 2 {
+		_, err := h.Admit(t.Context(), l.same(), here(l.Digits))
+		refused(t, "by a link", err, account.ErrOtherUser)
+	}
+	if a := h.attempt(l.Attempt.ID); !a.ProvedAt.IsZero() || a.Link != "" || a.LinkTries != signin.MaxLinkTries || a.Challenge != l.Attempt.Challenge {
+		t.Errorf("what the link left: %+v", a)
+	}
+	equal(t, "what is remembered of it", strings.Count(h.events(ada), "answer_refused")-before, signin.MaxLinkTries)
+	_, err := h.Admit(t.Context(), l.elsewhere(), here(l.Digits))
+	refused(t, "by a link, with digits, when the tries are spent", err, signin.ErrLinkTries)
 
 	_, err = asked(ada, "ada")
 	refused(t, "an id that is none", err, signin.ErrWhose)
