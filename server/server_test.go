@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -733,6 +734,56 @@ func TestPages(t *testing.T) {
 				t.Errorf("got headers %v", w.Header())
 			}
 		})
+	}
+}
+
+// The sign-in page offers what the project has, whatever that is, and says to its owner what
+// it has where that is not what was asked for.
+func TestSignInPageOffersWhatThereIs(t *testing.T) {
+	h := newHouse(t)
+	country := splitpin.PhoneSettings{Countries: []string{"DE"}, BudgetDay: 100_000_000}
+	for _, test := range []struct {
+		name    string
+		methods []string
+		query   string
+		method  string // that the form starts with
+		other   string // of the switch; empty: there is none
+		refused string
+	}{
+		{"codes", []string{"email_code"}, "", "email_code", "", ""},
+		{"links alone", []string{"email_link"}, "", "email_link", "", ""},
+		{"codes and links", []string{"email_code", "email_link"}, "", "email_code", "", ""},
+		{"a link that is asked for", []string{"email_code", "email_link"}, "&auth_method=MAGIC_LINK", "email_link", "", ""},
+		{"phones alone", []string{"sms_code"}, "", "sms_code", "", ""},
+		{"phones besides", []string{"email_code", "sms_code"}, "&login_hint=ada@example.org", "email_code", "type=PHONE", ""},
+		{"phones first", []string{"email_code", "sms_code"}, "&type=PHONE", "sms_code", "type=EMAIL", ""},
+		{"no phones", []string{"email_code", "email_link"}, "&type=PHONE", "", "", "offers email_code, email_link."},
+	} {
+		h.change(func(s *splitpin.Settings) { s.Methods, s.Phone = test.methods, country })
+		w := h.do(ask{method: "GET", path: "/signin?state=s&project=" + h.first.ID + "&code_challenge=" + challenge() + "&redirect_url=" + url.QueryEscape(shop+"/cb") + test.query})
+		body := html.UnescapeString(w.Body.String())
+		if test.refused != "" {
+			if w.Code != 400 || !strings.Contains(body, test.refused) || !strings.Contains(body, "splitpin project set --method") {
+				t.Errorf("%s: status %d, and the page says %s", test.name, w.Code, body)
+			}
+			continue
+		}
+		if !strings.Contains(body, `"method":"`+test.method+`"`) {
+			t.Errorf("%s: status %d, and the form starts with another than %s", test.name, w.Code, test.method)
+		}
+		_, link, _ := strings.Cut(body, `id="address-other" href="`)
+		link, _, _ = strings.Cut(link, `"`)
+		to, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := to.Query()
+		if got := q.Get("type"); test.other != "" && "type="+got != test.other || test.other == "" && link != "" {
+			t.Errorf("%s: the switch leads to %q", test.name, link)
+		}
+		if link != "" && (to.Path != "/signin" || q.Get("state") != "s" || q.Get("redirect_url") != shop+"/cb" || q.Has("login_hint")) {
+			t.Errorf("%s: the switch leads to %q", test.name, link)
+		}
 	}
 }
 

@@ -160,7 +160,7 @@ func startStage(t *testing.T) *stage {
 			q := r.URL.Query()
 			f := Form{Mode: mode, Look: Look{Name: "Shop"}, Base: "/v1", Nonce: "n0", Challenge: "c", State: "a&b", Locale: q.Get("locale"),
 				RedirectURL: q.Get("redirect_url"), Issuer: "https://id.example", Kind: Kind(q.Get("kind")), Method: q.Get("method"),
-				Channels: q["channel"], Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true"}
+				Channels: q["channel"], Passkey: mode != Frame, OtherURL: q.Get("other"), Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true"}
 			f.RememberDays, _ = strconv.Atoi(q.Get("remember"))
 			var ancestors []string
 			if mode == Frame {

@@ -1,12 +1,17 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	shot "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 )
 
 // What a site may ask of the form (contract 12.2), in a real browser.
@@ -450,6 +455,28 @@ func TestLink(t *testing.T) {
 }
 
 // A tap on an account elsewhere is told to the SDK once, with nothing of the person.
+// Where nothing is typed there are buttons alone: none that does nothing, and no field.
+func TestNothingToType(t *testing.T) {
+	s := startStage(t)
+	form := s.open(t, s.ours+"/signin?kind=nothing&direct_login=true&input=ada@example.org&redirect_url=https://shop.example/")
+	form.await("the passkey is offered", `document.getElementById("passkey-submit").checkVisibility()`)
+	if got := form.eval(`[...document.querySelectorAll("input, button, a, .divider_text")].filter((e) => e.checkVisibility()).map((e) => e.id)`); got != `["passkey-submit"]` {
+		t.Errorf("there is %s", got)
+	}
+	if got := s.took(); len(got) != 0 {
+		t.Errorf("it asked by itself: %v", got)
+	}
+	without := s.open(t, "about:blank")
+	if err := chromedp.Do(without.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, shot.AddScriptToEvaluateOnNewDocument, shot.AddScriptToEvaluateOnNewDocumentParams{Source: "delete globalThis.PublicKeyCredential"})
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	without.goTo(s.ours + "/signin?kind=nothing&redirect_url=https://shop.example/")
+	without.awaitText("passkey-error", "another one")
+}
+
 func TestSocialButtons(t *testing.T) {
 	s := startStage(t)
 	customer, form := s.configured(t, "", `{socialLoginProviders: ["GITHUB", "GOOGLE", "GITHUB", "<b>", 5, "ACME"]}`)

@@ -63,6 +63,8 @@ type Kind string
 const (
 	Email Kind = "email"
 	Phone Kind = "phone"
+	// Nothing is a form of buttons alone: no method of the project wants anything typed.
+	Nothing Kind = "nothing"
 )
 
 // Form is everything the sign-in form needs to know. The server has checked
@@ -86,6 +88,8 @@ type Form struct {
 	CaptchaURL  string   // page of the captcha, see [RenderCaptcha]; empty: none is configured
 	Extra       Extra    // Frame: what the operator set for the form of that FormID
 	Providers   []Link   // App and SignIn: accounts elsewhere to sign in with; the frame's SDK goes there itself
+	Passkey     bool     // App and SignIn: offer one
+	OtherURL    string   // SignIn: the same page for the other Kind; empty: there is none
 	FormID      string   // allow-list to sign in through; empty: the site's own
 	UserID      string   // of the user whose address must be proved; empty: anybody's
 	Input       string   // address to begin with
@@ -132,6 +136,7 @@ type config struct {
 	DirectLogin bool              `json:"directLogin"`
 	Issuer      string            `json:"issuer"`
 	Kind        Kind              `json:"kind"`
+	Passkey     bool              `json:"passkey"`
 	Method      string            `json:"method"`
 	Channels    []string          `json:"channels"`
 	LinkReturns bool              `json:"linkReturns"`
@@ -153,25 +158,31 @@ func RenderForm(w io.Writer, f Form) error {
 	p.Kind, p.CaptchaURL = cmp.Or(f.Kind, Email), f.CaptchaURL
 	method := cmp.Or(f.Method, "email_code")
 	link := strings.HasSuffix(method, "_link")
-	p.Lead, p.Change, p.None, p.Other = "address.code", "code.change.label", "code.resend.none", "remember.other"
+	p.Lead, p.Change, p.None, p.Other, p.Switch = "address.code", "code.change.label", "code.resend.none", "remember.other", "address.other"
 	p.Bears = link && f.Mode == Frame
 	if link {
 		p.Lead = "address.link"
 	}
 	if p.Kind == Phone {
 		p.Script = assetURL("phoneform.js")
-		p.Lead, p.Change, p.None, p.Other = "phone.code", "phone.change.label", "phone.resend.none", "remember.other.phone"
+		p.Lead, p.Change, p.None, p.Other, p.Switch = "phone.code", "phone.change.label", "phone.resend.none", "remember.other.phone", "phone.other"
 		if link {
 			p.Lead = "phone.link"
 		}
 	}
-	p.Providers = f.Providers
+	if p.Kind == Nothing {
+		p.Lead = "nothing.lead"
+		if len(f.Providers) == 0 {
+			p.Lead = "nothing.passkey"
+		}
+	}
+	p.Providers, p.Passkey, p.Link = f.Providers, f.Passkey, f.OtherURL
 	p.Config = config{
 		Mode: f.Mode, Base: base, Locale: text["lang"],
 		Domain: f.Domain, MessageID: f.MessageID, Challenge: f.Challenge, State: f.State,
 		RedirectURL: f.RedirectURL, FormID: f.FormID, UserID: f.UserID, Extra: f.Extra, Input: f.Input,
 		DirectLogin: f.DirectLogin, Issuer: f.Issuer,
-		Kind: p.Kind, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
+		Kind: p.Kind, Passkey: f.Passkey, Method: method, Channels: append([]string{}, f.Channels...), LinkReturns: f.LinkReturns, Captcha: f.CaptchaURL != "",
 		Project: f.Look.ID, Remember: f.RememberDays,
 		Text: text.only("passkey.", "recovery.", "phone.", "remember.", "link.", "field.", "social.", "legal.", "denied.", "elsewhere.", "bearer.", "nolink.", "address.", "code.", "expired.", "over.", "tries.", "action.", "success.", "finishing.", "unfinished.", "unframed.", "fault."),
 	}
@@ -205,6 +216,8 @@ type Refusal struct {
 	Redirect string // NotAllowed: the redirect URL that was asked for; empty: not mentioned
 	Origin   string // NotAllowed: the origin of the framing page; empty: not mentioned
 
+	Methods []string // NoSuchMethod: what the project offers; empty: not mentioned
+
 	// Incomplete: the parameter that is wrong, for the developer who reads the page.
 	Missing      string
 	BadChallenge string // a code challenge that is none
@@ -230,6 +243,11 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 	case NotAllowed:
 		p.Text = fill(text[notAllowed(r)], "redirect", shorten(r.Redirect, 200), "origin", shorten(r.Origin, 200))
 		p.Command = "splitpin project set --add-origin ORIGIN"
+	case NoSuchMethod:
+		if len(r.Methods) > 0 {
+			p.Next = p.T("method.next", "methods", shorten(strings.Join(r.Methods, ", "), 200))
+			p.Command = "splitpin project set --method METHOD"
+		}
 	case Incomplete:
 		switch {
 		case r.Missing != "":
@@ -449,8 +467,10 @@ type page struct {
 
 	Kind                         Kind
 	Providers                    []Link
+	Passkey                      bool
 	Bears                        bool   // there is a screen for whoever opened a link
-	Lead, Change, None, Other    string // keys of texts that depend on what is asked for
+	Lead, Change, None           string // keys of texts that depend on what is asked for
+	Other, Switch                string // likewise
 	CaptchaURL                   string
 	Title, Text, Next, RequestID string
 	Link                         string

@@ -41,6 +41,9 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 		pages[name] = b.String()
 	}
 	for _, mode := range []Mode{Frame, App, SignIn} {
+		add("form of buttons "+string(mode), func(w io.Writer) error {
+			return RenderForm(w, Form{Mode: mode, Look: look, Nonce: "n0", Kind: Nothing, Passkey: true, OtherURL: text, Providers: []Link{{Label: text, URL: text}}})
+		})
 		add("form "+string(mode), func(w io.Writer) error {
 			return RenderForm(w, Form{Mode: mode, Look: look, Base: text, Locale: text, Nonce: "n0",
 				Domain: text, MessageID: text, Challenge: text, State: text, RedirectURL: text,
@@ -49,7 +52,7 @@ func everyPage(t *testing.T, text, colour, logo string) map[string]string {
 	}
 	for _, reason := range []Reason{NotAllowed, NotFramed, UnknownProject, Incomplete, NoSuchMethod, NotFound, Broken, Reason(text)} {
 		add("refusal "+string(reason), func(w io.Writer) error {
-			return RenderRefusal(w, Refusal{Look: look, Locale: "en", Nonce: "n0", Reason: reason, Redirect: text, Origin: text, RequestID: text})
+			return RenderRefusal(w, Refusal{Look: look, Locale: "en", Nonce: "n0", Reason: reason, Redirect: text, Origin: text, RequestID: text, Methods: []string{text}})
 		})
 	}
 	add("refusal in own words", func(w io.Writer) error {

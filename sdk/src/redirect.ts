@@ -11,7 +11,11 @@ export interface SignInOptions {
    * without its query where nothing is said. A relative one is taken from here.
    */
   redirectUrl?: string;
-  /** An address to fill in. */
+  /** What the page asks for first, where the project has both. Email addresses where nothing is said. */
+  type?: "email" | "phone";
+  /** Send a link where the project has links and codes. It sends codes then where nothing is said. */
+  link?: boolean;
+  /** An address or number to fill in, of that type. */
   loginHint?: string;
   /** An allow-list of the project to hold the address against. */
   formId?: string;
@@ -41,6 +45,8 @@ export async function signInUrl(server: string, project: string, key: string, op
     redirect_url: redirectUrl,
     state: kept.state,
     code_challenge: await challengeOf(kept.verifier),
+    ...(options.type && { type: options.type.toUpperCase() }),
+    ...(options.link && { auth_method: "MAGIC_LINK" }),
     ...(options.loginHint && { login_hint: options.loginHint }),
     ...(options.formId && { form_id: options.formId }),
   }).toString();

@@ -73,10 +73,20 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 			return
 		}
 	}
-	var offered bool
-	if f.Kind, f.Method, offered = way(s.Edge.Engine.Offered(p), want); !offered {
-		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod}, frameable(ancestors))
+	offered := s.Edge.Engine.Offered(p)
+	alone := f.Mode != web.Frame
+	if alone {
+		f.Passkey = slices.Contains(offered, "passkey")
+		if slices.Contains(offered, "social") {
+			f.Providers = providers(p, f)
+		}
+	}
+	if f.Kind, f.Method = way(offered, want, alone); f.Kind == "" || f.Kind == web.Nothing && !f.Passkey && len(f.Providers) == 0 {
+		s.Refuse(w, r, f.Mode, p, web.Refusal{Reason: web.NoSuchMethod, Methods: offered}, frameable(ancestors))
 		return
+	}
+	if f.Mode == web.SignIn {
+		f.OtherURL = otherURL(r, offered, want, f.Kind)
 	}
 	if f.Kind == web.Phone {
 		f.Channels = channels(s.Edge.Engine.Channels(p, f.Method), want.Channels)
@@ -84,9 +94,6 @@ func (s *Pages) Form(w http.ResponseWriter, r *http.Request, p *splitpin.Project
 	policy := web.CSP
 	if s.Captcha != nil && p.Settings.Captcha != splitpin.CaptchaNever {
 		f.CaptchaURL, policy = web.CaptchaURL(p.ID), web.FormCSP
-	}
-	if f.Mode != web.Frame && slices.Contains(s.Edge.Engine.Offered(p), "social") {
-		f.Providers = providers(p, f)
 	}
 	f.RememberDays = s.rememberDays(p)
 	f.Look, f.Nonce, f.Locale = look(p), nonce(), preferred(r, p)
@@ -190,8 +197,10 @@ func (s *Pages) Passkey(w http.ResponseWriter, r *http.Request, p *splitpin.Proj
 }
 
 // way chooses what a form asks for and the method it starts with, among those
-// there are. It reports false where there is none for what is wanted.
-func way(methods []string, want Want) (web.Kind, string, bool) {
+// there are. A form that stands alone takes a link where there are no codes, and asks for
+// Nothing where no method wants anything typed. The kind is empty where there is no way
+// for what is wanted.
+func way(methods []string, want Want, alone bool) (web.Kind, string) {
 	kinds := []web.Kind{web.Email, web.Phone}
 	switch want.Type {
 	case "EMAIL":
@@ -200,21 +209,48 @@ func way(methods []string, want Want) (web.Kind, string, bool) {
 		kinds = kinds[1:]
 	case "", "undefined", "null":
 	default:
-		return "", "", false
+		return "", ""
 	}
 	for _, kind := range kinds {
-		prefix := "email"
+		link, code := "email_link", "email_code"
 		if kind == web.Phone {
-			prefix = "sms"
+			link, code = "sms_link", "sms_code"
 		}
-		if method := prefix + "_link"; want.Link && slices.Contains(methods, method) {
-			return kind, method, true
-		}
-		if method := prefix + "_code"; slices.Contains(methods, method) {
-			return kind, method, true
+		hasLink, hasCode := slices.Contains(methods, link), slices.Contains(methods, code)
+		switch {
+		case hasLink && (want.Link || alone && !hasCode):
+			return kind, link
+		case hasCode:
+			return kind, code
 		}
 	}
-	return "", "", false
+	typed := func(method string) bool {
+		return strings.HasSuffix(method, "_code") || strings.HasSuffix(method, "_link")
+	}
+	if alone && !slices.ContainsFunc(methods, typed) {
+		return web.Nothing, ""
+	}
+	return "", ""
+}
+
+// otherURL is the same page for the other kind of identifier; empty: there is no other.
+// What was filled in is left behind: it is of the first kind.
+func otherURL(r *http.Request, methods []string, want Want, kind web.Kind) string {
+	switch kind {
+	case web.Email:
+		want.Type = "PHONE"
+	case web.Phone:
+		want.Type = "EMAIL"
+	default:
+		return ""
+	}
+	if other, _ := way(methods, want, true); other != web.Email && other != web.Phone {
+		return ""
+	}
+	q := r.URL.Query()
+	q.Set("type", want.Type)
+	q.Del("login_hint")
+	return r.URL.Path + "?" + q.Encode()
 }
 
 // channels are those of a project that a client asked for, in the client's order; all of them

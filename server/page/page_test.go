@@ -14,22 +14,28 @@ func TestWay(t *testing.T) {
 		name    string
 		methods []string
 		want    Want
+		framed  bool
 		way     string
 	}{
-		{"email", all, Want{Type: "EMAIL"}, "email email_code true"},
-		{"phone", all, Want{Type: "PHONE"}, "phone sms_code true"},
-		{"link", all, Want{Type: "EMAIL", Link: true}, "email email_link true"},
-		{"link to a phone", all, Want{Type: "PHONE", Link: true}, "phone sms_link true"},
-		{"a link where there are none", []string{"email_code"}, Want{Type: "EMAIL", Link: true}, "email email_code true"},
-		{"a code where there are links only", []string{"email_link"}, Want{Type: "EMAIL"}, "  false"},
-		{"a phone where there is none", []string{"email_code"}, Want{Type: "PHONE"}, "  false"},
-		{"no type", all, Want{}, "email email_code true"},
-		{"no type, phones alone", []string{"sms_code"}, Want{Type: "undefined"}, "phone sms_code true"},
-		{"no way at all", []string{"passkey"}, Want{}, "  false"},
-		{"another type", all, Want{Type: "email"}, "  false"},
+		{"email", all, Want{Type: "EMAIL"}, true, "email email_code"},
+		{"phone", all, Want{Type: "PHONE"}, true, "phone sms_code"},
+		{"link", all, Want{Type: "EMAIL", Link: true}, true, "email email_link"},
+		{"link to a phone", all, Want{Type: "PHONE", Link: true}, true, "phone sms_link"},
+		{"a link where there are none", []string{"email_code"}, Want{Type: "EMAIL", Link: true}, true, "email email_code"},
+		{"a code where there are links only, in a frame that takes none", []string{"email_link"}, Want{Type: "EMAIL"}, true, " "},
+		{"a code where there are links only", []string{"email_link"}, Want{Type: "EMAIL"}, false, "email email_link"},
+		{"links to phones only", []string{"sms_link"}, Want{}, false, "phone sms_link"},
+		{"links to one, codes to the other", []string{"email_link", "sms_code"}, Want{}, false, "email email_link"},
+		{"a phone where there is none", []string{"email_code"}, Want{Type: "PHONE"}, false, " "},
+		{"no type", all, Want{}, true, "email email_code"},
+		{"no type, phones alone", []string{"sms_code"}, Want{Type: "undefined"}, true, "phone sms_code"},
+		{"nothing to type", []string{"passkey", "social"}, Want{}, false, "nothing "},
+		{"nothing to type, for an app that always says what", []string{"passkey"}, Want{Type: "EMAIL"}, false, "nothing "},
+		{"nothing to type, in a frame", []string{"passkey"}, Want{}, true, " "},
+		{"another type", all, Want{Type: "email"}, false, " "},
 	} {
-		kind, method, ok := way(test.methods, test.want)
-		if got := fmt.Sprint(kind, " ", method, " ", ok); got != test.way {
+		kind, method := way(test.methods, test.want, !test.framed)
+		if got := fmt.Sprint(kind, " ", method); got != test.way {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.way)
 		}
 	}

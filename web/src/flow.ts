@@ -27,7 +27,7 @@ import { showLegal } from "./legal";
 import { bearHere, type OpenedLink } from "./link";
 import { forget, recall, remember } from "./memory";
 import { $, config, framed } from "./page";
-import { offerPasskeys, offerToMake, stopOffering } from "./passkeys";
+import { hasPasskeys, offerPasskeys, offerToMake, stopOffering } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
 import { heldBack, showRecovery } from "./recovery";
@@ -80,9 +80,17 @@ function toAddress(error = "", focus = true): void {
   show("address");
   fault(identifierInput, error, false);
   if (focus) {
-    identifierInput.focus();
+    focusAddress();
     if (!identifierInput.readOnly) identifierInput.select();
   }
+}
+
+/** Whether the form is of buttons alone. */
+const nothingToType = config.kind === "nothing";
+
+function focusAddress(): void {
+  if (nothingToType) document.querySelector<HTMLElement>("#passkey-submit:not([hidden]), #providers a")?.focus();
+  else identifierInput.focus();
 }
 
 $("address-form").addEventListener("submit", (event) => {
@@ -94,7 +102,7 @@ $("address-form").addEventListener("submit", (event) => {
 });
 
 function submitAddress(by: HTMLElement = $("address-submit")): void {
-  if (phase !== "address") return;
+  if (phase !== "address" || nothingToType) return;
   const entered = identifier.read();
   if (entered === undefined) return;
   const data = readFields();
@@ -739,11 +747,12 @@ async function open(): Promise<void> {
   // A link is sent by a tap only: nobody should find one in their mail that
   // another page asked for while they looked away.
   if (config.directLogin && config.input && !config.method.endsWith("_link")) return submitAddress();
-  if (phase === "address") identifierInput.focus();
+  if (phase === "address" && !nothingToType) identifierInput.focus();
 }
 
 /** Whom this browser remembers and this page asks for; undefined: nobody. */
 async function knownHere(): Promise<string | undefined> {
+  if (nothingToType) return undefined;
   if (config.input) return (await isKept(config, config.input)) ? config.input : undefined;
   return lastKept(config, (who) => who.includes("@") === (config.kind === "email"));
 }
@@ -752,11 +761,17 @@ let offered = false;
 
 /** Offers passkeys beside the field of the address. */
 function offer(): void {
-  if (offered) return;
+  if (offered || !config.passkey) return;
   offered = true;
+  if (!hasPasskeys) {
+    $("divider").hidden = nothingToType; // nothing stands above it
+    if (nothingToType) $("passkey-error").textContent = t("passkey.none");
+    return;
+  }
   // What leaves the browser needs a tap beside the name of the app (security 5).
   if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
-  void offerPasskeys({ attempts, body: request(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap });
+  $("passkey-destination").hidden = !needsTap;
+  void offerPasskeys({ attempts, body: request(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap && !nothingToType });
 }
 
 /** Sets the form going. It is called once, when the page is there. */

@@ -16,7 +16,8 @@ export interface Config {
   formId: string;
   userId: string; // whose address must be proved; empty: anybody's
   extra: Record<string, unknown>; // what the operator set for the form of that id, written as CONFIG is
-  kind: "email" | "phone"; // what the form asks for
+  kind: "email" | "phone" | "nothing"; // what the form asks for
+  passkey: boolean; // offer one
   method: string; // of /v1
   channels: string[]; // phone: what messages may go over
   linkReturns: boolean; // a link in the message leads to the redirect URL instead of a page of ours

@@ -10,7 +10,8 @@ import { $ } from "./page";
 import { busy } from "./screens";
 import { t } from "./text";
 
-const available = typeof PublicKeyCredential === "function";
+/** Whether this browser knows of any. */
+export const hasPasskeys = typeof PublicKeyCredential === "function";
 
 /** Calls of PublicKeyCredential that not every browser has. */
 type Newer = {
@@ -30,11 +31,9 @@ interface SignIn {
 
 let listening: AbortController | undefined;
 
-/** Lets the browser offer passkeys: from the field of the address, and by a button. */
+/** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
-  if (!available) return;
   $("passkey-submit").hidden = false;
-  $("passkey-destination").hidden = s.unasked;
   $("passkey-submit").addEventListener("click", () => void show(s, false));
   if (s.unasked && (await (PublicKeyCredential as unknown as Newer).isConditionalMediationAvailable?.().catch(() => false))) void show(s, true);
 }
@@ -99,7 +98,7 @@ const patience = 4 * 60_000;
  */
 export async function offerToMake(attempts: Attempts, proof: { id: string; secret: string }, required: boolean, show: () => void): Promise<void> {
   try {
-    if (!available || (!required && localStorage.getItem(declined))) return;
+    if (!hasPasskeys || (!required && localStorage.getItem(declined))) return;
     if (!(await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable())) return;
     const started = await attempts.start({ method: "passkey", purpose: "enrol", proof });
     const options = started.attempt.passkey as CredentialOptions;
