@@ -137,7 +137,7 @@ type Link struct {
 	MayLetIn    bool   `json:"may_let_in"`
 	MayHandOver bool   `json:"may_hand_over"`
 	State       string `json:"state"`              // open; proved or collected where it let the browser in that asks again
-	Continue    string `json:"continue,omitempty"` // where the asking page of ours leads
+	Continue    string `json:"continue,omitempty"` // where the attempt leads, where no site's page asked
 }
 
 // ResendRequest is the body of POST /v1/attempts/{id}/resend, which may be left out.

@@ -15,8 +15,64 @@ func TestSDKElsewhere(t *testing.T) {
 	t.Parallel()
 	d, b := startDev(t), startBrowser(t)
 	a := startSinglePage(t, d)
+	t.Run("a link opened elsewhere", func(t *testing.T) { a.takesLinks(t, b) })
 	t.Run("links", func(t *testing.T) { a.waitsForLinks(t, a.open(t, b, "/")) })
 	t.Run("a provider", func(t *testing.T) { a.comesBackFromNobody(t, a.open(t, b, "/")) })
+}
+
+// At default settings: whoever opens the link brings the digits to our page, which leads
+// to the app's. There it takes a tap, and the screen that asked is told.
+func (a *singlePage) takesLinks(t *testing.T, b *browser) {
+	d := a.project.dev
+	_, challenge := pkce()
+	for name, test := range map[string]struct{ ask, path string }{
+		"the library":             {`auth.start({ method: "email_link", identifier: %q })`, "/"},
+		"the library with a page": {`auth.start({ method: "email_link", identifier: %q, linkUrl: "/welcome?a=b#c" })`, "/welcome?a=b#c"},
+		"a form without it": {`fetch("` + a.project.v1() + `/attempts", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(
+			{ method: "email_link", identifier: %q, code_challenge: "` + challenge + `", redirect_url: location.origin + "/callback" }) })
+			.then((answer) => answer.json()).then(({ attempt }) => ({ told: attempt }))`, "/callback"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := strings.ReplaceAll(name, " ", "-") + "@example.org"
+			first := a.open(t, b, "/")
+			digits := eval[string](first, fmt.Sprintf(`(async () => {
+				const attempt = await %s;
+				globalThis.waiting = attempt.wait ? caught(attempt.wait()) : null;
+				return attempt.told.link.digits;
+			})()`, fmt.Sprintf(test.ask, address)))
+			second := b.open(t, d.message(t, address).Link)
+			second.awaitText("#bearer-lead", says(t, "bearer.lead.digits"))
+			if got := second.text("#bearer-goes"); got != strings.TrimPrefix(a.URL, "http://") {
+				t.Errorf("the page says that it goes on at %q", got)
+			}
+			second.fill("#digits", digits)
+			second.click("#bearer-submit")
+			second.await("the app", fmt.Sprintf("location.origin === %q && globalThis.ready", a.URL))
+			if handed := eval[string](second, "location.search"); !strings.Contains(handed, "auth_method=MAGIC_LINK") {
+				t.Fatalf("the app got %s", handed)
+			}
+			if got := eval[any](second, "back.then((b) => b.value)"); got != nil {
+				t.Errorf("handleRedirect took it for its own: %v", got)
+			}
+			account := eval[string](second, "auth.openedLink().then((opened) => (globalThis.opened = opened).account)")
+			if account != address[:1]+"…@example.org" {
+				t.Errorf("it is for %q", account)
+			}
+			if at := eval[string](second, "location.href"); at != a.URL+test.path {
+				t.Errorf("the address is left as %s", at)
+			}
+			if now := eval[any](second, "auth.current().then((now) => now?.user.identifier)"); now == address {
+				t.Error("signed in without a tap")
+			}
+			if got := eval[string](second, "opened.signIn().then((now) => now.user.identifier)"); got != address {
+				t.Errorf("signed in as %q", got)
+			}
+			first.toFront() // a page that nobody sees asks nothing
+			if got := eval[*caught](first, "waiting"); got != nil && got.Code != "attempt_elsewhere" {
+				t.Errorf("the screen that asked got %+v", got)
+			}
+		})
+	}
 }
 
 // The screen that asked waits, while the link of its message is opened elsewhere.

@@ -125,6 +125,12 @@ func (s *Server) bearer(r *http.Request, p *splitpin.Project, link string) signi
 	return b
 }
 
+// ours reports whether a page of this server asks, also in a browser that does not send
+// what fromOurPage reads. It gives no right.
+func (s *Server) ours(r *http.Request) bool {
+	return fromOurPage(r) || r.Header.Get("Origin") == s.PublicURL.Scheme+"://"+s.PublicURL.Host
+}
+
 func fromOurPage(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Site") == "same-origin" }
 
 // digits takes off what people put around two digits.

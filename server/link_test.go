@@ -1,11 +1,13 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -23,8 +25,14 @@ func (h *house) asked(fromPage bool) (started api.StartResponse, token string, c
 	if fromPage {
 		header["Sec-Fetch-Site"] = "same-origin"
 	}
-	w := h.do(ask{method: "POST", path: "/v1/attempts", header: header, body: api.StartRequest{Method: "email_link", Identifier: "ada@example.org",
-		CodeChallenge: strings.Repeat("A", 43), Origin: shop, RedirectURL: shop + "/login"}})
+	return h.askedBy(header, api.StartRequest{Origin: shop, RedirectURL: shop + "/login"})
+}
+
+// askedBy is asked, by a request of its own.
+func (h *house) askedBy(header map[string]string, req api.StartRequest) (started api.StartResponse, token string, cookies []*http.Cookie) {
+	h.t.Helper()
+	req.Method, req.Identifier, req.CodeChallenge = "email_link", cmp.Or(req.Identifier, "ada@example.org"), strings.Repeat("A", 43)
+	w := h.do(ask{method: "POST", path: "/v1/attempts", header: header, body: req})
 	if w.Code != http.StatusCreated {
 		h.t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -134,6 +142,51 @@ func TestAskingBrowser(t *testing.T) {
 	w = h.do(ask{method: "POST", path: "/v1/attempts/" + started.Attempt.ID + "/grant", header: map[string]string{api.AttemptSecretHeader: started.Secret}})
 	if decode(t, w, &p); p.Code != "attempt_elsewhere" {
 		t.Errorf("the starter: %d %s", w.Code, w.Body)
+	}
+}
+
+// The page that an app's own form named takes over where its link is opened elsewhere. An
+// app that sent the person to our page waits for a code, where it asked and nowhere else.
+func TestOwnFormGoesOn(t *testing.T) {
+	h := newHouse(t)
+	for name, test := range map[string]struct {
+		header map[string]string
+		to     string
+		want   bool
+	}{
+		"a program":                  {nil, shop + "/callback?a=b", true},
+		"a page of the app":          {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": shop}, shop + "/callback", true},
+		"an app on a phone":          {nil, "shopapp://callback", false},
+		"our page":                   {map[string]string{"Sec-Fetch-Site": "same-origin"}, shop + "/callback", false},
+		"our page in an old browser": {map[string]string{"Origin": "https://login.example"}, shop + "/callback", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			started, token, _ := h.askedBy(test.header, api.StartRequest{Identifier: strings.ReplaceAll(name, " ", "-") + "@example.org", RedirectURL: test.to})
+			var link api.Link
+			decode(t, h.do(ask{method: "POST", path: "/v1/link/open", body: api.LinkRequest{Link: token}}), &link)
+			if link.MayHandOver != test.want {
+				t.Errorf("may hand over: %v, want %v", link.MayHandOver, test.want)
+			}
+			w := h.do(ask{method: "POST", path: "/v1/link/admit", body: api.AdmitRequest{Link: token, Way: "hand_over", Digits: started.Attempt.Link.Digits}})
+			if !test.want {
+				var p api.Problem
+				if decode(t, w, &p); p.Code != "link_not_here" {
+					t.Errorf("handing over: %d %s", w.Code, w.Body)
+				}
+				return
+			}
+			var admitted api.Admitted
+			decode(t, w, &admitted)
+			to, err := url.Parse(admitted.Location)
+			if err != nil || !strings.HasPrefix(admitted.Location, test.to) || to.Query().Get("code") != "" {
+				t.Fatalf("leads to %s (%v)", admitted.Location, err)
+			}
+			decode(t, h.do(ask{method: "POST", path: "/v1/link/admit", body: api.AdmitRequest{Link: to.Query().Get("challenge"), Way: "here",
+				CodeChallenge: strings.Repeat("B", 42) + "A", RedirectURL: test.to}}), &admitted)
+			if admitted.Granted == nil || admitted.Granted.AuthorizationCode == "" {
+				t.Error("the page that took over got no code")
+			}
+		})
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID, Whose: req.UserID,
 		Locale: edge.Locale(req.Locale), Puzzle: req.Puzzle, Captcha: req.Captcha, HandOver: req.HandOver, By: s.Caller(r),
-		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, LinkReturns: req.RedirectLink, ClientState: req.State, ClientData: req.ClientData,
+		Channel: splitpin.Channel(req.Channel), Provider: req.Provider, LinkReturns: req.RedirectLink, OwnForm: !s.ours(r), ClientState: req.State, ClientData: req.ClientData,
 	}
 	var err error
 	switch start.Purpose {

@@ -39,7 +39,7 @@ var (
 		Message: "These digits were wrong too often, so this link is switched off. The code in the same message still works on the screen on which you asked."}
 	// ErrLetIn refuses to let the asking screen in.
 	ErrLetIn = &splitpin.Error{Kind: splitpin.Forbidden, Code: "link_not_here",
-		Message: "This link only works in the browser in which you asked for it. Please open it there, or enter the code of the same message there."}
+		Message: "This link cannot sign you in here. Please enter the code of the same message on the screen on which you asked, or open the link in the browser that shows that screen."}
 	// ErrElsewhere tells the one who started that the link signed in where it was opened.
 	ErrElsewhere = &splitpin.Error{Kind: splitpin.Unauthenticated, Code: "attempt_elsewhere",
 		Message: "You signed in where you opened the link. You can close this screen."}
@@ -148,7 +148,7 @@ func (e *Engine) Open(ctx context.Context, b Bearer) (_ *Opened, err error) {
 	if v := decideOpen(e.moment(), a, proof); v != admitRight && !letIn {
 		return nil, linkError(v, a)
 	}
-	_, mayHandOver := returnsTo(b.Project, a)
+	_, mayHandOver := e.returnsTo(b.Project, a)
 	return &Opened{
 		Attempt: a, Account: account.Mask(a.Identifier),
 		SameBrowser: proof == bearsBrowser, HandedOver: proof == bearsHandOver,
@@ -216,7 +216,7 @@ func (e *Engine) Admit(ctx context.Context, b Bearer, ask Admission) (_ *Admitte
 	}
 	switch step.verdict {
 	case admitHandedOver:
-		to, _ := returnsTo(b.Project, a)
+		to, _ := e.returnsTo(b.Project, a)
 		token, err := e.handOver(now, a)
 		if err != nil {
 			return nil, err
@@ -413,13 +413,15 @@ func returned(name string) bool {
 }
 
 // returnsTo is the page of the customer's to which a hand-over leads: that on which
-// the form stood. A page of ours that asked for an app has none.
-func returnsTo(p *splitpin.Project, a *splitpin.Attempt) (string, bool) {
+// the form stood, or that which the app's own form named. A page of ours that asked for
+// an app has none: such an app waits for a code, and only where it asked.
+func (e *Engine) returnsTo(p *splitpin.Project, a *splitpin.Attempt) (string, bool) {
 	to := a.Destination
 	if to == "" {
 		to = a.Origin
 	}
-	return to, a.Origin != "" && p.Lists(to) && splitpin.IsWeb(to)
+	theirs := a.Origin != "" || e.methods[a.Method].Describe(a).OwnForm
+	return to, theirs && p.Lists(to) && splitpin.IsWeb(to)
 }
 
 // bears is what a bearer shows.
@@ -624,7 +626,7 @@ func (e *Engine) admit(ctx context.Context, now time.Time, step *bearerStep) err
 
 func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) (splitpin.Writes, error) {
 	a, ask := r.Attempt, step.ask
-	_, mayHandOver := returnsTo(step.bearer.Project, a)
+	_, mayHandOver := e.returnsTo(step.bearer.Project, a)
 	want, err := digits(e.derive(a))
 	if err != nil {
 		return splitpin.Writes{}, err

@@ -152,6 +152,9 @@ type BeginRequest struct {
 	// Destination is that URL.
 	LinkReturns bool
 	Destination string
+	// OwnForm says that the page at Destination may go on where the link is opened, though
+	// there is no Origin: see Form.
+	OwnForm bool
 
 	// Derive gives the same for the same label, project and identifier, today and later:
 	// what a method shows for somebody who is nobody can be stable without being stored.
@@ -273,6 +276,8 @@ type Form struct {
 	// Link says that the message has a link besides, made of a LinkToken. The engine owns
 	// all that happens where it is opened: see bearer.go.
 	Link bool
+	// OwnForm is that of the request to begin.
+	OwnForm bool
 
 	// Passkey are the options for navigator.credentials, as JSON without the challenge.
 	Passkey string

@@ -90,6 +90,9 @@ type StartRequest struct {
 
 	// LinkReturns asks for a link that leads to Destination instead of a page of ours.
 	LinkReturns bool
+	// OwnForm says that no page of ours asked. Then the page at Destination may go on
+	// where the link is opened: it is of those who know what a hand-over is.
+	OwnForm bool
 
 	// SameCall says that whoever answers collects with Finish, and no code is given out.
 	SameCall bool
@@ -208,7 +211,7 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	}
 	begin := BeginRequest{Project: req.Project, Purpose: req.Purpose, Identifier: identifier, Kind: kind, Origin: req.Origin,
 		User: req.User, Channel: req.Channel, Provider: req.Provider,
-		LinkReturns: req.LinkReturns, Destination: req.Destination, Derive: e.deriveFor(req.Project, identifier)}
+		LinkReturns: req.LinkReturns, OwnForm: req.OwnForm, Destination: req.Destination, Derive: e.deriveFor(req.Project, identifier)}
 	if proof != nil {
 		_, sends := e.methods[proof.Method].(Messenger)
 		begin.ByMessage = sends && proof.Identifier == req.User.Identifier

@@ -21,6 +21,12 @@ export interface StartOptions extends Wish {
   locale?: string;
   /** An allow-list of the project to hold the identifier against. */
   formId?: string;
+  /**
+   * The page that takes over where the link of the message is opened, by
+   * `Splitpin.openedLink`: on an origin that the project lists. "/" where nothing is
+   * said. A relative one is taken from here.
+   */
+  linkUrl?: string;
 }
 
 /** What an attempt needs to go on after a reload. */
@@ -201,6 +207,7 @@ export async function begin(place: Place, options: StartOptions, token?: string)
       ...(token ? { purpose: "confirm" } : { code_challenge: await challengeOf(verifier) }),
       ...(options.channel && { channel: options.channel }),
       ...(options.formId && { form_id: options.formId }),
+      ...(options.linkUrl && { redirect_url: new URL(options.linkUrl, location.href).href }),
     },
     options,
     token,

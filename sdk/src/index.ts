@@ -1,5 +1,6 @@
 export { type Options, Splitpin } from "./splitpin.js";
 export { Attempt, type StartOptions } from "./attempt.js";
+export { type OpenedLink } from "./opened.js";
 export { type PasskeyOptions, type PasskeySignIn } from "./ceremony.js";
 export { type ErrorCode, isPassing, type LocalCode, type ServerCode, SplitpinError } from "./errors.js";
 export { type SignInOptions } from "./redirect.js";

@@ -98,8 +98,8 @@ export class Session {
 
   /** Collects what a right answer granted. */
   collect(granted: SignInGrant, verifier: string): Promise<SignedIn> {
-    const { authorization_code: code, challenge_id } = granted;
-    return this.open({ grant_type: "authorization_code", code, challenge_id, code_verifier: verifier });
+    const { authorization_code: code, challenge_id, redirect_url } = granted;
+    return this.open({ grant_type: "authorization_code", code, challenge_id, code_verifier: verifier, ...(redirect_url && { redirect_url }) });
   }
 
   /**

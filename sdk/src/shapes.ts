@@ -109,7 +109,7 @@ export interface Link {
   may_let_in: boolean;
   may_hand_over: boolean;
   state: "open" | "proved" | "collected";
-  /** Where the asking page of the server leads. */
+  /** Where the attempt leads, where no site's page asked. */
   continue?: string;
 }
 

@@ -4,6 +4,7 @@ import { type Attempt, begin, type Place, resume, signedOut, type StartOptions, 
 import { call, type Server } from "./call.js";
 import { addPasskey, confirmWithPasskey, type PasskeyOptions, type PasskeySignIn, signInWithPasskey } from "./ceremony.js";
 import { SplitpinError } from "./errors.js";
+import { type OpenedLink, takeLink } from "./opened.js";
 import { passkeySupport, tellAccepted } from "./passkey.js";
 import { comeBack, type SignInOptions, signInUrl } from "./redirect.js";
 import { Session, type SignedIn } from "./session.js";
@@ -43,6 +44,7 @@ export class Splitpin {
   private readonly attempts: Place;
   private readonly redirectKey: string;
   private back: Promise<SignedIn | null> | undefined;
+  private opened: Promise<OpenedLink | null> | undefined;
   private readonly stop = new AbortController();
 
   constructor({ server, project, storage = "memory", apis = [], issuer }: Options) {
@@ -104,6 +106,17 @@ export class Splitpin {
    */
   resume(): Promise<Attempt | null> {
     return resume(this.attempts);
+  }
+
+  /**
+   * Takes what the server's page handed over where somebody opened the link of a
+   * message, perhaps in another browser than the one that asked. Null: this page is
+   * not where a link led. Show whose account it is, with a button that calls `signIn`
+   * of what is returned. Call it when the page begins; a second call returns what the
+   * first one does.
+   */
+  openedLink(): Promise<OpenedLink | null> {
+    return (this.opened ??= takeLink(this.attempts));
   }
 
   /**

@@ -74,6 +74,7 @@ func (Method) AuthMethod() string { return "MAGIC_LINK" }
 type data struct {
 	Code    json.RawMessage `json:"c"`           // what that of the code keeps
 	Returns bool            `json:"r,omitempty"` // the link leads to the redirect URL
+	OwnForm bool            `json:"o,omitempty"`
 }
 
 // Begin accepts what the method of the code does. A link opens a session and nothing
@@ -97,7 +98,7 @@ func (m Method) Begin(ctx context.Context, req signin.BeginRequest) (signin.Begu
 		if len(*d) == 0 {
 			continue
 		}
-		if *d, err = json.Marshal(data{Code: *d, Returns: req.LinkReturns}); err != nil {
+		if *d, err = json.Marshal(data{Code: *d, Returns: req.LinkReturns, OwnForm: req.OwnForm}); err != nil {
 			return begun, fmt.Errorf("keeping how a link looks: %w", err)
 		}
 	}
@@ -126,9 +127,9 @@ func (m Method) Message(a *splitpin.Attempt) signin.Message {
 }
 
 func (m Method) Describe(a *splitpin.Attempt) signin.Form {
-	of, _ := inner(a)
+	of, d := inner(a)
 	form := m.code.Describe(of)
-	form.Link = true
+	form.Link, form.OwnForm = true, d.OwnForm
 	return form
 }
 
