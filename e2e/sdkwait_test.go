@@ -54,7 +54,7 @@ func (a *singlePage) takesLinks(t *testing.T, b *browser) {
 			if got := eval[any](second, "back.then((b) => b.value)"); got != nil {
 				t.Errorf("handleRedirect took it for its own: %v", got)
 			}
-			account := eval[string](second, "auth.openedLink().then((opened) => (globalThis.opened = opened).account)")
+			account := eval[string](second, "auth.openedLink().then((opened) => (globalThis.opened = opened).told.account)")
 			if account != address[:1]+"…@example.org" {
 				t.Errorf("it is for %q", account)
 			}

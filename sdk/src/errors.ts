@@ -56,6 +56,8 @@ export type ServerCode =
   | "refresh_invalid"
   | "resend_too_soon"
   | "too_large"
+  | "too_many_browsers"
+  | "too_many_lookups"
   | "too_many_messages"
   | "too_many_passkeys"
   | "too_many_refreshes"

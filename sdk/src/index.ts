@@ -5,5 +5,5 @@ export { type PasskeyOptions, type PasskeySignIn } from "./ceremony.js";
 export { type ErrorCode, isPassing, type LocalCode, type ServerCode, SplitpinError } from "./errors.js";
 export { type SignInOptions } from "./redirect.js";
 export { type SignedIn } from "./session.js";
-export type { CodeForm, Credential, LinkForm, Needs, Project, Session, User } from "./shapes.js";
+export type { CodeForm, Credential, Link, LinkForm, Needs, Project, Session, User } from "./shapes.js";
 export { type TokenStorage } from "./storage.js";

@@ -3,10 +3,10 @@
 
 import type { Place } from "./attempt.js";
 import type { SignInGrant } from "./attempts.js";
-import { Links } from "./link.js";
+import { call } from "./call.js";
 import { challengeOf, random } from "./pkce.js";
 import type { SignedIn } from "./session.js";
-import type { Link } from "./shapes.js";
+import type { Admitted, AdmitRequest, Link } from "./shapes.js";
 import { again } from "./world.js";
 
 /** The parameters that the server adds to the page's address. */
@@ -14,30 +14,19 @@ const ours = ["auth_method", "challenge_id", "challenge", "id_type", "id"];
 
 /** Somebody who opened a link and is here to sign in, for two minutes. Nothing happens before `signIn`. */
 export class OpenedLink {
-  /** Whose account it is, masked: "a…@example.org". Show it beside the button: the link may be somebody else's. */
-  readonly account: string;
-  /** On what it was asked, such as "Firefox on Windows"; undefined: nobody knows. */
-  readonly device: string | undefined;
-  /** Seconds since it was asked, when this page began. */
-  readonly askedAgo: number;
   /** After `signIn`: a passkey is required of this person, who has none or cannot use it. Offer `addPasskey` at once. */
   makePasskey = false;
 
-  private readonly links: Links;
   private readonly verifier = random();
   private granted: SignInGrant | undefined;
 
   /** Made by `Splitpin.openedLink`. */
   constructor(
-    told: Link,
+    /** What the server told. Show the account, which is masked, beside the button: the link may be somebody else's. */
+    readonly told: Link,
     private readonly token: string,
     private readonly place: Place,
-  ) {
-    this.account = told.account;
-    this.device = told.device;
-    this.askedAgo = told.asked_ago;
-    this.links = new Links(place.server);
-  }
+  ) {}
 
   /**
    * Signs in here. Call it when the person pressed a button that names the account:
@@ -48,7 +37,8 @@ export class OpenedLink {
   async signIn(): Promise<SignedIn> {
     if (!this.granted) {
       const code_challenge = await challengeOf(this.verifier);
-      const { granted } = await this.links.admit({ link: this.token, way: "here", code_challenge, origin: location.origin });
+      const ask: AdmitRequest = { link: this.token, way: "here", code_challenge, origin: location.origin };
+      const { granted } = await call<Admitted>(this.place.server, "POST", "/link/admit", ask);
       this.makePasskey = granted?.make_passkey === true;
       this.granted = granted as SignInGrant; // here always gives a code
     }
@@ -68,7 +58,6 @@ export async function takeLink(place: Place): Promise<OpenedLink | null> {
   if (url.searchParams.get("auth_method") !== "MAGIC_LINK" || !token?.includes("~")) return null;
   for (const name of ours) url.searchParams.delete(name);
   history.replaceState(history.state, "", url);
-  const links = new Links(place.server);
-  const told = await again(place.world, 3, () => links.open(token)); // the address has it no more
+  const told = await again(place.world, 3, () => call<Link>(place.server, "POST", "/link/open", { link: token })); // the address has it no more
   return new OpenedLink(told, token, place);
 }
