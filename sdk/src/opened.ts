@@ -5,12 +5,10 @@ import type { Place } from "./attempt.js";
 import type { SignInGrant } from "./attempts.js";
 import { call } from "./call.js";
 import { challengeOf, random } from "./pkce.js";
+import { clear } from "./redirect.js";
 import type { SignedIn } from "./session.js";
-import type { Admitted, AdmitRequest, Link } from "./shapes.js";
+import type { AdmitRequest, Link } from "./shapes.js";
 import { again } from "./world.js";
-
-/** The parameters that the server adds to the page's address. */
-const ours = ["auth_method", "challenge_id", "challenge", "id_type", "id"];
 
 /** Somebody who opened a link and is here to sign in, for two minutes. Nothing happens before `signIn`. */
 export class OpenedLink {
@@ -18,7 +16,6 @@ export class OpenedLink {
   makePasskey = false;
 
   private readonly verifier = random();
-  private granted: SignInGrant | undefined;
 
   /** Made by `Splitpin.openedLink`. */
   constructor(
@@ -35,14 +32,12 @@ export class OpenedLink {
    * goes on from there.
    */
   async signIn(): Promise<SignedIn> {
-    if (!this.granted) {
-      const code_challenge = await challengeOf(this.verifier);
-      const ask: AdmitRequest = { link: this.token, way: "here", code_challenge, origin: location.origin };
-      const { granted } = await call<Admitted>(this.place.server, "POST", "/link/admit", ask);
-      this.makePasskey = granted?.make_passkey === true;
-      this.granted = granted as SignInGrant; // here always gives a code
-    }
-    return this.place.session.collect(this.granted, this.verifier);
+    const { server, session } = this.place;
+    const code_challenge = await challengeOf(this.verifier); // the same again gets the same code again
+    const ask: AdmitRequest = { link: this.token, way: "here", code_challenge, origin: location.origin };
+    const { granted } = await call<{ granted: SignInGrant }>(server, "POST", "/link/admit", ask); // here always gives a code
+    this.makePasskey = granted.make_passkey === true;
+    return session.collect(granted, this.verifier);
   }
 }
 
@@ -56,8 +51,7 @@ export async function takeLink(place: Place): Promise<OpenedLink | null> {
   // Only what was handed over has the tilde. A link that came straight from the message
   // still needs the digits: it is for a form that asks for them.
   if (url.searchParams.get("auth_method") !== "MAGIC_LINK" || !token?.includes("~")) return null;
-  for (const name of ours) url.searchParams.delete(name);
-  history.replaceState(history.state, "", url);
+  clear(url, ["challenge", "id_type", "id"]);
   const told = await again(place.world, 3, () => call<Link>(place.server, "POST", "/link/open", { link: token })); // the address has it no more
   return new OpenedLink(told, token, place);
 }

@@ -32,8 +32,14 @@ interface Kept {
   redirectUrl: string;
 }
 
-/** The parameters that the page adds to the redirect URL. */
+/** The parameters that the server's pages add to the address of one of the app's. */
 const ours = ["code", "state", "challenge_id", "iss", "error", "auth_method"];
+
+/** Takes them out of the address bar, and more. */
+export function clear(url: URL, more: string[] = []): void {
+  for (const name of [...ours, ...more]) url.searchParams.delete(name);
+  history.replaceState(history.state, "", url);
+}
 
 /** Returns the address of the sign-in page, and keeps in the tab what the way back needs. */
 export async function signInUrl(server: string, project: string, key: string, options: SignInOptions): Promise<string> {
@@ -68,8 +74,7 @@ export function comeBack(issuers: string[], key: string): TokenRequest | null {
   if (!state || (!code && !error)) return null;
   const iss = back.get("iss");
   const challengeId = back.get("challenge_id");
-  for (const name of ours) back.delete(name);
-  history.replaceState(history.state, "", url);
+  clear(url);
 
   const kept = tab.read<Kept>(key);
   if (kept?.state !== state) {
