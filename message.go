@@ -4,12 +4,16 @@ import "time"
 
 // A Message is one entry of the outbox. It names the template and the attempt;
 // the code or link it will contain is derived when it is sent and stored
-// nowhere.
+// nowhere. One that tells of a credential names that, and outlives its attempt.
 type Message struct {
 	Number   int64
 	Project  int64
 	Attempt  int64
 	Sequence int // which message of its attempt, from 1
+
+	// User and Credential are who is told of what was added. Zero: it belongs to its attempt.
+	User       int64
+	Credential int64
 
 	Channel  Channel
 	Fallback Channel // used instead when Channel cannot reach this reader; empty: nothing

@@ -365,9 +365,13 @@ func (t *turn) observed(e *entry, handle func(context.Context, *entry) *outcome)
 func (t *turn) try(ctx context.Context, e *entry) *outcome {
 	m, a, now := e.message, e.attempt, t.clock()
 	switch {
+	case a == nil && m.Credential != 0: // what it tells does not hang on its attempt
+		a = &splitpin.Attempt{ID: splitpin.AttemptID{Number: m.Attempt}, Project: m.Project, CreatedAt: m.CreatedAt, ExpiresAt: m.ExpiresAt}
+		e.attempt = a
 	case a == nil:
 		return t.giveUp(m, nil, gaveUpOrphan, "the attempt it belongs to is gone")
-	case !now.Before(m.ExpiresAt):
+	}
+	if !now.Before(m.ExpiresAt) {
 		return t.giveUp(m, a, gaveUpExpired, expiredReason(m.Reason))
 	}
 
@@ -577,13 +581,16 @@ func expiredReason(last string) string {
 	return "expired before it could be sent; at last " + strings.TrimPrefix(last, "expired before it could be sent; at last ")
 }
 
-// backoff is how long to wait after so many tries: 2, 4, 8, 16, then 30 seconds,
-// a quarter more or less, so that what failed together does not come back
+// backoff is how long to wait after so many tries: 2, 4, 8, 16, then 30 seconds, and after
+// a quarter of an hour, when nobody waits for a code any more, ten minutes; a quarter more or less, so that what failed together does not come back
 // together. It is the same for the same message and try.
 func backoff(number int64, tries int) time.Duration {
 	wait := 30 * time.Second
 	if tries <= 4 {
 		wait = time.Second << max(1, tries)
+	}
+	if tries > 30 {
+		wait = 10 * time.Minute
 	}
 	var seed [16]byte
 	binary.BigEndian.PutUint64(seed[:8], uint64(number))
@@ -602,13 +609,12 @@ func (t *turn) giveUp(m *splitpin.Message, a *splitpin.Attempt, detail, reason s
 
 // event is an audit event about a message, at the present. a may be nil.
 func (t *turn) event(m *splitpin.Message, a *splitpin.Attempt, kind, detail string) *splitpin.AuditEvent {
-	event := &splitpin.AuditEvent{Project: m.Project, At: t.clock(), Kind: kind, Attempt: m.Attempt, Detail: detail}
-	identifier := m.To
+	event := &splitpin.AuditEvent{Project: m.Project, At: t.clock(), Kind: kind, Attempt: m.Attempt, User: m.User, Detail: detail}
 	if a != nil {
-		identifier, event.Network = a.Identifier, a.Network
+		event.Network = a.Network
 	}
 	if t.Subject != nil {
-		event.Subject = t.Subject(m.Project, identifier)
+		event.Subject = t.Subject(m.Project, m.To) // an attempt to enrol has no identifier
 	}
 	return event
 }
@@ -726,6 +732,9 @@ var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPad
 // nothing about the attempt.
 func letterID(m *splitpin.Message, a *splitpin.Attempt) string {
 	id := a.ID.Bytes()
+	if m.Credential != 0 {
+		id = splitpin.AttemptID{Number: m.Attempt}.Bytes() // the attempt may be gone by the next try
+	}
 	var number [8]byte
 	binary.BigEndian.PutUint64(number[:], uint64(m.Number))
 	sum := sha256.Sum256(append(append([]byte("splitpin letter\x00"), id[:]...), number[:]...))

@@ -60,3 +60,20 @@ func TestRecordGroup(t *testing.T) {
 		t.Errorf("%d events, %v; want 1", len(events), err)
 	}
 }
+
+// The letter of a notice keeps its id when its attempt is swept between two tries, and is
+// not tried every half minute for days.
+func TestNoticesForDays(t *testing.T) {
+	m := &splitpin.Message{Number: 3, Attempt: 7, Credential: 5}
+	there := &splitpin.Attempt{ID: splitpin.AttemptID{Number: 7, Nonce: [8]byte{1}}}
+	gone := &splitpin.Attempt{ID: splitpin.AttemptID{Number: 7}}
+	if letterID(m, there) != letterID(m, gone) {
+		t.Error("another id once the attempt is gone")
+	}
+	if in := backoff(m.Number, 30); in > 40*time.Second {
+		t.Errorf("while somebody may wait for a code: %v", in)
+	}
+	if in := backoff(m.Number, 31); in < 7*time.Minute {
+		t.Errorf("later: %v", in)
+	}
+}

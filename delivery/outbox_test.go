@@ -270,6 +270,19 @@ func TestOutboxOutcomes(t *testing.T) {
 					return delivery.Values{Project: "Example", Link: "https://login.example.com/undo/x", Notice: true}, nil
 				}
 			}},
+		{name: "a notice whose attempt is gone", wait: 71 * time.Hour, tries: 1, sent: true,
+			alter: func(r *room, a *splitpin.Attempt, m *splitpin.Message) {
+				a.ID = splitpin.AttemptID{}
+				m.User, m.Credential, m.ExpiresAt = 4, 5, m.CreatedAt.Add(72*time.Hour)
+				r.outbox.Fill = func(context.Context, *splitpin.Message, *splitpin.Attempt) (delivery.Values, error) {
+					return delivery.Values{Project: "Example", Link: "https://login.example.com/undo/x", Notice: true}, nil
+				}
+			}},
+		{name: "a notice of an enrolment, refused", tries: 1, fail: &delivery.SendError{Stage: delivery.StageRecipient, Detail: "no such mailbox"},
+			gaveUp: "recipient", reason: "recipient: no such mailbox",
+			alter: func(r *room, a *splitpin.Attempt, m *splitpin.Message) {
+				a.Purpose, a.Identifier, m.User, m.Credential = splitpin.Enrol, "", 4, 5
+			}},
 		{name: "a notice after its attempt expired", wait: 30 * time.Minute, tries: 1, sent: true,
 			alter: func(r *room, a *splitpin.Attempt, m *splitpin.Message) {
 				m.ExpiresAt = a.CreatedAt.Add(time.Hour)

@@ -36,40 +36,37 @@ func announcements(number int64, now time.Time, a *splitpin.Attempt, u *splitpin
 	if template == "" || newHere || u.Kind != splitpin.Email || u.ProvedAt.IsZero() {
 		return nil
 	}
-	return []splitpin.Record{announcement(number, now, a, u, Message{Channel: splitpin.EmailChannel, Template: template})}
+	return []splitpin.Record{announcement(number, now, a, u, c, Message{Channel: splitpin.EmailChannel, Template: template})}
 }
 
-func announcement(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, m Message) *splitpin.Message {
+// announcedFor is how long it is tried to tell somebody: whoever runs the mail server may
+// be away over a weekend, and the message has the only link to take the credential back.
+const announcedFor = 3 * 24 * time.Hour
+
+// announcement tells u of c. It lasts longer than the attempt that c came of.
+func announcement(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, c *splitpin.Credential, m Message) *splitpin.Message {
 	return &splitpin.Message{
 		Number: number, Project: u.Project, Attempt: a.ID.Number, Sequence: 1,
 		Channel: m.Channel, To: u.Identifier, Template: m.Template, Locale: locale(a, u),
-		// An attempt is kept for an hour after its end.
-		CreatedAt: now, DueAt: now, ExpiresAt: now.Add(time.Hour),
+		User: u.Number, Credential: c.Number,
+		CreatedAt: now, DueAt: now, ExpiresAt: now.Add(announcedFor),
 	}
 }
 
-func isAnnouncement(m *splitpin.Message) bool {
-	for _, template := range announced {
-		if m.Template == template {
-			return true
-		}
-	}
-	return m.Template == recoveryTemplate
-}
-
-// undoLink returns the address at which a credential can be taken back by whoever got
-// the message about it, for as long as it lives, and the credential's name.
-func (e *Engine) undoLink(ctx context.Context, a *splitpin.Attempt) (_ splitpin.Secret, label string, err error) {
-	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Credentials: true})
+// announces fills in what an announcement tells: the address at which the credential can be
+// taken back by whoever got the message, for as long as it lives, and what it is. Its error
+// is ErrOver where it is gone already.
+func (e *Engine) announces(ctx context.Context, m *splitpin.Message) (Told, error) {
+	r, err := e.store.Load(ctx, splitpin.Reads{User: m.User, Credentials: true})
 	if err != nil {
-		return "", "", fmt.Errorf("loading a credential: %w", err)
+		return Told{}, fmt.Errorf("loading a credential: %w", err)
 	}
-	c := byNumber(r.Credentials, a.Credential)
+	c := byNumber(r.Credentials, m.Credential)
 	if c == nil {
-		return "", "", ErrOver // taken back already
+		return Told{}, ErrOver
 	}
 	link, err := e.UndoLink(c)
-	return link, c.Label, err
+	return Told{Link: link, Label: c.Label, Device: c.Device, Notice: true}, err
 }
 
 // UndoLink returns the address at which a credential can be taken back. Only the person

@@ -258,15 +258,15 @@ func (e *Engine) Secret(a *splitpin.Attempt) (Told, error) {
 }
 
 // Told returns what a message tells, for the outbox, at the moment when it is sent: the
-// code and link of its attempt, or the link to undo what it announces; and its project.
+// code and link of its attempt, or the link to undo what it announces, for which a is not
+// looked at; and its project.
 // The error is ErrOver when nobody could use that any more. It wraps
 // splitpin.ErrUnavailable while this node does not know the data key or the project,
 // which another node made a moment ago: then the message must wait, as the next Step
 // brings them.
 func (e *Engine) Told(ctx context.Context, m *splitpin.Message, a *splitpin.Attempt) (told Told, p *splitpin.Project, err error) {
-	if isAnnouncement(m) {
-		told.Notice = true
-		told.Link, told.Label, err = e.undoLink(ctx, a)
+	if m.Credential != 0 {
+		told, err = e.announces(ctx, m)
 	} else {
 		told, err = e.Secret(a)
 	}

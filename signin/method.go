@@ -195,9 +195,10 @@ type Told struct {
 	Code, Link splitpin.Secret
 
 	// Notice says that the message tells what happened and asks for no answer. Label is
-	// what it is about. A method leaves both empty.
+	// what it is about, and Device where that was made. A method leaves them empty.
 	Notice bool
 	Label  string
+	Device string
 }
 
 // A FetchRequest is one answer to one attempt.

@@ -346,6 +346,54 @@ func TestEnrol(t *testing.T) {
 	refused(t, "confirming by another's address", err, account.ErrIdentifier)
 }
 
+// A mail server may be away over a weekend: the news and its link do not hang on the attempt,
+// which is swept long before.
+func TestAnnouncementOutlivesItsAttempt(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("203.0.113.7")
+	c := v.signIn(ada)
+	h.clock.wait(time.Minute)
+	g, err := v.enrol(c, "hers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.wait(71 * time.Hour)
+	for {
+		n, err := h.db.Sweep(t.Context(), h.clock.now(), start, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	due, err := h.db.ClaimMessages(t.Context(), h.clock.now(), h.clock.now().Add(time.Minute), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told *splitpin.Message
+	for _, claimed := range due {
+		if m := claimed.Message; m.Template == "account_linked" {
+			told = m
+			if claimed.Attempt != nil {
+				t.Error("the attempt is there still")
+			}
+		}
+	}
+	if told == nil || told.To != ada || told.User != c.User.Number || told.Credential != g.Attempt.Credential || !h.clock.now().Before(told.ExpiresAt) {
+		t.Fatalf("what waits to be told: %+v", told)
+	}
+	says, _, err := h.Told(t.Context(), told, nil)
+	if err != nil || !says.Notice || says.Label != "hers" || says.Device != v.by.Device {
+		t.Errorf("it says %+v (%v)", says, err)
+	}
+	if err := h.Undo(t.Context(), h.shop, strings.TrimPrefix(says.Link.Reveal(), "https://login.example.org"+signin.UndoPath), v.by); err != nil {
+		t.Errorf("taking it back: %v", err)
+	}
+	_, _, err = h.Told(t.Context(), told, nil)
+	refused(t, "telling of what was taken back", err, signin.ErrOver)
+}
+
 func TestRemoveAndUndo(t *testing.T) {
 	h := newHouse(t)
 	v := h.visitor("203.0.113.7")

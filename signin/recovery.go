@@ -35,7 +35,7 @@ func (e *Engine) begin(now time.Time, n *notice, a *splitpin.Attempt, proved acc
 	a.User, a.Credential = u.Number, proved.Begun.Number
 	w := proved.Writes
 	w.Put = append(w.Put, a)
-	told := announcement(message, now, a, u, m)
+	told := announcement(message, now, a, u, proved.Begun, m)
 	told.Cost = n.cost
 	w.Create = append(w.Create, told)
 	return e.audited(w, event, now, a, u, by, "recovery_begun")

@@ -195,6 +195,8 @@ func messageColumns(m *splitpin.Message, c columns) {
 	c.Int64(&m.Cost)
 	c.Time(&m.ReportedAt)
 	c.Text(&m.Report)
+	c.Int64(&m.User)
+	c.Int64(&m.Credential)
 }
 
 func credentialColumns(k *splitpin.Credential, c columns) {

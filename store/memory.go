@@ -103,6 +103,7 @@ func copied[R any](r *R) *R {
 		c.Settings.Origins = slices.Clone(c.Settings.Origins)
 		c.Settings.Logo = slices.Clone(c.Settings.Logo)
 		c.Settings.Methods = slices.Clone(c.Settings.Methods)
+		c.Settings.FormerSites = slices.Clone(c.Settings.FormerSites)
 		c.Settings.Phone.Channels = slices.Clone(c.Settings.Phone.Channels)
 		c.Settings.Phone.Countries = slices.Clone(c.Settings.Phone.Countries)
 		c.Settings.Phone.Prices = maps.Clone(c.Settings.Phone.Prices)

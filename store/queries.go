@@ -119,7 +119,7 @@ var (
 		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims exchanged_at`)
 	messages = newTable("messages", messageColumns, 1, "", // whoever saves one changes an indexed column
 		`number project attempt sequence channel recipient template locale created_at expires_at
-		tries due_at sent_at given_up_at reason fallback cost reported_at report`)
+		tries due_at sent_at given_up_at reason fallback cost reported_at report of_user credential`)
 	credentials = newTable("credentials", credentialColumns, 1, "project of_user kind key",
 		`number project of_user kind key data sealed key_generation label site device session
 		created_at used_at expires_at`)

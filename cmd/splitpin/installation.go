@@ -121,7 +121,7 @@ func (in *installation) mail(senders map[splitpin.Channel]delivery.Sender, log *
 		if err != nil {
 			return delivery.Values{}, err
 		}
-		v := delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Label: told.Label,
+		v := delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Label: told.Label, Device: told.Device,
 			Project: p.Name(), Colour: p.Settings.Colour, Locale: p.Settings.Locale}
 		v.Host, v.Frame = belongs(p, a, in.host)
 		return v, nil

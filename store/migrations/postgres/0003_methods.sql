@@ -38,7 +38,7 @@ ALTER TABLE attempts
 	ADD COLUMN client_data  bytea   NOT NULL DEFAULT '',
 	ADD COLUMN pending      bytea   NOT NULL DEFAULT '',
 	ADD COLUMN link         text    NOT NULL DEFAULT '',
-	ADD COLUMN whose        bytea   NOT NULL DEFAULT '\x00000000000000000000000000000000';
+	ADD COLUMN whose        bytea   NOT NULL DEFAULT '';
 
 ALTER TABLE sessions
 	ADD COLUMN credential bigint NOT NULL DEFAULT 0,
@@ -49,4 +49,6 @@ ALTER TABLE messages
 	ADD COLUMN cost        bigint NOT NULL DEFAULT 0,
 	ADD COLUMN fallback    text   NOT NULL DEFAULT '',
 	ADD COLUMN reported_at bigint NOT NULL DEFAULT 0,
-	ADD COLUMN report      text   NOT NULL DEFAULT '';
+	ADD COLUMN report      text   NOT NULL DEFAULT '',
+	ADD COLUMN of_user     bigint NOT NULL DEFAULT 0,
+	ADD COLUMN credential  bigint NOT NULL DEFAULT 0;
