@@ -95,7 +95,7 @@ type Store interface {
 	Sites(ctx context.Context, project int64, kind CredentialKind) ([]*Credential, error)
 	CountAt(ctx context.Context, project int64, kind CredentialKind, site string) (int64, error)
 	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error)     // newest first
-	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first
+	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first by At, then Number: processes take numbers in blocks
 
 	// ClaimMessages returns at most limit messages that are due at now and neither
 	// sent nor given up, oldest first, each with its attempt, and moves their DueAt

@@ -308,6 +308,14 @@ type Project struct {
 	// Channels are those that a form may offer, by method, the ordinary one first; a
 	// method that reaches people in one way only is left out.
 	Channels map[string][]string `json:"channels,omitempty"`
+	// Providers are those of the method social, in the order in which a form should show them.
+	Providers []Provider `json:"providers,omitempty"`
+}
+
+// A Provider is one at which people may have an account.
+type Provider struct {
+	Name  string `json:"name"`  // for requests: "GITHUB"
+	Label string `json:"label"` // for people: "GitHub"
 }
 
 // Problem is every error of /v1 (RFC 9457), as application/problem+json. Code is

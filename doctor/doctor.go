@@ -62,6 +62,8 @@ var codes = map[string]Group{
 	"data_folder":   Configuration,
 	"master_key":    Configuration,
 	"projects":      Configuration,
+	"methods":       Configuration,
+	"captcha":       Configuration,
 	"origins":       Configuration,
 	"guessing":      Configuration,
 	"lookup":        Configuration,

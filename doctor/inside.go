@@ -133,10 +133,45 @@ func Projects(r *Report, projects []*splitpin.Project, anyOrigin bool) {
 		} else {
 			r.ok("guessing", p.ID, "the chance to guess a code is "+project.Odds(odds)+" per address and day")
 		}
+		ways(r, p, set)
 		if p.Settings.Lookup == splitpin.LookupMinimal {
 			r.warning("lookup", p.ID, "strangers may ask whether an address has an account, as old Cotter clients do", "Once no client needs it: '"+set+" --lookup off'.")
 		} else {
 			r.ok("lookup", p.ID, "strangers do not learn who has an account")
+		}
+	}
+}
+
+// ways looks at whether what a project names as its methods can work.
+func ways(r *Report, p *splitpin.Project, set string) {
+	var lacking []string
+	for _, method := range p.Settings.Methods {
+		if lack := project.Lacks(p.Settings, method); lack != "" {
+			lacking = append(lacking, method+" needs "+lack)
+		}
+	}
+	switch {
+	case !project.Opens(p.Settings):
+		r.problem("methods", p.ID, strings.Join(append([]string{"nobody can sign in with " + strings.Join(p.Settings.Methods, " and ")}, lacking...), "; "),
+			"Give it what it needs, or another method with '"+set+" --method email_code'.")
+	case len(lacking) > 0:
+		r.warning("methods", p.ID, strings.Join(lacking, "; ")+", and is not offered", "Give it that, or name the other methods only, with '"+set+" --method …'.")
+	default:
+		r.ok("methods", p.ID, "there is a way to sign in")
+	}
+}
+
+// Captcha looks at what projects ask of a captcha. there tells whether the server has a
+// provider of captchas.
+func Captcha(r *Report, projects []*splitpin.Project, there bool) {
+	for _, p := range projects {
+		switch {
+		case p.Settings.Captcha == splitpin.CaptchaNever:
+		case there:
+			r.ok("captcha", p.ID, "asked by the rule "+string(p.Settings.Captcha))
+		default:
+			r.warning("captcha", p.ID, "it wants a captcha ("+string(p.Settings.Captcha)+"), and the server has none: nobody is asked for one",
+				"Configure captcha.provider, or: splitpin project set "+p.ID+" --captcha never")
 		}
 	}
 }

@@ -99,6 +99,27 @@ func TestInside(t *testing.T) {
 		{"codes that are guessed", func(r *doctor.Report) {
 			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.CodeLength = 4 }), false)
 		}, map[string]string{"problem guessing": "more than"}},
+		{"a method that works, and one that cannot", func(r *doctor.Report) {
+			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Methods = []string{"email_code", "sms_code"} }), false)
+		}, map[string]string{"warning methods": "sms_code needs a country (--add-phone-country DE), and is not offered"}},
+		{"only methods that cannot work", func(r *doctor.Report) {
+			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Methods = []string{"social", "sms_link"} }), false)
+		}, map[string]string{"problem methods": "nobody can sign in with social and sms_link; social needs a provider ('splitpin project provider add'); sms_link needs a country"}},
+		{"browsers that nobody can begin with", func(r *doctor.Report) {
+			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Methods = []string{"browser"} }), false)
+		}, map[string]string{"problem methods": "nobody can sign in with browser"}},
+		{"methods that have what they need", func(r *doctor.Report) {
+			doctor.Projects(r, shopProject(func(s *splitpin.Settings) {
+				s.Methods, s.Phone.Countries = []string{"social", "sms_code"}, []string{"DE"}
+				s.Providers = []splitpin.Provider{{Name: "GITHUB", Kind: "github"}}
+			}), false)
+		}, nil},
+		{"a captcha that the server has", func(r *doctor.Report) {
+			doctor.Captcha(r, shopProject(func(s *splitpin.Settings) { s.Captcha = "phone" }), true)
+		}, nil},
+		{"a captcha that the server has not", func(r *doctor.Report) {
+			doctor.Captcha(r, shopProject(func(s *splitpin.Settings) { s.Captcha = "phone" }), false)
+		}, map[string]string{"warning captcha": "wants a captcha (phone), and the server has none"}},
 		{"look-ups", func(r *doctor.Report) {
 			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Lookup = splitpin.LookupMinimal }), false)
 		}, map[string]string{"warning lookup": "strangers"}},

@@ -33,6 +33,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/link"
+	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/store"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
@@ -80,7 +81,7 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.secret = secret.Reveal()
-	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{code.Email{}, link.Email("https://login.example"),
+	h.engine, err = signin.New(ctx, signin.Options{Store: db, Ring: ring, Tokens: tokens, Methods: []signin.Method{&social.Method{Ring: ring, PublicURL: "https://login.example"}, code.Email{}, link.Email("https://login.example"),
 		code.SMS{Senders: func() []splitpin.Channel { return []splitpin.Channel{splitpin.SMSChannel, splitpin.WhatsAppChannel} }}}, PublicURL: public.String()})
 	if err != nil {
 		t.Fatal(err)
@@ -892,6 +893,26 @@ func TestUndoPage(t *testing.T) {
 				t.Errorf("the person has %d passkeys, want %d", n, test.left)
 			}
 		})
+	}
+}
+
+// A form learns which providers there are, and of the method only where there is one.
+func TestProjectShowsProviders(t *testing.T) {
+	h := newHouse(t)
+	shown := func() api.Project { return into[api.Project](t, h.do(ask{method: "GET", path: "/v1/project"}), 200) }
+	if p := shown(); len(p.Providers) > 0 || slices.Contains(p.Methods, "social") {
+		t.Errorf("a project without providers shows %v and %v", p.Methods, p.Providers)
+	}
+	h.change(func(s *splitpin.Settings) {
+		s.Providers = []splitpin.Provider{{Name: "GITHUB", Kind: "github", ClientID: "id", Sealed: []byte{1}}, {Name: "WORK", Kind: "oidc", Issuer: "https://login.example", ClientID: "id", Sealed: []byte{1}, Label: "Work"}}
+	})
+	want := []api.Provider{{Name: "GITHUB", Label: "GitHub"}, {Name: "WORK", Label: "Work"}}
+	if p := shown(); !slices.Equal(p.Providers, want) || !slices.Contains(p.Methods, "social") {
+		t.Errorf("shown are %v and %v, want %v", p.Methods, p.Providers, want)
+	}
+	h.change(func(s *splitpin.Settings) { s.Methods = []string{"email_code"} })
+	if p := shown(); len(p.Providers) > 0 || slices.Contains(p.Methods, "social") {
+		t.Errorf("a project with codes only shows %v and %v", p.Methods, p.Providers)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -272,6 +273,11 @@ func (s *Server) showProject(w http.ResponseWriter, _ *http.Request, p *splitpin
 	for _, method := range shown.Methods {
 		for _, c := range s.Engine.Channels(p, method) {
 			shown.Channels[method] = append(shown.Channels[method], string(c))
+		}
+	}
+	if slices.Contains(shown.Methods, "social") {
+		for _, of := range p.Settings.Providers {
+			shown.Providers = append(shown.Providers, api.Provider{Name: of.Name, Label: page.Named(p, of.Name)})
 		}
 	}
 	return ok(shown)

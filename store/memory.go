@@ -578,7 +578,9 @@ func (s *memoryStore) AuditEvents(ctx context.Context, f splitpin.AuditFilter, l
 			return (f.Project == 0 || f.Project == e.Project) && (f.User == 0 || f.User == e.User) &&
 				(f.Session == 0 || f.Session == e.Session) && (f.Kind == "" || f.Kind == e.Kind) &&
 				(f.Subject == [12]byte{} || f.Subject == e.Subject)
-		}, func(a, b *splitpin.AuditEvent) int { return cmp.Compare(b.Number, a.Number) }), limit)
+		}, func(a, b *splitpin.AuditEvent) int {
+			return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Number, a.Number))
+		}), limit)
 	})
 	return list, err
 }

@@ -166,7 +166,7 @@ var (
 		AND ($3 = '' OR recipient = $3) AND ($4 = 0 OR given_up_at <> 0) ORDER BY number DESC LIMIT $5`)
 	eventsNewer = auditEvents.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR of_user = $2)
 		AND ($3 = 0 OR session = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR subject = $6)
-		ORDER BY number DESC LIMIT $7`)
+		ORDER BY at DESC, number DESC LIMIT $7`)
 
 	counterAdd = newQuery("UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value")
 	counterGet = newQuery("SELECT value FROM counters WHERE name = $1")

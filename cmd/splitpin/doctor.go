@@ -230,6 +230,7 @@ func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deploymen
 	}
 	if wanted(doctor.Configuration) {
 		doctor.Projects(r, all.Projects, d.InsecureAnyOrigin)
+		doctor.Captcha(r, all.Projects, d.Captcha.Provider != "")
 	}
 	if wanted(doctor.Database) {
 		mark, err := db.Mark(ctx, store.BackupAt)

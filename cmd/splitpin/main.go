@@ -213,8 +213,11 @@ type where struct {
 }
 
 // open opens the installation. The server may be running meanwhile.
-func (w where) open(ctx context.Context) (*installation, error) {
-	c, masters, err := w.config()
+func (w where) open(ctx context.Context) (*installation, error) { return w.opened(ctx, false) }
+
+// opened is open; where there is no database yet and may is set, it makes one.
+func (w where) opened(ctx context.Context, may bool) (*installation, error) {
+	c, masters, err := w.config(may)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +246,9 @@ func (w where) openProject(ctx context.Context, id string) (*installation, *spli
 	return in, p, nil
 }
 
-func (w where) config() (Config, []keyring.Master, error) {
+// config is the configuration with its master keys. Only with may it makes a folder for a
+// database that is not there: a folder that was mistyped must not become one.
+func (w where) config(may bool) (Config, []keyring.Master, error) {
 	c, err := w.load()
 	if err != nil {
 		return c, nil, err
@@ -256,6 +261,9 @@ func (w where) config() (Config, []keyring.Master, error) {
 		if !configured {
 			return c, nil, fmt.Errorf("there is no database in %s. Name the configuration of the server with --config, or the folder with --data; "+
 				"'splitpin dev' makes a folder to try things in", c.Data)
+		}
+		if !may {
+			return c, nil, fmt.Errorf("there is no database in %s. 'splitpin project create' makes one with the first project; if there should be one, look at data in the configuration, or at --data", c.Data)
 		}
 		// The first project of a server can be made before its first start.
 		if err := prepareFolder(c.Data, "serve"); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,16 +45,13 @@ func (c *masterChange) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	conf, masters, err := c.config()
+	conf, masters, err := c.config(false)
 	if err != nil {
 		return err
 	}
 	development := conf.MasterKey == "" && conf.MasterKeyFile == ""
 	if !development && inside(c.NewFile, conf.Data) {
 		return fmt.Errorf("%s lies inside the data folder, so a copy of the data would hold the key that opens it; move it elsewhere", c.NewFile)
-	}
-	if _, err := os.Stat(conf.database()); !conf.shared() && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database in %s yet: start with the new master key right away", conf.Data)
 	}
 	db, err := store.Open(ctx, conf.database(), conf.storeOptions())
 	if err != nil {

@@ -179,7 +179,7 @@ type projectCreate struct {
 }
 
 func (c *projectCreate) Run(ctx context.Context, t terminal) error {
-	in, err := c.open(ctx)
+	in, err := c.opened(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (c *projectCreate) Run(ctx context.Context, t terminal) error {
 		t.printf("It lists no origin, so nobody can sign in yet: name your site with 'splitpin project set %s --add-origin https://…'\n", p.ID)
 	}
 	t.printf("%s\n%s\n", risk(p.Settings), phoneRisk(p.Settings.Phone))
-	return nil
+	return c.doubts(t, p)
 }
 
 // project returns a project by its API key id; the empty id is the default one.
@@ -296,12 +296,12 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		{"Issuer", issuer(in, p)}, {"Base path", "/p/" + p.ID},
 		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
-		{"Link approval", yes(s.LinkApproval)},
+		{"Approval", onOrOff(s.LinkApproval) + ", by the two digits, of links opened elsewhere"},
 		{"Account", otherwise(in.engine.AccountURL(p), "off")},
 		{"Passkeys", passkeyRule(p)},
 		{"Recognised", recognised(s)},
 		{"Captcha", otherwise(string(s.Captcha), "never")},
-		{"Methods", otherwise(strings.Join(s.Methods, "  "), "all: "+strings.Join(in.engine.Methods(), "  "))},
+		{"Methods", offered(s, in.engine.Methods())},
 		{"Code", fmt.Sprintf("%d of %q", length, alphabet)},
 		{"Made", p.CreatedAt.Format(time.RFC3339)}, {"Changed", p.UpdatedAt.Format(time.RFC3339)},
 	}
@@ -335,7 +335,47 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 		t.printf("%-12s %s\n", r[0], otherwise(r[1], "-"))
 	}
 	t.printf("%s\n%s\n", risk(s), phoneRisk(s.Phone))
-	return nil
+	return c.doubts(t, p)
+}
+
+// offered says which methods a project offers, and what others need. all is every method
+// that there is.
+func offered(s splitpin.Settings, all []string) string {
+	text := ""
+	if len(s.Methods) == 0 {
+		text = "all: "
+	} else {
+		all = s.Methods
+	}
+	var have, lacking []string
+	for _, method := range all {
+		if lack := project.Lacks(s, method); lack != "" {
+			lacking = append(lacking, method+" needs "+lack)
+		} else {
+			have = append(have, method)
+		}
+	}
+	text += otherwise(strings.Join(have, "  "), "none")
+	if len(lacking) > 0 {
+		text += "; " + strings.Join(lacking, "; ")
+	}
+	return text
+}
+
+// doubts says what settings of a project cannot work.
+func (w where) doubts(t terminal, p *splitpin.Project) error {
+	s := p.Settings
+	if !project.Opens(s) {
+		t.printf("Nobody can sign in. Methods that work: %s.\n", offered(s, nil))
+	}
+	if s.Captcha == splitpin.CaptchaNever {
+		return nil
+	}
+	c, err := w.load()
+	if err == nil && c.Captcha.Provider == "" {
+		t.printf("No captcha is asked while the configuration of the server has no captcha.provider.\n")
+	}
+	return err
 }
 
 // relatedPages says what browsers must find at the one site of a project's passkeys.
@@ -398,6 +438,13 @@ func issuer(in *installation, p *splitpin.Project) string {
 		return "the server's own URL" + text
 	}
 	return text
+}
+
+func onOrOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
 }
 
 func yes(b bool) string {
@@ -481,13 +528,18 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 	if c.PasskeySite != nil || p.Settings.PasskeySite != "" && (c.Origin != nil || c.AddOrigin != nil || c.RemoveOrigin != nil) {
 		t.printf("%s", relatedPages(p, in.publicURL))
 	}
+	for _, method := range p.Settings.Methods {
+		if lack := project.Lacks(p.Settings, method); lack != "" && c.Method != nil {
+			t.printf("%s is not offered yet: it needs %s.\n", method, lack)
+		}
+	}
 	if after := risk(p.Settings); after != before {
 		t.printf("%s\n", after)
 	}
 	if after := phoneRisk(p.Settings.Phone); after != phonesBefore {
 		t.printf("%s\n", after)
 	}
-	return nil
+	return c.doubts(t, p)
 }
 
 // giveUp notes the hosts whose passkeys are given up. One that is a site of the project

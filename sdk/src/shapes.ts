@@ -254,4 +254,11 @@ export interface Project {
   methods: string[];
   /** The channels that a form may offer, by method, the ordinary one first. */
   channels?: Record<string, string[]>;
+  /** The providers of the method social: the name is for requests, the label for people. */
+  providers?: Provider[];
+}
+
+export interface Provider {
+  name: string;
+  label: string;
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -88,10 +89,13 @@ func auditFilters(b *bench) {
 		e.Project, e.User, e.Session = int64(i%2+1), int64(i%3+1), int64(i+1)
 		e.Kind = []string{"x", "y"}[i/3]
 		e.Subject = [12]byte{byte(i % 2), 9}
+		e.At = e.At.Add(-time.Duration(i/2) * time.Minute) // another process took its numbers earlier
 		all = append(all, e)
 		b.create(e)
 	}
-	slices.Reverse(all) // newest first
+	slices.SortFunc(all, func(a, b *splitpin.AuditEvent) int { // newest first
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Number, a.Number))
+	})
 	for _, test := range []struct {
 		name   string
 		filter splitpin.AuditFilter
