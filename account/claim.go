@@ -61,6 +61,7 @@ type Claim struct {
 	Vouched bool                 // that provider decides over such addresses
 
 	ByMessage bool // the answer came by a message to the identifier
+	Recover   bool // the person lost the passkey, if one is required, and begins a recovery
 
 	Person     Person // used where a user is to be made
 	Credential int64  // a number for a new credential
@@ -77,7 +78,7 @@ type Proved struct {
 
 // Decide finds or makes the user for whom a right answer stands, and what it changes
 // about that user. It is pure. Its errors are ErrReassigned, ErrPasskeyRequired,
-// ErrRecoveryWaits, and ErrOtherUser where the attempt is for one user and the proof is not
+// ErrRecoveryOffered, ErrRecoveryWaits, and ErrOtherUser where the attempt is for one user and the proof is not
 // of that one.
 //
 // A new credential never finds a user by an address alone: where somebody has that

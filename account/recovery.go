@@ -33,7 +33,11 @@ const (
 var (
 	// ErrPasskeyRequired refuses every proof but that of a passkey.
 	ErrPasskeyRequired = &splitpin.Error{Kind: splitpin.Forbidden, Code: "passkey_required",
-		Message: "This account is opened with its passkey. If you cannot use it any more, sign in with a code: that begins a recovery."}
+		Message: "This account is opened with its passkey. If you cannot use it any more, sign in with a code: then you can begin a recovery."}
+	// ErrRecoveryOffered says that the answer was right, and that the same answer with the
+	// wish for a recovery begins one.
+	ErrRecoveryOffered = &splitpin.Error{Kind: splitpin.Forbidden, Code: "recovery_offered",
+		Message: "This account is opened with its passkey. Please use it. If you lost it, you can begin a recovery."}
 	// ErrRecoveryWaits says that a recovery has begun, and RetryAfter when it opens.
 	ErrRecoveryWaits = &splitpin.Error{Kind: splitpin.Forbidden, Code: "recovery_waits",
 		Message: "This account is opened with its passkey. A recovery has begun, and a message about it was sent: when the waiting time is over, a new code signs you in once."}
@@ -111,6 +115,8 @@ func (c Claim) heldBack(now time.Time, p Proved) (Proved, error) {
 	}
 	has, opens := Recovery(now, all)
 	switch {
+	case has == nil && !c.Recover:
+		return Proved{}, ErrRecoveryOffered
 	case has == nil:
 		begun, was, err := NewRecovery(now, p.User, RecoveryDelay(c.Project), c.Attempt.Device, all)
 		if err != nil {

@@ -111,6 +111,8 @@ type AdmitRequest struct {
 	Way    string `json:"way"`              // here, let_in or hand_over
 	Digits string `json:"digits,omitempty"` // of the asking screen; not needed in its own browser
 
+	Recover bool `json:"recover,omitempty"` // after recovery_offered: the person begins one
+
 	// For here: as for POST /v1/attempts.
 	CodeChallenge string `json:"code_challenge,omitempty"`
 	RedirectURL   string `json:"redirect_url,omitempty"`

@@ -55,7 +55,7 @@ func (s *Server) admitByLink(w http.ResponseWriter, r *http.Request, p *splitpin
 		return nil, err
 	}
 	admitted, err := s.Engine.Admit(r.Context(), s.bearer(r, p, req.Link), signin.Admission{
-		Way: signin.Way(req.Way), Digits: digits(req.Digits),
+		Way: signin.Way(req.Way), Digits: digits(req.Digits), Recover: req.Recover,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, State: req.State,
 	})
 	if err != nil {

@@ -57,7 +57,8 @@ type Granted struct {
 //
 // Granted holds a code where the purpose is SignIn, or where the attempt completed one
 // whose purpose is SignIn: then it is that one's. Besides those of an answer that is not
-// right its errors are ErrMore and ErrTaken.
+// right its errors are ErrMore and ErrTaken, and account.ErrRecoveryOffered, after which the
+// same answer with "recover": true begins a recovery.
 func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (_ *Granted, err error) {
 	ctx, done := e.observe(ctx, "answer")
 	defer func() { done(err) }()
@@ -67,7 +68,7 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 			return nil, err
 		}
 	}
-	step := answerStep{handle: h, answer: answer, reads: splitpin.Reads{Attempt: h.ID.Number}}
+	step := answerStep{handle: h, answer: answer, recover: recovers(answer), reads: splitpin.Reads{Attempt: h.ID.Number}}
 	if err := e.answerOnce(ctx, now, &step); err != nil {
 		return nil, err
 	}
@@ -102,6 +103,15 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 	return step.sequel.of(e.answered(now, step.verdict, step.attempt))
 }
 
+// recovers reports whether an answer comes with the wish for a recovery: "recover": true.
+// It is for every method that sends a message, so no method reads it.
+func recovers(answer json.RawMessage) bool {
+	var wish struct {
+		Recover bool `json:"recover"`
+	}
+	return json.Unmarshal(answer, &wish) == nil && wish.Recover
+}
+
 // nobodys reports whether a credential that an answer named belongs to nobody. It is
 // asked of every project: they may share a site, and who keeps the credential knows the
 // site only. Where that would be a lot of asking, nothing is said of the credential.
@@ -127,6 +137,8 @@ type answerStep struct {
 	handle Handle
 	answer json.RawMessage
 	reads  splitpin.Reads
+
+	recover bool // a recovery is to begin where a passkey is required
 
 	paid    bool // the try was charged in a commit before this one
 	waited  bool // until whoever handed the attempt over had time to ask: see handover.go
@@ -319,7 +331,7 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			return checkedRefused
 		}
 		_, sends := method.(Messenger)
-		proved, refused = account.Decide(now, account.Claim{Project: step.handle.Project, Attempt: a, Records: r, Shown: proof.Credential, ByMessage: sends,
+		proved, refused = account.Decide(now, account.Claim{Project: step.handle.Project, Attempt: a, Records: r, Shown: proof.Credential, ByMessage: sends, Recover: step.recover,
 			Address: step.fetched.Identifier, Vouched: step.fetched.Vouched,
 			Person: account.Person{Number: fresh.user, ID: fresh.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}, Credential: fresh.credential})
@@ -340,6 +352,9 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	}
 	if refused != nil {
 		step.verdict, step.refused = answerRefused, refused
+		if refused == account.ErrRecoveryOffered && a.Tries >= a.MaxTries {
+			a.Tries-- // one is left for the choice
+		}
 		w := splitpin.Writes{Put: []splitpin.Record{a}}
 		if w, err = e.audited(w, fresh.event, now, a, r.User, step.handle.By, "answer_refused"); err == nil {
 			event(w).Detail = splitpin.ErrorOf(refused).Code

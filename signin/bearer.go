@@ -88,6 +88,8 @@ type Admission struct {
 	Way    Way
 	Digits string // of the asking screen; empty: none are known
 
+	Recover bool // begin a recovery where a passkey is required: see account.ErrRecoveryOffered
+
 	// For Here: what the one who starts an attempt brings.
 	Challenge   string
 	Destination string
@@ -650,7 +652,7 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 	case admitHandedOver:
 		return e.audited(w, step.event, now, a, r.User, step.bearer.By, "link_handed_over")
 	case admitRight:
-		proved, err := account.Decide(now, account.Claim{Project: step.bearer.Project, Attempt: a, Records: r, ByMessage: true, Credential: step.credential,
+		proved, err := account.Decide(now, account.Claim{Project: step.bearer.Project, Attempt: a, Records: r, ByMessage: true, Recover: ask.Recover, Credential: step.credential,
 			Person: account.Person{Number: step.user, ID: step.id, Project: a.Project,
 				Identifier: a.Identifier, Kind: a.Kind, Locale: a.Locale}})
 		if err != nil && isVerdict(err) {
@@ -659,7 +661,9 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 			if a.LinkTries >= MaxLinkTries {
 				return splitpin.Writes{}, nil // it was said often enough
 			}
-			a.LinkTries++
+			if a.LinkTries++; err == account.ErrRecoveryOffered && a.LinkTries >= MaxLinkTries {
+				a.LinkTries-- // one is left for the choice
+			}
 			return e.noted(w, step.event, now, a, r.User, step.bearer.By, "answer_refused", splitpin.ErrorOf(err).Code)
 		}
 		if err != nil {

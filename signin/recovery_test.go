@@ -3,6 +3,7 @@ package signin_test
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +61,13 @@ func (v *visitor) makesKey(c *signin.Collected, name string) *splitpin.Credentia
 func (v *visitor) byCode() (*signin.Granted, *opened, error) {
 	v.t.Helper()
 	o := v.start(ada)
-	g, err := o.answer(o.right())
+	g, err := o.recovers()
 	return g, o, err
+}
+
+// recovers answers with the right code and the wish for a recovery, where one is needed.
+func (o *opened) recovers() (*signin.Granted, error) {
+	return o.Answer(o.t.Context(), o.handle, fmt.Appendf(nil, `{"code":%q,"recover":true}`, o.right()))
 }
 
 // undoes follows the link of a message.
@@ -141,6 +147,31 @@ func TestRecovery(t *testing.T) {
 	v.makesKey(c, "phone")
 	if got := h.events(ada); strings.Count(got, "recovery_begun") != 2 {
 		t.Errorf("what happened: %s", got)
+	}
+}
+
+// A code that is typed by habit begins nothing and alarms nobody. The choice takes that same
+// code, also where it was the last try.
+func TestRecoveryIsChosen(t *testing.T) {
+	h, v := strict(t)
+	v.makesKey(v.signIn(ada), "laptop")
+	o := v.start(ada)
+	for o.Attempt.Tries = h.attempt(o.Attempt.ID).Tries; o.Attempt.Tries < o.Attempt.MaxTries-1; o.Attempt.Tries++ {
+		_, err := o.answer(o.wrong())
+		refused(t, "a wrong code", err, signin.ErrWrong)
+	}
+	_, err := o.answer(o.right())
+	refused(t, "the right code", err, account.ErrRecoveryOffered)
+	if h.recovery() != nil || len(h.messages(o)) != 1 {
+		t.Errorf("a recovery has begun, or a message went out: %+v", h.messages(o))
+	}
+	if got := h.events(ada); !strings.Contains(got, "answer_refused") {
+		t.Errorf("what happened: %s", got)
+	}
+	_, err = o.recovers()
+	refused(t, "the choice", err, account.ErrRecoveryWaits)
+	if h.recovery() == nil || len(h.messages(o)) != 2 {
+		t.Errorf("no recovery has begun, or nobody was told: %+v", h.messages(o))
 	}
 }
 
@@ -245,7 +276,7 @@ func (v *visitor) byLink(admitted *signin.Granted) error {
 		v.t.Fatal(err)
 	}
 	token := told.Link.Reveal()[strings.LastIndex(told.Link.Reveal(), "/")+1:]
-	got, err := v.Admit(v.t.Context(), signin.Bearer{Project: v.project, Link: splitpin.Secret(token), Browser: proof, By: v.by}, signin.Admission{Way: signin.LetIn})
+	got, err := v.Admit(v.t.Context(), signin.Bearer{Project: v.project, Link: splitpin.Secret(token), Browser: proof, By: v.by}, signin.Admission{Way: signin.LetIn, Recover: true})
 	if err == nil && admitted != nil {
 		*admitted = got.Granted
 	}
@@ -356,10 +387,10 @@ func TestRecoveriesAtOnce(t *testing.T) {
 	v.makesKey(v.signIn(ada), "laptop")
 	a, b := v.start(ada), h.visitor("203.0.113.9").start(ada)
 	h.db.meanwhile(func() {
-		_, err := b.answer(b.right())
+		_, err := b.recovers()
 		refused(t, "the second", err, account.ErrRecoveryWaits)
 	})
-	_, err := a.answer(a.right())
+	_, err := a.recovers()
 	refused(t, "the first", err, account.ErrRecoveryWaits)
 	if n := len(h.messages(a)) + len(h.messages(b)); n != 3 {
 		t.Errorf("%d messages, want two codes and one that tells", n)
@@ -439,11 +470,8 @@ func TestRecoveryOfANumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := ann.opened(s)
-		_, err = o.answer(o.right())
-		if err != nil {
-			return o, err
-		}
-		return o, nil
+		_, err = o.recovers()
+		return o, err
 	}
 	s, err := ann.text(german(1))
 	if err != nil {
@@ -473,7 +501,7 @@ func TestRecoveryOfANumber(t *testing.T) {
 	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.Phone.Limits.Number = splitpin.Rate{Hour: 1, Day: 1} })
 	ann.project = h.shop
 	o = ann.opened(s)
-	_, err = o.answer(o.right())
+	_, err = o.recovers()
 	refused(t, "a code without money for the message", err, signin.ErrManyMessages)
 	for _, c := range h.credentials(c.User.Number) {
 		if c.Kind == splitpin.RecoveryCredential {

@@ -92,11 +92,12 @@ export class Attempt {
    * Answers with the code, and returns who is signed in then. Spaces and hyphens
    * do not matter. `wrong_code` says in `triesLeft` how many tries remain. Where the
    * code was right and only what follows failed, the same call again goes on from
-   * there.
+   * there. `recovery_offered` asks for the passkey; who lost it chooses to begin a
+   * recovery, which is the same call with `recover`.
    */
-  async answer(code: string): Promise<SignedIn> {
+  async answer(code: string, { recover = false }: { recover?: boolean } = {}): Promise<SignedIn> {
     try {
-      const granted = await this.attempts.answer(this.kept.id, this.kept.secret, { code });
+      const granted = await this.attempts.answer(this.kept.id, this.kept.secret, { code, ...(recover && { recover }) });
       this.makePasskey = granted.make_passkey === true;
       const { session } = this.place;
       const now = await (this.kept.verifier ? session.collect(granted, this.kept.verifier) : session.current());

@@ -50,6 +50,7 @@ export type ServerCode =
   | "provider_denied"
   | "provider_down"
   | "provider_unknown"
+  | "recovery_offered"
   | "recovery_waits"
   | "redirect_not_allowed"
   | "redirect_too_long"

@@ -118,6 +118,8 @@ export interface AdmitRequest {
   way: "here" | "let_in" | "hand_over";
   /** Of the asking screen. */
   digits?: string;
+  /** After recovery_offered: the person lost the passkey, and begins a recovery. */
+  recover?: boolean;
   code_challenge?: string;
   redirect_url?: string;
   origin?: string;

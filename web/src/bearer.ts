@@ -84,18 +84,22 @@ export async function bear(b: Bearing): Promise<void> {
     if (!running) void refuse();
   };
 
-  async function admit(way: Way, typed: string, button: HTMLElement): Promise<void> {
+  async function admit(way: Way, typed: string, button: HTMLElement, recover = false): Promise<void> {
     running = true;
     busy(button, t("bearer.busy"));
     try {
-      const admitted = await links.admit({ link: b.token, way, ...(typed && { digits: typed }), ...(way === "here" && b.own) });
+      const admitted = await links.admit({ link: b.token, way, ...(typed && { digits: typed }), ...(recover && { recover }), ...(way === "here" && b.own) });
       b.done(admitted, way, link);
     } catch (error) {
       busy(button, "");
       const p = error instanceof Problem ? error : new Problem("internal");
       if (p.code === "wrong_digits") fault(digits, p.triesLeft === undefined ? t("bearer.digits.wrong") : plural("bearer.digits.wrong", p.triesLeft));
       else if (p.code === "digits_needed") void bear(b); // the proof of this browser is gone
-      else if (ends(p)) refused(b, p);
+      else if (p.code === "recovery_offered") {
+        const begin = { label: t("recovery.begin"), run: () => running || void admit(way, typed, $("status-action"), true) };
+        status({ kind: "bad", ...heldBack(p)!, ...b.again, action: begin });
+      } else if (ends(p)) refused(b, p);
+      else if (recover) refused(b, p, () => running || void admit(way, typed, $("status-action"), true));
       else fault(digits, passing(p));
     } finally {
       running = false;

@@ -7,7 +7,8 @@
 //      └─────────┴──────── every failure has a way back ──────┘
 //
 // asking and finishing are for the frame only: elsewhere nobody is asked, and
-// the result is a navigation. leaving is a sign-in with an account elsewhere.
+// the result is a navigation. held is for who comes with a code and should come with
+// a passkey. leaving is a sign-in with an account elsewhere.
 //
 // This file is the way from phase to phase. What a screen is made of stands in
 // the files it imports, each with one job.
@@ -27,7 +28,7 @@ import { showLegal } from "./legal";
 import { bearHere, type OpenedLink } from "./link";
 import { forget, recall, remember } from "./memory";
 import { $, config, framed } from "./page";
-import { hasPasskeys, offerPasskeys, offerToMake, stopOffering } from "./passkeys";
+import { hasPasskeys, offerPasskeys, offerToMake, stopOffering, usePasskey } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
 import { heldBack, showRecovery } from "./recovery";
@@ -39,7 +40,7 @@ import { dress } from "./styles";
 import { duration, plural, t, tInto } from "./text";
 import { showLink, watch } from "./waiting";
 
-type Phase = "address" | "known" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
+type Phase = "held" | "address" | "known" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
 
 const attempts = new Attempts({ base: config.base });
 
@@ -440,7 +441,7 @@ async function rememberIfWanted(who: string, proof: { id: string; secret: string
 
 function refusedCode(p: Problem, code: string): void {
   const held = heldBack(p);
-  if (held) return stop({ kind: "bad", ...held, ...again() });
+  if (held) return hold(p, held, code);
   switch (p.code) {
     case "wrong_code":
       triedCode = code;
@@ -456,7 +457,58 @@ function refusedCode(p: Problem, code: string): void {
     case "other_user":
       return stop({ kind: "bad", title: t("unfinished.title"), text: explain(p), ...again() });
   }
+  if (phase === "held") return void ($("held-error").textContent = explain(p));
+  if (phase === "stopped") return unfinished(explain(p)); // of a recovery that did not begin
   fault(codeInput, explain(p));
+}
+
+/** The code was right, and it takes the passkey. Who lost it begins a recovery, by choice only. */
+function hold(p: Problem, held: { title: string; text: string }, code: string): void {
+  const mayRecover = p.code === "recovery_offered";
+  if (framed) {
+    // The SDK asks for passkeys, in a window of its own.
+    const begin = { label: t("recovery.begin"), run: () => phase === "stopped" && void beginRecovery($("status-action"), code) };
+    return stop({ kind: "bad", ...held, ...again(), ...(mayRecover && { action: begin }) });
+  }
+  phase = "held";
+  round++;
+  clearTimeout(waiting);
+  if (!mayRecover) forget();
+  busy($("code-submit"), "");
+  busy($("held-recover"), "");
+  $("held-text").textContent = held.text;
+  $("held-error").textContent = "";
+  $("held-destination").hidden = !needsTap;
+  if (needsTap) tInto($("held-destination"), "code.continue", { destination: host(config.redirectUrl) });
+  $("held-submit").hidden = !config.passkey || !hasPasskeys;
+  $("held-recover").hidden = !mayRecover;
+  $("held-recover").onclick = () => void beginRecovery($("held-recover"), code);
+  show("held");
+  $("held-title").focus();
+}
+
+$("held-submit")?.addEventListener("click", () =>
+  usePasskey({ attempts, body: request(), wanted: () => phase === "held", granted: byPasskey, unasked: false }, { button: "held-submit", error: "held-error" }),
+);
+$("held-other")?.addEventListener("click", () => {
+  if (phase !== "held") return;
+  stopOffering();
+  toAddress();
+});
+
+async function beginRecovery(button: HTMLElement, code: string): Promise<void> {
+  if (!attempt || button.classList.contains("busy")) return;
+  stopOffering();
+  const mine = round;
+  busy(button, t("recovery.begin.busy"));
+  try {
+    const granted = await attempts.answer(attempt.id, secret, { code, recover: true });
+    if (mine === round) finish(granted); // the passkey is required no more
+  } catch (error) {
+    if (mine !== round) return;
+    busy(button, "");
+    refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
+  }
 }
 
 $("code-change").addEventListener("click", () => {
@@ -717,7 +769,7 @@ async function resume(): Promise<boolean> {
 }
 
 addEventListener("popstate", () => {
-  if (phase === "code" || phase === "checking") toAddress();
+  if (phase === "code" || phase === "checking" || phase === "held") toAddress();
 });
 
 // A page taken from the back-forward cache after it handed out its result

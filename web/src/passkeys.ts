@@ -29,6 +29,14 @@ interface SignIn {
   unasked: boolean;
 }
 
+/** Where a passkey is used, and where it is said what went wrong. */
+interface Place {
+  button: string;
+  error: string;
+}
+
+const beside: Place = { button: "passkey-submit", error: "passkey-error" };
+
 let listening: AbortController | undefined;
 
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
@@ -38,18 +46,23 @@ export async function offerPasskeys(s: SignIn): Promise<void> {
   if (s.unasked && (await (PublicKeyCredential as unknown as Newer).isConditionalMediationAvailable?.().catch(() => false))) void show(s, true);
 }
 
+/** Asks for a passkey at once, by a button of another screen. */
+export function usePasskey(s: SignIn, at: Place): void {
+  void show(s, false, at);
+}
+
 /** A sign-in that goes another way wants no answer any more. */
 export function stopOffering(): void {
   listening?.abort();
   listening = undefined;
 }
 
-async function show(s: SignIn, quietly: boolean): Promise<void> {
-  const button = $("passkey-submit");
+async function show(s: SignIn, quietly: boolean, at = beside): Promise<void> {
+  const button = $(at.button);
   if (!s.wanted() || button.classList.contains("busy")) return;
   stopOffering();
   const mine = (listening = new AbortController());
-  $("passkey-error").textContent = "";
+  $(at.error).textContent = "";
   if (!quietly) busy(button, t("passkey.waiting"));
   let shown: PublicKeyCredential | undefined;
   let site = "";
@@ -80,7 +93,7 @@ async function show(s: SignIn, quietly: boolean): Promise<void> {
       void (PublicKeyCredential as unknown as Newer).signalUnknownCredential?.({ rpId: site, credentialId: shown.id }).catch(() => {});
     }
     if (!shown && quietly) return; // there are none to offer: nobody asked
-    $("passkey-error").textContent = t(error.code === "credential_unknown" ? "passkey.unknown" : "passkey.failed");
+    $(at.error).textContent = t(error.code === "credential_unknown" ? "passkey.unknown" : "passkey.failed");
   }
 }
 

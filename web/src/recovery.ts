@@ -10,6 +10,8 @@ import { duration, t } from "./text";
 /** Title and text for a proof that was right and opens nothing; undefined where the problem is another. */
 export function heldBack(p: Problem): { title: string; text: string } | undefined {
   switch (p.code) {
+    case "recovery_offered":
+      return { title: t("recovery.title"), text: t("recovery.offer") };
     case "recovery_waits":
       return { title: t("recovery.title"), text: t("recovery.text", { time: duration(p.retryAfter || 60) }) };
     case "passkey_required":
