@@ -141,7 +141,8 @@ func (e *Engine) LookUndo(ctx context.Context, p *splitpin.Project, token string
 
 // Undo takes back a credential by the token of the link that told of it, and ends every
 // session of its user: that which added it is a stranger's, and nobody can tell which of
-// them that was, or what else it opened. It may take the last: what the person never added is no way in for
+// them that was, or what else it opened. What was begun or
+// proved before adds nothing any more. It may take the last: what the person never added is no way in for
 // that person. Its error is ErrUndo.
 func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by Caller) (err error) {
 	ctx, done := e.observe(ctx, "undo")
@@ -166,6 +167,8 @@ func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by
 				w.Put = append(w.Put, s)
 			}
 		}
+		r.User.UndoneAt = now
+		w.Put = append(w.Put, r.User)
 		for _, c := range r.Credentials {
 			if c.Kind == splitpin.ArmCredential {
 				w.Delete = append(w.Delete, c) // a window of theirs waits to go on

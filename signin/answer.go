@@ -431,8 +431,12 @@ func isVerdict(err error) bool {
 }
 
 // stillIn reports whether the session lives in which somebody began to add a credential:
-// who was logged out meanwhile adds nothing any more.
+// who was logged out meanwhile, or began before the user took something back, adds nothing
+// any more.
 func (e *Engine) stillIn(now time.Time, a *splitpin.Attempt, r *splitpin.Records) bool {
+	if a.Purpose == splitpin.Enrol && r.User != nil && a.CreatedAt.Before(r.User.UndoneAt) {
+		return false
+	}
 	if a.Purpose != splitpin.Enrol || a.Session == 0 {
 		return true
 	}

@@ -84,7 +84,7 @@ func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("loading a user: %w", err)
 	}
-	if r.User == nil {
+	if r.User == nil || a.ProvedAt.Before(r.User.UndoneAt) {
 		return nil, nil, ErrStale
 	}
 	return a, r.User, nil

@@ -346,6 +346,47 @@ func TestEnrol(t *testing.T) {
 	refused(t, "confirming by another's address", err, account.ErrIdentifier)
 }
 
+// Who was let in before an undo adds nothing after it: not by what was begun before, nor by
+// a proof from before that was never a session.
+func TestUndoEndsEnrolmentsByAProof(t *testing.T) {
+	h := newHouse(t)
+	v, thief := h.visitor("203.0.113.7"), h.visitor("203.0.113.8")
+	_, has := v.member(ada, "stolen")
+	proof := thief.start(ada)
+	proof.mustAnswer()
+	begin := func(by *opened) (*opened, error) {
+		req := thief.request("")
+		req.Method, req.Purpose, req.Challenge, req.Proof = "card", splitpin.Enrol, "", &by.handle
+		s, err := thief.Start(t.Context(), req)
+		if err != nil {
+			return nil, err
+		}
+		return thief.opened(s), nil
+	}
+	begun, err := begin(proof)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.wait(time.Second)
+	if err := v.undoes(has); err != nil {
+		t.Fatal(err)
+	}
+	_, err = begun.shows(card{Card: "theirs"})
+	refused(t, "what was begun before", err, signin.ErrToken)
+	_, err = begin(proof)
+	refused(t, "a proof from before", err, signin.ErrStale)
+	equal(t, "credentials", len(h.credentials(h.userOf(ada).Number)), 0)
+	h.clock.wait(time.Second)
+	again := v.start(ada)
+	again.mustAnswer()
+	if begun, err = begin(again); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = begun.shows(card{Card: "hers"}); err != nil {
+		t.Errorf("a proof from after: %v", err)
+	}
+}
+
 // A mail server may be away over a weekend: the news and its link do not hang on the attempt,
 // which is swept long before.
 func TestAnnouncementOutlivesItsAttempt(t *testing.T) {

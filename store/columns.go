@@ -84,6 +84,7 @@ func userColumns(u *splitpin.User, c columns) {
 	c.Time(&u.UpdatedAt)
 	c.Bool(&u.PasskeyRequired)
 	c.Time(&u.SeenAt)
+	c.Time(&u.UndoneAt)
 }
 
 func attemptColumns(a *splitpin.Attempt, c columns) {

@@ -104,7 +104,7 @@ var (
 	signingKeys = newTable("signing_keys", signingKeyColumns, 1, "",
 		"number project use kid public wrapped generation announced_at active_at retiring_at gone_at")
 	users = newTable("users", userColumns, 1, "id project identifier client_user_id created_at",
-		"number id project identifier kind proved_at client_user_id locale created_at updated_at passkey_required seen_at")
+		"number id project identifier kind proved_at client_user_id locale created_at updated_at passkey_required seen_at undone_at")
 	attempts = newTable("attempts", attemptColumns, 1, "",
 		`number nonce project purpose method identifier kind starter challenge destination origin form_id data
 		key_generation tries max_tries sends next_send_at device network locale

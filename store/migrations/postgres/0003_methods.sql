@@ -25,6 +25,7 @@ CREATE INDEX        credentials_site ON credentials (project, kind, site, number
 
 ALTER TABLE users
 	ADD COLUMN seen_at          bigint  NOT NULL DEFAULT 0,
+	ADD COLUMN undone_at        bigint  NOT NULL DEFAULT 0,
 	ADD COLUMN passkey_required boolean NOT NULL DEFAULT false;
 
 ALTER TABLE attempts

@@ -24,6 +24,7 @@ CREATE INDEX        credentials_site ON credentials (project, kind, site, number
 
 ALTER TABLE users ADD COLUMN passkey_required INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN seen_at          INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN undone_at        INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE attempts ADD COLUMN for_user     INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN for_session  INTEGER NOT NULL DEFAULT 0;
