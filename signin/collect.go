@@ -259,6 +259,8 @@ func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *spl
 		return collectOver
 	case a.Credential != 0 && byNumber(has, a.Credential) == nil:
 		return collectOver // removed, or taken back
+	case a.ProvedAt.Before(u.UndoneAt):
+		return collectOver // it may be theirs whose credential was taken back
 	case !matches:
 		g.SpentAt = now
 		return collectMismatch

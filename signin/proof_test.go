@@ -353,7 +353,7 @@ func TestUndoEndsEnrolmentsByAProof(t *testing.T) {
 	v, thief := h.visitor("203.0.113.7"), h.visitor("203.0.113.8")
 	_, has := v.member(ada, "stolen")
 	proof := thief.start(ada)
-	proof.mustAnswer()
+	code := proof.mustAnswer()
 	begin := func(by *opened) (*opened, error) {
 		req := thief.request("")
 		req.Method, req.Purpose, req.Challenge, req.Proof = "card", splitpin.Enrol, "", &by.handle
@@ -375,6 +375,8 @@ func TestUndoEndsEnrolmentsByAProof(t *testing.T) {
 	refused(t, "what was begun before", err, signin.ErrToken)
 	_, err = begin(proof)
 	refused(t, "a proof from before", err, signin.ErrStale)
+	_, err = thief.Collect(t.Context(), proof.collection(code))
+	refused(t, "its code, not collected yet", err, signin.ErrGrant)
 	equal(t, "credentials", len(h.credentials(h.userOf(ada).Number)), 0)
 	h.clock.wait(time.Second)
 	again := v.start(ada)
