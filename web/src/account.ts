@@ -172,6 +172,11 @@ function day(time: string): string {
   return new Intl.DateTimeFormat(config.locale, { dateStyle: "medium" }).format(new Date(time));
 }
 
+// moment is more than a day: who has two browsers of a kind tells them apart by it.
+function moment(time: string): string {
+  return new Intl.DateTimeFormat(config.locale, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+}
+
 function since(time: string): string {
   return ago((Date.now() - Date.parse(time)) / 1000, t("account.now"));
 }
@@ -483,7 +488,7 @@ function drawSessions(all: Session[]): void {
 
 function session(s: Session): HTMLLIElement {
   const name = s.device || t("account.session");
-  const more = `${t("account.session.since", { when: day(s.created_at) })}, ${t("account.used", { when: since(s.used_at) })}`;
+  const more = `${t("account.session.since", { when: moment(s.created_at) })}, ${t("account.used", { when: since(s.used_at) })}`;
   const end = action(t("account.end"), t("account.end.this", { name }), () => void ending(s));
   const item = entry(name, s.current ? t("account.session.this") : "", [more], ...(s.current ? [] : [end]));
   item.dataset.id = s.id;
