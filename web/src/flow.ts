@@ -820,10 +820,16 @@ function offer(): void {
     if (nothingToType) $("passkey-error").textContent = t("passkey.none");
     return;
   }
+  void offerPasskeys({ attempts, body: request(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap && !nothingToType });
+}
+
+/** Gives the button of passkeys its place before anything is waited for: nothing moves under a finger. */
+function makeRoom(): void {
+  if (!config.passkey || !hasPasskeys) return;
   // What leaves the browser needs a tap beside the name of the app (security 5).
   if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
   $("passkey-destination").hidden = !needsTap;
-  void offerPasskeys({ attempts, body: request(), wanted: () => phase === "address", granted: byPasskey, unasked: !needsTap && !nothingToType });
+  $("passkey-submit").hidden = false;
 }
 
 /** Sets the form going. It is called once, when the page is there. */
@@ -833,5 +839,6 @@ export function begin(field: IdentifierField): void {
     $("remember-text").textContent = plural("remember.box", config.rememberDays);
     $("remember-row").hidden = false;
   }
+  makeRoom();
   void open();
 }

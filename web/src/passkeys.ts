@@ -41,7 +41,6 @@ let listening: AbortController | undefined;
 
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
-  $("passkey-submit").hidden = false;
   $("passkey-submit").addEventListener("click", () => void show(s, false));
   if (s.unasked && (await (PublicKeyCredential as unknown as Newer).isConditionalMediationAvailable?.().catch(() => false))) void show(s, true);
 }
