@@ -126,7 +126,8 @@ func (s *Server) bearer(r *http.Request, p *splitpin.Project, link string) signi
 }
 
 // ours reports whether a page of this server asks, also in a browser that does not send
-// what fromOurPage reads. It gives no right.
+// what fromOurPage reads. No page of another site can pass for one of ours. A program can,
+// so it gives no right by itself.
 func (s *Server) ours(r *http.Request) bool {
 	return fromOurPage(r) || r.Header.Get("Origin") == s.PublicURL.Scheme+"://"+s.PublicURL.Host
 }

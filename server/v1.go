@@ -25,9 +25,6 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, p *splitpi
 	if err := edge.ReadJSON(w, r, &req); err != nil {
 		return nil, err
 	}
-	if splitpin.Purpose(req.Purpose) == splitpin.Vouch { // no client of ours joins attempts
-		return nil, signin.ErrPurpose
-	}
 	start := signin.StartRequest{
 		Project: p, Method: req.Method, Purpose: splitpin.Purpose(req.Purpose), Identifier: req.Identifier,
 		Challenge: req.CodeChallenge, Destination: req.RedirectURL, Origin: req.Origin, FormID: req.FormID, Whose: req.UserID,

@@ -91,7 +91,8 @@ type StartRequest struct {
 	// LinkReturns asks for a link that leads to Destination instead of a page of ours.
 	LinkReturns bool
 	// OwnForm says that no page of ours asked. Then the page at Destination may go on
-	// where the link is opened: it is of those who know what a hand-over is.
+	// where the link is opened: it is of those who know what a hand-over is. And no
+	// browser is recognised.
 	OwnForm bool
 
 	// SameCall says that whoever answers collects with Finish, and no code is given out.
@@ -547,6 +548,9 @@ func findsOut(m Method) bool {
 // mayStart decides whether the caller may ask for a proof of that purpose. It returns the
 // attempt that is to be completed.
 func (e *Engine) mayStart(ctx context.Context, now time.Time, req StartRequest) (parent *splitpin.Attempt, err error) {
+	if req.OwnForm && recognises(e.methods[req.Method]) {
+		return nil, ErrPurpose // its keys are those of our pages, and no site has one of its own (security 11)
+	}
 	fetches := findsOut(e.methods[req.Method])
 	signedIn := req.User != nil && req.Session != nil && req.Session.User == req.User.Number && e.tokens.Live(req.Session, now)
 	switch req.Purpose {

@@ -37,6 +37,20 @@ func (w whose) open(ctx context.Context) (*installation, *splitpin.Project, erro
 	return w.openProject(ctx, w.Project)
 }
 
+// openUser opens what a command about one user works on. Whoever gets it closes it.
+func (w whose) openUser(ctx context.Context, who string) (*installation, *splitpin.Project, *splitpin.User, error) {
+	in, p, err := w.open(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	u, err := in.user(ctx, p, who)
+	if err != nil {
+		in.Close()
+		return nil, nil, nil, err
+	}
+	return in, p, u, nil
+}
+
 // user finds somebody by address, number, name or id.
 func (in *installation) user(ctx context.Context, p *splitpin.Project, who string) (*splitpin.User, error) {
 	u, err := in.people.ByIdentifier(ctx, p.Number, who)
@@ -104,15 +118,11 @@ type userShow struct {
 }
 
 func (c *userShow) Run(ctx context.Context, t terminal) error {
-	in, p, err := c.open(ctx)
+	in, p, u, err := c.openUser(ctx, c.User)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	u, err := in.user(ctx, p, c.User)
-	if err != nil {
-		return err
-	}
 	proved := "never: no sign-in yet"
 	if !u.ProvedAt.IsZero() {
 		proved = u.ProvedAt.Format(time.RFC3339)
@@ -193,15 +203,11 @@ type userRequirePasskey struct {
 }
 
 func (c *userRequirePasskey) Run(ctx context.Context, t terminal) error {
-	in, p, err := c.open(ctx)
+	in, p, u, err := c.openUser(ctx, c.User)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	u, err := in.user(ctx, p, c.User)
-	if err != nil {
-		return err
-	}
 	if u, err = in.people.RequirePasskey(ctx, u, !c.Off); err != nil {
 		return err
 	}
@@ -230,15 +236,11 @@ type userRecover struct {
 }
 
 func (c *userRecover) Run(ctx context.Context, t terminal) error {
-	in, p, err := c.open(ctx)
+	in, p, u, err := c.openUser(ctx, c.User)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	u, err := in.user(ctx, p, c.User)
-	if err != nil {
-		return err
-	}
 	if !account.RequiresPasskey(p, u) {
 		return fmt.Errorf("no passkey is required of %s: a code signs in", u.Identifier)
 	}
@@ -308,15 +310,11 @@ type userDelete struct {
 }
 
 func (c *userDelete) Run(ctx context.Context, t terminal) error {
-	in, p, err := c.open(ctx)
+	in, p, u, err := c.openUser(ctx, c.User)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	u, err := in.user(ctx, p, c.User)
-	if err != nil {
-		return err
-	}
 	if !c.Yes && !confirmed(t, fmt.Sprintf("Erase %s (%s) of %s and end every session?", u.Identifier, u.ID, p.Name())) {
 		return errors.New("nothing was erased")
 	}

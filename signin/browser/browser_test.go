@@ -658,6 +658,24 @@ func TestMost(t *testing.T) {
 	refused(t, "the 21st", err, browser.ErrMany)
 }
 
+// A site that listens to its own page has fresh proofs, too. It makes no key of its own.
+func TestOurPagesAlone(t *testing.T) {
+	h := newHouse(t)
+	p := h.page(ada)
+	proof, g := h.coded(p)
+	h.mustCollect(p, g)
+	for _, own := range []bool{true, false} {
+		req := p.request(h, browser.Name)
+		req.Purpose, req.Challenge, req.Proof, req.Identifier, req.OwnForm = splitpin.Enrol, "", &proof, "", own
+		_, err := h.Start(t.Context(), req)
+		if own {
+			refused(t, "a form of the site's own", err, signin.ErrPurpose)
+		} else if err != nil {
+			t.Errorf("a page of ours: %v", err)
+		}
+	}
+}
+
 // Nothing but the right answer passes, and nothing of it stops the program.
 func TestMalformed(t *testing.T) {
 	h := newHouse(t)
