@@ -72,7 +72,7 @@ types: e2e/node_modules/.package-lock.json
 unit: e2e/node_modules/.package-lock.json $(TWILIO)
 	E2E=1 CGO_ENABLED=1 SIMULATION_SEEDS=100 $(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e$$)
 	$(GO) test ./simulation
-	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin ./token
+	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin/... ./token
 
 # E2E=1 makes a missing need a failure; without it nothing of the
 # package runs, and go test says so. Those with a browser wait more than they work, so

@@ -2,8 +2,10 @@ package splitpin_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -382,6 +384,46 @@ func TestMakeTargets(t *testing.T) {
 	}
 	if found < 15 {
 		t.Errorf("found only %d mentions of make", found)
+	}
+}
+
+// TestBothEngines holds what the Makefile runs on PostgreSQL against the packages whose
+// tests open their store by store/enginetest, themselves or by another package. Those of
+// package store run on both engines by themselves.
+func TestBothEngines(t *testing.T) {
+	run := regexp.MustCompile(`TEST_ENGINE=postgres \$\(GO\) test ([^\n]+)`).FindStringSubmatch(read(t, "Makefile"))
+	if run == nil {
+		t.Fatal("the Makefile runs nothing with TEST_ENGINE=postgres")
+	}
+	folders := map[string]bool{}
+	for _, path := range files(t, ".go") {
+		folders[filepath.Dir(path)] = true
+	}
+	packages := map[string]*build.Package{}
+	for folder := range folders {
+		p, err := build.ImportDir(folder, 0)
+		if none := (*build.NoGoError)(nil); err != nil && !errors.As(err, &none) {
+			t.Fatal(err)
+		}
+		packages[folder] = p
+	}
+	opens := func(imports []string) bool { return slices.Contains(imports, module+"/store/enginetest") }
+	used := 0
+	for _, folder := range slices.Sorted(maps.Keys(packages)) {
+		tests := slices.Concat(packages[folder].TestImports, packages[folder].XTestImports)
+		if folder == "store" || !slices.ContainsFunc(tests, func(path string) bool {
+			ours, ok := inModule(path)
+			return opens([]string{path}) || ok && opens(packages[ours].Imports)
+		}) {
+			continue
+		}
+		used++
+		if !slices.ContainsFunc(strings.Fields(run[1]), func(pattern string) bool { return covers(strings.TrimPrefix(pattern, "./"), folder) }) {
+			t.Errorf("the tests of %s open their store by store/enginetest, and the Makefile does not run them on PostgreSQL", folder)
+		}
+	}
+	if used < 10 {
+		t.Errorf("only %d packages use store/enginetest: does this test still see them?", used)
 	}
 }
 
