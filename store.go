@@ -68,7 +68,8 @@ type Store interface {
 	Load(ctx context.Context, reads Reads) (*Records, error)
 
 	// NextNumber returns a number that this installation never used before for
-	// any kind of record. Numbers grow, roughly, and have gaps.
+	// any kind of record. Numbers grow, roughly, and have gaps: one is larger than those that
+	// were handed out a few minutes before it, whoever did.
 	NextNumber(ctx context.Context) (int64, error)
 
 	// Take charges limits in a commit of its own that need not be durable. It
@@ -95,7 +96,10 @@ type Store interface {
 	Sites(ctx context.Context, project int64, kind CredentialKind) ([]*Credential, error)
 	CountAt(ctx context.Context, project int64, kind CredentialKind, site string) (int64, error)
 	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error)     // newest first
-	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error) // newest first by At, then Number: processes take numbers in blocks
+	// AuditEvents are newest first by At, then Number: processes take numbers in blocks. Where
+	// there are more than limit, one whose number was handed out minutes before its At may be
+	// missing.
+	AuditEvents(ctx context.Context, filter AuditFilter, limit int) ([]*AuditEvent, error)
 
 	// ClaimMessages returns at most limit messages that are due at now and neither
 	// sent nor given up, oldest first, each with its attempt, and moves their DueAt

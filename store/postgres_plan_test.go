@@ -27,6 +27,7 @@ func TestPlans(t *testing.T) {
 		pgSessionsAndUsers: nil,
 		pgMessages.locking: nil, pgCredential.locking: nil,
 		credentialSites: nil, credentialsAt: nil,
+		eventsNewer: nil, eventsSince: nil,
 	}
 	for _, w := range []way{wayNumber, wayID, wayName, wayAttempt, wayGrant, waySession, wayCredential} {
 		queries[w.user.locking], queries[w.sessions.locking], queries[w.credentials.locking] = nil, nil, nil

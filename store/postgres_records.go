@@ -653,8 +653,9 @@ func (s *Postgres) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limi
 	if !splitpin.IsText(f.Kind) {
 		return nil, nil
 	}
-	return listedIn(ctx, s, auditEvents, eventsNewer,
-		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
+	return newestEvents(f, limit, func(q *query, args ...any) ([]*splitpin.AuditEvent, error) {
+		return listedIn(ctx, s, auditEvents, q, args...)
+	})
 }
 
 // Version implements [splitpin.Store].
@@ -668,19 +669,6 @@ func (s *Postgres) number(ctx context.Context, q *query, args ...any) (n int64, 
 		t.send(q, func(s *pgScanner) error { s.Int64(&n); return nil }, args...)
 	})
 	return n, err
-}
-
-// NextNumber implements [splitpin.Store]. A block that was reserved twice because an
-// answer was lost is a gap.
-func (s *Postgres) NextNumber(ctx context.Context) (int64, error) {
-	select {
-	case <-s.closing:
-		return 0, unavailable(errClosed)
-	default:
-	}
-	return s.numbers.take(ctx, func(ctx context.Context) (int64, error) {
-		return s.number(ctx, counterAdd, "numbers", numberBlock)
-	})
 }
 
 // Mark implements [Database].

@@ -164,13 +164,17 @@ var (
 	messageClaim  = newQuery("UPDATE messages SET due_at = $2, tries = tries + 1 WHERE number = $1")
 	messagesNewer = messages.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR attempt = $2)
 		AND ($3 = '' OR recipient = $3) AND ($4 = 0 OR given_up_at <> 0) ORDER BY number DESC LIMIT $5`)
-	eventsNewer = auditEvents.where(`WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR of_user = $2)
-		AND ($3 = 0 OR session = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR subject = $6)
-		ORDER BY at DESC, number DESC LIMIT $7`)
+	eventsNewer = auditEvents.where(eventsWanted + " ORDER BY number DESC LIMIT $7")
+	// Those with numbers above the last event that is older than $8.
+	eventsSince = auditEvents.where(eventsWanted + ` AND number > coalesce((SELECT old.number FROM audit_events AS old WHERE old.at < $8
+		ORDER BY old.number DESC LIMIT 1), 0) ORDER BY at DESC, number DESC LIMIT $7`)
 
 	counterAdd = newQuery("UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value")
 	counterGet = newQuery("SELECT value FROM counters WHERE name = $1")
 )
+
+const eventsWanted = `WHERE ($1 = 0 OR project = $1) AND ($2 = 0 OR of_user = $2)
+		AND ($3 = 0 OR session = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR subject = $6)`
 
 // A sweeper finds and deletes the records of one table whose life is over. dead
 // is the condition, with $1 for the moment that decides.

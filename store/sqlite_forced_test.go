@@ -248,6 +248,33 @@ func TestNumbersAreReservedForAll(t *testing.T) {
 	}
 }
 
+// TestNumbersAreOfNow: a process that has little to do takes new numbers all the same, so
+// that their order is nearly that of what happened. A clock that went back counts as age.
+func TestNumbersAreOfNow(t *testing.T) {
+	var n numbers
+	blocks := int64(0)
+	take := func() int64 {
+		t.Helper()
+		number, err := n.take(t.Context(), func(context.Context) (int64, error) { blocks++; return blocks * numberBlock, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return number
+	}
+	for i, test := range []struct {
+		age   time.Duration // of the block
+		block int64         // that the number is of
+	}{{0, 1}, {blockFor / 2, 1}, {blockFor + time.Second, 2}, {0, 2}, {-time.Hour, 3}} {
+		n.reserved = n.reserved.Add(-test.age)
+		if number := take(); (number-1)/numberBlock+1 != test.block {
+			t.Errorf("take %d: number %d, want one of block %d", i, number, test.block)
+		}
+	}
+	if eventsApart <= 2*blockFor {
+		t.Errorf("events may be %s apart from their numbers, which are up to %s old", eventsApart, blockFor)
+	}
+}
+
 // TestPutOfWhatWasDeleted: a record that a step deletes itself is not there to be
 // replaced.
 func TestPutOfWhatWasDeleted(t *testing.T) {

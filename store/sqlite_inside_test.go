@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -595,6 +596,39 @@ func TestQueriesUseIndexes(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", q.text, err)
 		}
+	}
+}
+
+// The newest events are found from the end of the table, however long that is.
+func TestNewestEventsAreAtTheEnd(t *testing.T) {
+	s, _ := openTest(t, Options{})
+	err := s.do(t.Context(), func(c *connection) error {
+		for _, q := range []*query{eventsNewer, eventsSince} {
+			stmt, _, err := c.PrepareTransient("EXPLAIN QUERY PLAN " + strings.ReplaceAll(q.text, "$", "?"))
+			if err != nil {
+				return err
+			}
+			defer stmt.Finalize()
+			var plan []string
+			for {
+				more, err := stmt.Step()
+				if err != nil {
+					return err
+				}
+				if !more {
+					break
+				}
+				plan = append(plan, stmt.GetText("detail"))
+			}
+			sorted, bounded := slices.Contains(plan, "USE TEMP B-TREE FOR ORDER BY"), slices.Contains(plan, "SEARCH audit_events USING INTEGER PRIMARY KEY (rowid>?)")
+			if sorted && !bounded {
+				t.Errorf("%s\n\t%s", q.text, strings.Join(plan, "\n\t"))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

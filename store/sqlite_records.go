@@ -363,8 +363,9 @@ func (s *SQLite) Messages(ctx context.Context, f splitpin.MessageFilter, limit i
 
 // AuditEvents implements [splitpin.Store].
 func (s *SQLite) AuditEvents(ctx context.Context, f splitpin.AuditFilter, limit int) ([]*splitpin.AuditEvent, error) {
-	return listed(ctx, s, auditEvents, eventsNewer,
-		f.Project, f.User, f.Session, f.Kind, asked(f.Subject != [12]byte{}), f.Subject[:], max(limit, 0))
+	return newestEvents(f, limit, func(q *query, args ...any) ([]*splitpin.AuditEvent, error) {
+		return listed(ctx, s, auditEvents, q, args...)
+	})
 }
 
 // asked is how the shared statements take a condition: as a number, since engines

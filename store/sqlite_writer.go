@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -339,46 +338,4 @@ func (c *connection) commitLater(w splitpin.Writes, there keys) error {
 	}
 	c.spoilt = false
 	return nil
-}
-
-// numbers hands out the numbers of a block that was reserved in the file.
-type numbers struct {
-	mu         sync.Mutex
-	next, last int64
-}
-
-// numberBlock is how many numbers one commit reserves. A crash loses what is
-// left of a block.
-const numberBlock = 1024
-
-// NextNumber implements [splitpin.Store].
-func (s *SQLite) NextNumber(ctx context.Context) (int64, error) {
-	return s.numbers.take(ctx, func(ctx context.Context) (end int64, err error) {
-		err = s.doKnown(ctx, func(c *connection) (err error) {
-			end, err = c.number(counterAdd, "numbers", numberBlock)
-			return err
-		})
-		return end, err
-	})
-}
-
-// take hands out the next number. reserve makes sure of another block and returns its
-// last number.
-func (n *numbers) take(ctx context.Context, reserve func(context.Context) (end int64, err error)) (int64, error) {
-	if ctx.Err() != nil {
-		return 0, unavailable(context.Cause(ctx))
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.next == n.last {
-		// The reservation does not depend on one caller's patience: others wait
-		// for the same block.
-		end, err := reserve(context.WithoutCancel(ctx))
-		if err != nil {
-			return 0, err
-		}
-		n.next, n.last = end-numberBlock, end
-	}
-	n.next++
-	return n.next, nil
 }
