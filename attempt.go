@@ -68,7 +68,7 @@ type Attempt struct {
 	ProvedAt    time.Time // zero until a right answer
 	DeniedAt    time.Time // zero unless the tries ran out or somebody said no
 	CollectedAt time.Time // zero until a session came of it
-	User        int64     // whom the proof proved; zero until then
+	User        int64     // whom a right answer proved, also where it opened nothing yet; zero until then
 	Credential  int64     // what the proof showed or added; zero: no credential
 
 	// Link is what somebody decided who opened the link of its message. Empty: nothing.

@@ -352,8 +352,15 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	}
 	if refused != nil {
 		step.verdict, step.refused = answerRefused, refused
-		if refused == account.ErrRecoveryOffered && a.Tries >= a.MaxTries {
-			a.Tries-- // one is left for the choice
+		if refused == account.ErrRecoveryOffered {
+			again := a.User != 0
+			a.User = r.User.Number
+			if a.Tries >= a.MaxTries {
+				a.Tries-- // one is left for the choice
+				if again {
+					return splitpin.Writes{}, nil // as it was, and it was said before
+				}
+			}
 		}
 		w := splitpin.Writes{Put: []splitpin.Record{a}}
 		if w, err = e.audited(w, fresh.event, now, a, r.User, step.handle.By, "answer_refused"); err == nil {

@@ -661,8 +661,16 @@ func (e *Engine) admitted(now time.Time, step *bearerStep, r *splitpin.Records) 
 			if a.LinkTries >= MaxLinkTries {
 				return splitpin.Writes{}, nil // it was said often enough
 			}
-			if a.LinkTries++; err == account.ErrRecoveryOffered && a.LinkTries >= MaxLinkTries {
-				a.LinkTries-- // one is left for the choice
+			a.LinkTries++
+			if err == account.ErrRecoveryOffered {
+				again := a.User != 0
+				a.User = r.User.Number
+				if a.LinkTries >= MaxLinkTries {
+					a.LinkTries-- // one is left for the choice
+					if again {
+						return splitpin.Writes{}, nil // as it was, and it was said before
+					}
+				}
 			}
 			return e.noted(w, step.event, now, a, r.User, step.bearer.By, "answer_refused", splitpin.ErrorOf(err).Code)
 		}

@@ -168,11 +168,33 @@ func TestRecoveryIsChosen(t *testing.T) {
 	if got := h.events(ada); !strings.Contains(got, "answer_refused") {
 		t.Errorf("what happened: %s", got)
 	}
+	said := strings.Count(h.events(ada), "answer_refused")
+	for range 10 {
+		_, err := o.answer(o.right())
+		refused(t, "the right code once more", err, account.ErrRecoveryOffered)
+	}
+	equal(t, "events of a right code that is shown over and over", strings.Count(h.events(ada), "answer_refused"), said)
 	_, err = o.recovers()
 	refused(t, "the choice", err, account.ErrRecoveryWaits)
 	if h.recovery() == nil || len(h.messages(o)) != 2 {
 		t.Errorf("no recovery has begun, or nobody was told: %+v", h.messages(o))
 	}
+}
+
+// A link that is opened over and over says so a few times, and still lets the person choose.
+func TestRecoveryIsChosenByLink(t *testing.T) {
+	h, v := strict(t)
+	v.makesKey(v.signIn(ada), "laptop")
+	_, admit := v.sentLink()
+	for range 10 {
+		_, err := admit(false)
+		refused(t, "the link", err, account.ErrRecoveryOffered)
+	}
+	if n := strings.Count(h.events(ada), "answer_refused"); n < 1 || n > signin.MaxLinkTries {
+		t.Errorf("%d events of a link that was opened ten times", n)
+	}
+	_, err := admit(true)
+	refused(t, "the choice", err, account.ErrRecoveryWaits)
 }
 
 // Nothing weaker than a passkey opens an account that has one, whatever it is.
@@ -260,6 +282,20 @@ func (h *house) requirePasskey(u *splitpin.User) {
 // byLink opens the link of a message in the browser that asked, which v is told of.
 func (v *visitor) byLink(admitted *signin.Granted) error {
 	v.t.Helper()
+	attempt, admit := v.sentLink()
+	got, err := admit(true)
+	if err == nil && admitted != nil {
+		*admitted = got.Granted
+	}
+	if a := v.attempt(attempt.ID); err != nil && (!a.ProvedAt.IsZero() || a.Link != "") {
+		v.t.Errorf("the link decided something: proved %v, %q", a.ProvedAt, a.Link)
+	}
+	return err
+}
+
+// sentLink asks for a link for ada. admit lets the asking screen in, in its browser.
+func (v *visitor) sentLink() (a *splitpin.Attempt, admit func(recovers bool) (*signin.Admitted, error)) {
+	v.t.Helper()
 	req := v.request(ada)
 	req.Method = "email_link"
 	s, err := v.Start(v.t.Context(), req)
@@ -276,14 +312,10 @@ func (v *visitor) byLink(admitted *signin.Granted) error {
 		v.t.Fatal(err)
 	}
 	token := told.Link.Reveal()[strings.LastIndex(told.Link.Reveal(), "/")+1:]
-	got, err := v.Admit(v.t.Context(), signin.Bearer{Project: v.project, Link: splitpin.Secret(token), Browser: proof, By: v.by}, signin.Admission{Way: signin.LetIn, Recover: true})
-	if err == nil && admitted != nil {
-		*admitted = got.Granted
+	return s.Attempt, func(recovers bool) (*signin.Admitted, error) {
+		return v.Admit(v.t.Context(), signin.Bearer{Project: v.project, Link: splitpin.Secret(token), Browser: proof, By: v.by},
+			signin.Admission{Way: signin.LetIn, Recover: recovers})
 	}
-	if a := v.attempt(s.Attempt.ID); err != nil && (!a.ProvedAt.IsZero() || a.Link != "") {
-		v.t.Errorf("the link decided something: proved %v, %q", a.ProvedAt, a.Link)
-	}
-	return err
 }
 
 // The link opens the account when the time has come, as a code does.
