@@ -304,7 +304,7 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 			if proof, right = agreedTo(a, shown(r, step.fetched)); !right {
 				return checkedMore
 			}
-		case !step.wrong:
+		case !step.wrong || !fetches: // nobody is asked about it any more
 			has := shown(r, step.fetched)
 			if has != nil && a.Purpose != splitpin.Enrol && !e.lives(now, has, r.Sessions) {
 				has = nil
@@ -405,6 +405,9 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		return e.audited(splitpin.Writes{Put: []splitpin.Record{a}}, fresh.event, now, a, nil, step.handle.By, step.verdict.audit())
 	case answerRight:
 		w := proved.Writes
+		if proof.Data != nil {
+			a.Data = proof.Data
+		}
 		a.User = proved.User.Number
 		if proved.Credential != nil {
 			a.Credential = proved.Credential.Number

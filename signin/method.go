@@ -256,6 +256,10 @@ type Proof struct {
 	// Quiet says that nobody is to hear of a new credential: who could, has just heard.
 	Quiet bool
 
+	// Data is kept with the attempt from now on, so that the same answer can be told again
+	// without asking anybody. Nil: what Begin returned.
+	Data []byte
+
 	// Refused is what the person is told where the answer is genuine and still cannot be
 	// taken. Nothing but the try is saved then. Nil: nothing is in the way.
 	Refused *splitpin.Error

@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,14 +11,15 @@ import (
 	"github.com/splitpin/splitpin/signin"
 )
 
-// A provider makes and checks codes by SMS: 4711, always.
+// A provider makes and checks codes by SMS: 4711, always. It forgets one that was entered.
 type provider struct {
-	asked atomic.Int32
-	down  atomic.Bool
-	waits func() // happens while it is asked; nil: nothing
+	asked   atomic.Int32
+	down    atomic.Bool
+	entered sync.Map // attempts
+	waits   func()   // happens while it is asked; nil: nothing
 }
 
-func (p *provider) Verify(_ context.Context, _ *splitpin.Attempt, code splitpin.Secret) (bool, error) {
+func (p *provider) Verify(_ context.Context, a *splitpin.Attempt, code splitpin.Secret) (bool, error) {
 	p.asked.Add(1)
 	if p.waits != nil {
 		p.waits()
@@ -25,7 +27,11 @@ func (p *provider) Verify(_ context.Context, _ *splitpin.Attempt, code splitpin.
 	if p.down.Load() {
 		return false, splitpin.ErrUnavailable
 	}
-	return code == "4711", nil
+	if code != "4711" {
+		return false, nil
+	}
+	_, before := p.entered.LoadOrStore(a.ID, true)
+	return !before, nil
 }
 
 // Where a provider made the code it is asked within the attempt's tries, each of
@@ -58,6 +64,12 @@ func TestCodesOfAProvider(t *testing.T) {
 	}
 	equal(t, "tries", h.attempt(o.Attempt.ID).Tries, 2)
 	equal(t, "how often the provider was asked", h.provider.asked.Load(), int32(2))
+	again, err := o.answer("47 11")
+	if err != nil || again.Code != g.Code {
+		t.Errorf("the right code again, as after a lost answer: %+v, %v", again, err)
+	}
+	_, err = o.answer("4712")
+	refused(t, "another code after the proof", err, signin.ErrOver)
 	r, err := h.db.Load(t.Context(), splitpin.Reads{Name: splitpin.Name{Project: h.shop.Number, Identifier: number}})
 	if err != nil || r.User == nil || r.User.ProvedAt.IsZero() || r.Guesses == nil || r.Guesses.Wrong[0] != 1 {
 		t.Errorf("%+v, %+v, %v; want a user who proved the number, and one guess", r.User, r.Guesses, err)

@@ -66,6 +66,7 @@ type data struct {
 	Channel  splitpin.Channel `json:"c,omitempty"`
 	Fallback splitpin.Channel `json:"f,omitempty"`
 	Theirs   bool             `json:"t,omitempty"` // the provider of Channel makes the code
+	Right    []byte           `json:"r,omitempty"` // MAC of the code that the provider found right, which is not asked again
 }
 
 func (d data) alphabet() string {

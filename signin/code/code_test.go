@@ -181,7 +181,7 @@ func TestProvider(t *testing.T) {
 			t.Errorf("%s: wrong %v, %v", tt.answer, wrong, err)
 		}
 		if !wrong {
-			if _, right := m.Check(signin.Check{Attempt: a, Answer: tt.answer, Fetched: fetched}); !right {
+			if _, right := m.Check(signin.Check{Attempt: a, Answer: tt.answer, Fetched: fetched, Derive: derive}); !right {
 				t.Errorf("%s is wrong after all", tt.answer)
 			}
 		}

@@ -2,6 +2,8 @@ package code
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"slices"
 
@@ -115,8 +117,9 @@ func theirs(a *splitpin.Attempt) splitpin.Channel {
 	return d.Channel
 }
 
-// Fetches reports whether the provider must be asked about an attempt.
-func (SMS) Fetches(a *splitpin.Attempt) bool { return theirs(a) != "" }
+// Fetches reports whether the provider must be asked about an attempt. It is asked about a
+// right code once: providers forget a code that was entered.
+func (SMS) Fetches(a *splitpin.Attempt) bool { return theirs(a) != "" && a.ProvedAt.IsZero() }
 
 // found is what Fetch found: nothing but that the code is right.
 type found struct{}
@@ -142,8 +145,23 @@ func (m SMS) Check(c signin.Check) (signin.Proof, bool) {
 	if theirs(c.Attempt) == "" {
 		return m.short.Check(c)
 	}
-	_, right := c.Fetched.Value.(found)
-	return signin.Proof{}, right
+	var d data
+	given, ok := typed(c.Answer)
+	key, err := c.Derive("code of a provider")
+	if !ok || err != nil || json.Unmarshal(c.Attempt.Data, &d) != nil {
+		return signin.Proof{}, false
+	}
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(given))
+	if !c.Attempt.ProvedAt.IsZero() { // the same code again: an answer of ours was lost
+		return signin.Proof{}, hmac.Equal(mac.Sum(nil), d.Right)
+	}
+	if _, right := c.Fetched.Value.(found); !right {
+		return signin.Proof{}, false
+	}
+	d.Right = mac.Sum(nil)
+	kept, err := json.Marshal(d)
+	return signin.Proof{Data: kept}, err == nil
 }
 
 // Secret is that of an Email, or empty where the provider makes the code.
