@@ -427,6 +427,27 @@ func TestBothEngines(t *testing.T) {
 	}
 }
 
+// TestNamedTests holds the tests that docs/testing.md and docs/cotter.md name against the code.
+func TestNamedTests(t *testing.T) {
+	there := map[string]bool{}
+	for _, path := range files(t, "_test.go") {
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+			there[m[1]] = true
+		}
+	}
+	named := 0
+	for _, path := range []string{"docs/testing.md", "docs/cotter.md"} {
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)").FindAllStringSubmatch(read(t, path), -1) {
+			if named++; !there[m[1]] {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+	}
+	if named < 300 {
+		t.Errorf("found only %d tests that are named", named)
+	}
+}
+
 // TestDocFollowsTheCode holds the files and functions that doc.go names against
 // the code.
 func TestDocFollowsTheCode(t *testing.T) {

@@ -95,7 +95,7 @@ type Store interface {
 	// a kind are good, by site. CountAt counts those of one site. Both look at what is over and not swept, too.
 	Sites(ctx context.Context, project int64, kind CredentialKind) ([]*Credential, error)
 	CountAt(ctx context.Context, project int64, kind CredentialKind, site string) (int64, error)
-	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error)     // newest first
+	Messages(ctx context.Context, filter MessageFilter, limit int) ([]*Message, error) // newest first
 	// AuditEvents are newest first by At, then Number: processes take numbers in blocks. Where
 	// there are more than limit, one whose number was handed out minutes before its At may be
 	// missing.
