@@ -66,7 +66,7 @@ type Attempt struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	ProvedAt    time.Time // zero until a right answer
-	DeniedAt    time.Time // zero unless the tries ran out or somebody said no
+	DeniedAt    time.Time // zero unless the tries ran out or somebody said no, be it after the proof: then nothing comes of that
 	CollectedAt time.Time // zero until a session came of it
 	User        int64     // whom a right answer proved, also where it opened nothing yet; zero until then
 	Credential  int64     // what the proof showed or added; zero: no credential
@@ -139,12 +139,12 @@ const (
 // State tells where the attempt stands now.
 func (a *Attempt) State(now time.Time) State {
 	switch {
+	case !a.DeniedAt.IsZero():
+		return Denied
 	case !a.CollectedAt.IsZero():
 		return Collected
 	case !a.ProvedAt.IsZero():
 		return Proved
-	case !a.DeniedAt.IsZero():
-		return Denied
 	case !now.Before(a.ExpiresAt):
 		return Expired
 	}

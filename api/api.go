@@ -100,7 +100,7 @@ type LinkForm struct {
 	State string `json:"state"`
 }
 
-// LinkRequest is the body of POST /v1/link/open and /v1/link/refuse.
+// LinkRequest is the body of POST /v1/link/open, /v1/link/refuse and /v1/link/disown.
 type LinkRequest struct {
 	Link string `json:"link"` // the token: what follows /link/, or the parameter challenge
 }
@@ -138,8 +138,18 @@ type Link struct {
 	HandedOver  bool   `json:"handed_over"`  // the digits were entered a moment ago: a tap is enough
 	MayLetIn    bool   `json:"may_let_in"`
 	MayHandOver bool   `json:"may_hand_over"`
-	State       string `json:"state"`              // open; proved or collected where it let the browser in that asks again
+	State       string `json:"state"`              // open; proved where it let the browser in that asks again; with signed_in proved or collected
 	Continue    string `json:"continue,omitempty"` // where the attempt leads, where no site's page asked
+
+	// SignedIn is there when the message signed somebody in: POST /v1/link/disown ends
+	// that, and the link does nothing else any more.
+	SignedIn *LinkSignIn `json:"signed_in,omitempty"`
+}
+
+// LinkSignIn is a sign-in that can be disowned.
+type LinkSignIn struct {
+	Ago    int    `json:"ago"` // seconds
+	Device string `json:"device,omitempty"`
 }
 
 // ResendRequest is the body of POST /v1/attempts/{id}/resend, which may be left out.

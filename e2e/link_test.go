@@ -279,6 +279,22 @@ func TestLinkAccessibility(t *testing.T) {
 	page.awaitText("#status-title", says(t, "bearer.refused.title"))
 	page.resize(1280, 900)
 	checkAccessible(page, "landing, refused")
+	asked.form.giveCode(m.Code) // which makes it good
+	checkLinkPayload(t, asked.page, "ada@example.org")
+	page.go_(m.Link)
+	page.await("it asks who that was", `document.activeElement === document.getElementById("disown-title")`)
+	checkAccessible(page, "landing, signed in")
+	page.resize(300, 640)
+	page.key("Tab", 9)
+	page.key("Tab", 9)
+	page.key("Enter", 13) // neither is chosen
+	page.awaitText("#disown-error", says(t, "bearer.disown.choose"))
+	checkAccessible(page, "landing, nothing chosen, narrow")
+	page.keys(" ") // the first, which has the focus
+	page.key("Enter", 13)
+	page.awaitText("#status-title", says(t, "bearer.disowned.title"))
+	checkAccessible(page, "landing, disowned, narrow")
+	page.resize(1280, 900)
 
 	other := startBrowser(t).askForLink(t, "grace@example.org", c, p, true)
 	framing := startBrowser(t).open(t, d.message(t, "grace@example.org").Link)
@@ -315,7 +331,7 @@ func scan(t *testing.T, b *browser, link string) {
 					})(); });
 					const seen = (e) => e.checkVisibility();
 					for (const e of document.querySelectorAll("input")) if (seen(e)) { e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); }
-					for (const e of [...document.querySelectorAll("button, a, [role=button], input[type=submit]")]) {
+					for (const e of [...document.querySelectorAll("button, a, [role=button], label, input[type=radio], input[type=checkbox], input[type=submit]")]) {
 						if (!seen(e)) continue;
 						e.click();
 						await quiet();
@@ -441,6 +457,62 @@ func TestLinkBench(t *testing.T) {
 		second.awaitText("#status-title", says(t, "bearer.done.title"))
 		first.toFront()
 		first.await("the app", fmt.Sprintf(`location.href.startsWith(%q)`, c.URL+"/done?"))
+	})
+
+	// The question that a link asks once somebody signed in: such a program ends on the answer
+	// that does nothing. The person chooses, and it ends that session and no other.
+	t.Run("a scanner, after the person signed in", func(t *testing.T) {
+		signIn := func(asked *asking, address string) func() bool {
+			asked.form.click("#link-switch")
+			asked.form.giveCode(d.code(t, address))
+			checkLinkPayload(t, asked.page, address)
+			access := object(t, decode[map[string]any](t, asked.page.payload()), "oauth_token")["access_token"].(string)
+			return func() bool {
+				answer, _ := call(t, "GET", p.v1()+"/user", http.Header{"Authorization": {"Bearer " + access}}, nil)
+				return answer.StatusCode == http.StatusOK
+			}
+		}
+		for _, name := range []string{"redirect mode", "landing page"} {
+			address, returns := strings.ReplaceAll(name, " ", "")+"@example.org", name == "redirect mode"
+			first := signIn(honest.askForLink(t, address, c, p, returns), address)
+			m := d.message(t, address)
+			other := startBrowser(t)
+			scan(t, other, m.Link)
+			if n := d.events(t, "link_disowned"); n != 0 || !first() {
+				t.Fatalf("%s: the scanner signed the person out", name)
+			}
+			place := other.open(t, m.Link)
+			if returns {
+				place = place.frame(p.url + "/login?")
+			}
+			place.await("it asks", `document.activeElement === document.getElementById("disown-title")`)
+			if eval[bool](place, `[...document.querySelectorAll("#disown-form input")].some(e => e.checked)`) {
+				t.Errorf("%s: an answer is chosen already", name)
+			}
+			place.click("#disown-submit")
+			place.awaitText("#disown-error", says(t, "bearer.disown.choose"))
+			if returns {
+				place.click("#disown-yes")
+				place.click("#disown-submit")
+				place.awaitText("#status-title", says(t, "bearer.disown.kept.title"))
+				if !first() {
+					t.Errorf("%s: yes ended the session", name)
+				}
+				continue
+			}
+			second := signIn(honest.askForLink(t, address, c, p, returns), address)
+			place.click("#disown-no")
+			place.click("#disown-submit")
+			place.awaitText("#status-title", says(t, "bearer.disowned.title"))
+			if first() || !second() {
+				t.Errorf("%s: the session lives: %v; the other, by which the person made it good: %v", name, first(), second())
+			}
+			place.go_(m.Link)
+			place.awaitText("#status-title", says(t, "bearer.over.title"))
+		}
+		if n := d.events(t, "link_disowned"); n != 1 {
+			t.Errorf("%d sign-ins were disowned, want 1", n)
+		}
 	})
 
 	t.Run("redirect mode", func(t *testing.T) {

@@ -43,6 +43,10 @@ func (s *Server) openLink(w http.ResponseWriter, r *http.Request, p *splitpin.Pr
 		SameBrowser: o.SameBrowser, HandedOver: o.HandedOver, MayLetIn: o.MayLetIn, MayHandOver: o.MayHandOver,
 		State: string(a.State(now)),
 	}
+	if in := o.SignedIn; in != nil {
+		out.Device, out.Place, out.ExpiresIn = "", "", 0 // who asked is over
+		out.SignedIn = &api.LinkSignIn{Ago: edge.Seconds(now.Sub(in.At)), Device: in.Device}
+	}
 	if a.Origin == "" {
 		out.Continue, _ = splitpin.ParseOrigin(a.Destination)
 	}
@@ -78,6 +82,14 @@ func (s *Server) refuseLink(w http.ResponseWriter, r *http.Request, p *splitpin.
 		return nil, err
 	}
 	return &answer{http.StatusNoContent, nil}, s.Engine.RefuseLink(r.Context(), s.bearer(r, p, req.Link))
+}
+
+func (s *Server) disownLink(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {
+	var req api.LinkRequest
+	if err := edge.ReadJSON(w, r, &req); err != nil {
+		return nil, err
+	}
+	return &answer{http.StatusNoContent, nil}, s.Engine.Disown(r.Context(), s.bearer(r, p, req.Link))
 }
 
 func (s *Server) grantAttempt(w http.ResponseWriter, r *http.Request, p *splitpin.Project) (*answer, error) {

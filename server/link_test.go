@@ -31,7 +31,7 @@ func (h *house) asked(fromPage bool) (started api.StartResponse, token string, c
 // askedBy is asked, by a request of its own.
 func (h *house) askedBy(header map[string]string, req api.StartRequest) (started api.StartResponse, token string, cookies []*http.Cookie) {
 	h.t.Helper()
-	req.Method, req.Identifier, req.CodeChallenge = "email_link", cmp.Or(req.Identifier, "ada@example.org"), strings.Repeat("A", 43)
+	req.Method, req.Identifier, req.CodeChallenge = "email_link", cmp.Or(req.Identifier, "ada@example.org"), cmp.Or(req.CodeChallenge, strings.Repeat("A", 43))
 	w := h.do(ask{method: "POST", path: "/v1/attempts", header: header, body: req})
 	if w.Code != http.StatusCreated {
 		h.t.Fatalf("%d %s", w.Code, w.Body)
@@ -143,6 +143,39 @@ func TestAskingBrowser(t *testing.T) {
 	if decode(t, w, &p); p.Code != "attempt_elsewhere" {
 		t.Errorf("the starter: %d %s", w.Code, w.Body)
 	}
+}
+
+// What a link tells once its message signed somebody in, and that saying "not me" takes a
+// POST and the link. It tells nothing of the network, and of nobody who asked.
+func TestDisownedLink(t *testing.T) {
+	h := newHouse(t)
+	started, token, _ := h.askedBy(map[string]string{"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"},
+		api.StartRequest{Origin: shop, CodeChallenge: challenge()})
+	g := into[api.Granted](t, h.do(ask{method: "POST", path: "/v1/attempts/" + started.Attempt.ID + "/answer",
+		body: api.AnswerRequest{Code: h.read("ada@example.org")}, header: map[string]string{api.AttemptSecretHeader: started.Secret}}), 200)
+	tokens := into[api.Tokens](t, h.do(ask{method: "POST", path: "/v1/token", body: api.TokenRequest{
+		GrantType: "authorization_code", Code: g.AuthorizationCode, CodeVerifier: verifier, RedirectURL: shop}}), 200)
+	got := into[api.Link](t, h.do(ask{method: "POST", path: "/v1/link/open", body: api.LinkRequest{Link: token}}), 200)
+	if got.SignedIn == nil {
+		t.Fatalf("the link tells %+v", got)
+	}
+	in := *got.SignedIn
+	in.Ago, got.AskedAgo, got.SignedIn = 0, 0, nil // the clock is the real one
+	if want := (api.Link{Account: "a…@example.org", Site: shop, State: "collected"}); got != want || in != (api.LinkSignIn{Device: "Firefox on Linux"}) {
+		t.Errorf("the link tells %+v of %+v", got, in)
+	}
+	for _, method := range []string{"GET", "HEAD"} {
+		h.do(ask{method: method, path: "/link/" + token})
+	}
+	refresh := ask{method: "POST", path: "/v1/token", body: api.TokenRequest{GrantType: "refresh_token", RefreshToken: tokens.RefreshToken}}
+	next := into[api.Tokens](t, h.do(refresh), 200)
+	refresh.body = api.TokenRequest{GrantType: "refresh_token", RefreshToken: next.RefreshToken}
+	h.refused(h.do(ask{method: "POST", path: "/v1/link/disown", body: api.LinkRequest{Link: token[:23] + strings.Repeat("A", 22)}}), 404, "link_unknown")
+	if w := h.do(ask{method: "POST", path: "/v1/link/disown", body: api.LinkRequest{Link: token}}); w.Code != http.StatusNoContent {
+		t.Fatalf("disowning: %d %s", w.Code, w.Body)
+	}
+	h.refused(h.do(refresh), 400, "refresh_invalid")
+	h.refused(h.do(ask{method: "POST", path: "/v1/link/disown", body: api.LinkRequest{Link: token}}), 401, "link_over")
 }
 
 // The page that an app's own form named takes over where its link is opened elsewhere. An

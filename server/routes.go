@@ -75,6 +75,7 @@ func (s *Server) v1() []route {
 		{"POST /v1/link/open", s.call(s.openLink), inTurn},
 		{"POST /v1/link/admit", s.call(s.admitByLink), inTurn},
 		{"POST /v1/link/refuse", s.call(s.refuseLink), inTurn},
+		{"POST /v1/link/disown", s.call(s.disownLink), inTurn},
 		{"POST /v1/token", s.call(s.token), inTurn},
 		{"POST /v1/logout", s.call(s.logout), inTurn},
 

@@ -214,6 +214,15 @@ func (e *Engine) way(ctx context.Context, step *answerStep) error {
 		if has != nil && has.User != a.For {
 			return ErrTaken
 		}
+		if a.Parent != 0 { // the proof by which the user asked; one that is disowned just now, an announcement tells of
+			r, err := e.store.Load(ctx, splitpin.Reads{Attempt: a.Parent})
+			if err != nil {
+				return fmt.Errorf("loading a proof: %w", err)
+			}
+			if r.Attempt != nil && !r.Attempt.DeniedAt.IsZero() {
+				return ErrStale
+			}
+		}
 		step.reads.User, step.reads.Credentials, step.reads.Sessions = a.For, true, a.Session != 0
 	case has != nil:
 		step.reads.Credential = key
@@ -604,6 +613,8 @@ const (
 // before.
 func decideAnswer(now time.Time, a *splitpin.Attempt, paid, agreed bool, check func() checked) answerVerdict {
 	switch {
+	case !a.DeniedAt.IsZero() && !a.ProvedAt.IsZero():
+		return answerOver // taken back
 	case !a.DeniedAt.IsZero():
 		return answerTooMany
 	case a.Link == splitpin.LinkHere:

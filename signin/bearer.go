@@ -114,6 +114,10 @@ type Opened struct {
 	HandedOver  bool   // the digits were shown a moment ago, on our own page
 	MayLetIn    bool   // LetIn is possible here
 	MayHandOver bool   // HandOver is
+
+	// SignedIn is what can be disowned: see Disown. The link does nothing else any more.
+	// Nil: the link is open.
+	SignedIn *SignIn
 }
 
 // Knock records that a link was asked for over HTTP, which changes nothing else, and
@@ -133,9 +137,10 @@ func (e *Engine) Knock(ctx context.Context, link splitpin.Secret, opening splitp
 }
 
 // Open tells a bearer what a link is for. It decides nothing; that it was asked is
-// recorded. Its errors are ErrLink, and ErrLinkOver, ErrLinkRefused and ErrLinkTries
-// where the link does nothing any more. In the browser that asked it goes on to tell of
-// an attempt that was let in: its first page may be gone.
+// recorded. Of an attempt that signed somebody in, it tells as long as that can be
+// disowned. Its errors are ErrLink, and ErrLinkOver, ErrLinkRefused and ErrLinkTries
+// where the link does nothing any more. In the browser that asked, and let itself in, it
+// tells of the attempt as before until that is collected: its first page may be gone.
 func (e *Engine) Open(ctx context.Context, b Bearer) (_ *Opened, err error) {
 	ctx, done := e.observe(ctx, "open_link")
 	defer func() { done(err) }()
@@ -146,17 +151,22 @@ func (e *Engine) Open(ctx context.Context, b Bearer) (_ *Opened, err error) {
 	if err := e.opened(ctx, a, splitpin.OpenedByScript, b.By); err != nil {
 		return nil, err
 	}
-	letIn := proof == bearsBrowser && a.Link == splitpin.LinkLetIn && !a.ProvedAt.IsZero()
-	if v := decideOpen(e.moment(), a, proof); v != admitRight && !letIn {
-		return nil, linkError(v, a)
+	now := e.moment()
+	o := &Opened{Attempt: a, Account: account.Mask(a.Identifier), SameBrowser: proof == bearsBrowser}
+	letIn := o.SameBrowser && a.Link == splitpin.LinkLetIn && a.State(now) == splitpin.Proved
+	if v := decideOpen(now, a, proof); v != admitRight && !letIn {
+		if o.SignedIn, err = e.signedIn(ctx, now, a, proof); err != nil {
+			return nil, err
+		}
+		if o.SignedIn == nil {
+			return nil, linkError(v, a)
+		}
+		return o, nil
 	}
-	_, mayHandOver := e.returnsTo(b.Project, a)
-	return &Opened{
-		Attempt: a, Account: account.Mask(a.Identifier),
-		SameBrowser: proof == bearsBrowser, HandedOver: proof == bearsHandOver,
-		MayLetIn:    proof == bearsBrowser || proof == bearsLink && b.Project.Settings.LinkApproval,
-		MayHandOver: mayHandOver,
-	}, nil
+	_, o.MayHandOver = e.returnsTo(b.Project, a)
+	o.HandedOver = proof == bearsHandOver
+	o.MayLetIn = o.SameBrowser || proof == bearsLink && b.Project.Settings.LinkApproval
+	return o, nil
 }
 
 // Admit decides over what a bearer asks for, in one commit: a pair of digits is
@@ -773,7 +783,7 @@ func decideOpen(now time.Time, a *splitpin.Attempt, proof bears) admitVerdict {
 // spent the attempt; a right one costs nothing. Of the starter's tries it takes none.
 func decideAdmit(now time.Time, a *splitpin.Attempt, ask asked) admitVerdict {
 	sure := ask.proof == bearsBrowser || ask.proof == bearsHandOver
-	repeats := !a.ProvedAt.IsZero() && a.CollectedAt.IsZero() && now.Before(a.ProvedAt.Add(grantLifetime)) &&
+	repeats := a.State(now) == splitpin.Proved && now.Before(a.ProvedAt.Add(grantLifetime)) &&
 		(ask.way == Here && a.Link == splitpin.LinkHere && a.Challenge == ask.challenge ||
 			ask.way == LetIn && a.Link == splitpin.LinkLetIn)
 	if !repeats {

@@ -355,6 +355,249 @@ func TestNotMe(t *testing.T) {
 	l.wants("refusing what was proved", l.RefuseLink(t.Context(), l.elsewhere()), signin.ErrLinkOver)
 }
 
+// signsIn signs somebody in by a message that has a link, in one of the three ways in which
+// that is done, and tells how the session was collected.
+func (l *sentLink) signsIn(how string) (*signin.Collected, signin.CollectRequest) {
+	l.t.Helper()
+	var req signin.CollectRequest
+	switch how {
+	case "the code":
+		req = l.collects(l.mustAnswer())
+	case "the link":
+		req = l.collects(&l.mustAdmit(l.elsewhere(), here(l.Digits)).Granted)
+		req.Verifier, req.Destination, req.By = ownVerifier, "https://shop.example/other", l.elsewhere().By
+	case "the asking screen, let in":
+		l.mustAdmit(l.elsewhere(), signin.Admission{Way: signin.LetIn, Digits: l.Digits})
+		g, err := l.Grant(l.t.Context(), l.handle)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		req = l.collects(g)
+	}
+	c, err := l.Collect(l.t.Context(), req)
+	if err != nil {
+		l.t.Fatalf("collecting: %v", err)
+	}
+	return c, req
+}
+
+// collects is how the one who asked collects.
+func (l *sentLink) collects(g *signin.Granted) signin.CollectRequest {
+	req := l.collection(g)
+	req.Destination = loginPage
+	return req
+}
+
+// "Not me" after somebody signed in: it ends the session of that attempt and no other, nothing
+// comes of that attempt any more, and a new code makes it good.
+func TestDisown(t *testing.T) {
+	for how, device := range map[string]string{"the code": "Firefox on Linux", "the link": "Safari on iPhone", "the asking screen, let in": "Firefox on Linux"} {
+		t.Run(how, func(t *testing.T) {
+			h := newHouse(t)
+			v := h.visitor("192.0.2.1")
+			v.project = h.set(h.shop, func(s *splitpin.Settings) { s.LinkApproval = true })
+			before := v.signIn(ada)
+			h.clock.wait(time.Second)
+			l := v.sendLink()
+			l.wants("disowning what did not happen", l.Disown(t.Context(), l.elsewhere()), signin.ErrNotProved)
+			c, collect := l.signsIn(how)
+			proof := *l.attempt(l.Attempt.ID)
+			h.clock.wait(time.Second)
+			neighbour := h.visitor("192.0.2.3")
+			neighbour.project = v.project
+			other := neighbour.sendLink()
+			after, _ := other.signsIn("the code")
+			h.clock.wait(2 * time.Second)
+
+			o, err := l.Open(t.Context(), l.elsewhere())
+			if err != nil || o.SignedIn == nil || o.SignedIn.Device != device || !o.SignedIn.At.Equal(proof.ProvedAt) || o.Account != "a…@example.org" {
+				t.Fatalf("whoever opens the link sees %+v, %v", o, err)
+			}
+			if again := l.attempt(l.Attempt.ID); !again.DeniedAt.IsZero() {
+				t.Fatal("opening it has ended something")
+			}
+			l.wants("switching the link off", l.RefuseLink(t.Context(), l.elsewhere()), signin.ErrLinkOver)
+			if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+				t.Fatal(err)
+			}
+
+			_, err = v.refresh(c.Tokens.RefreshToken)
+			l.wants("its refresh token", err, signin.ErrRefresh)
+			_, _, err = v.Authenticate(t.Context(), v.project, c.Tokens.AccessToken)
+			l.wants("its access token, here", err, signin.ErrToken)
+			for what, kept := range map[string]*signin.Collected{"from before": before, "by another message": after} {
+				if _, err := v.refresh(kept.Tokens.RefreshToken); err != nil {
+					t.Errorf("the session %s: %v", what, err)
+				}
+			}
+			// Nothing comes of it: by the same code, by asking again in either place, or by the proof.
+			_, err = l.Collect(t.Context(), collect)
+			l.wants("the same code within 30 seconds", err, signin.ErrGrant)
+			_, err = l.answer(l.right())
+			l.wants("the right answer", err, signin.ErrOver)
+			_, err = l.Grant(t.Context(), l.handle)
+			if e := splitpin.ErrorOf(err); e == nil || e != signin.ErrOver && e != signin.ErrElsewhere {
+				t.Errorf("the starter's grant: %v", err)
+			}
+			for _, b := range []signin.Bearer{l.elsewhere(), l.same()} {
+				for _, way := range []signin.Way{signin.Here, signin.LetIn, signin.HandOver} {
+					ask := here(l.Digits)
+					ask.Way = way
+					_, err = l.admit(b, ask)
+					l.wants("the link, "+string(way), err, signin.ErrLinkOver)
+				}
+				_, err = l.Open(t.Context(), b)
+				l.wants("opening it", err, signin.ErrLinkOver)
+				l.wants("once more", l.Disown(t.Context(), b), signin.ErrLinkOver)
+			}
+			enrol := l.request("")
+			enrol.Method, enrol.Purpose, enrol.Challenge, enrol.Proof, enrol.Destination = "card", splitpin.Enrol, "", &l.handle, ""
+			_, err = l.Start(t.Context(), enrol)
+			l.wants("adding a credential by the proof", err, signin.ErrStale)
+			if n := len(h.credentials(c.User.Number)); n != 0 {
+				t.Errorf("it left %d credentials", n)
+			}
+
+			events, err := h.db.AuditEvents(t.Context(), splitpin.AuditFilter{Kind: "link_disowned"}, 10)
+			if err != nil || len(events) != 1 || events[0].Session != c.Session.Number || events[0].Attempt != l.Attempt.ID.Number ||
+				events[0].User != c.User.Number || events[0].Network != "198.51.100.9/32" {
+				t.Errorf("the log has %+v, %v", events, err)
+			}
+			h.clock.wait(10 * time.Minute)
+			if again := v.signIn(ada); again.User.Number != c.User.Number {
+				t.Error("a new code leads to somebody else")
+			}
+			if o, err := other.Open(t.Context(), other.elsewhere()); err != nil || o.SignedIn == nil {
+				t.Errorf("the other message can be disowned still: %+v, %v", o, err)
+			}
+		})
+	}
+}
+
+// What was proved and not collected yet is disowned as well, also between the two.
+func TestDisownMeetsCollect(t *testing.T) {
+	h := newHouse(t)
+	l := h.visitor("192.0.2.1").sendLink()
+	collect := l.collects(l.mustAnswer())
+	if o, err := l.Open(t.Context(), l.elsewhere()); err != nil || o.SignedIn == nil {
+		t.Fatalf("before it is collected: %+v, %v", o, err)
+	}
+	var disowned error
+	h.db.meanwhile(func() { disowned = l.Disown(t.Context(), l.elsewhere()) })
+	_, err := l.Collect(t.Context(), collect)
+	if disowned != nil {
+		t.Fatal(disowned)
+	}
+	l.wants("who collects too late", err, signin.ErrGrant)
+
+	// The other way round: what was collected meanwhile ends.
+	l = h.visitor("192.0.2.2").sendLink()
+	collect = l.collects(l.mustAnswer())
+	var c *signin.Collected
+	h.db.meanwhile(func() { c, err = l.Collect(t.Context(), collect) })
+	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.refresh(c.Tokens.RefreshToken)
+	l.wants("what was collected meanwhile", err, signin.ErrRefresh)
+
+	// Whoever was admitted and did not collect is given nothing again, in either place.
+	for _, way := range []signin.Way{signin.Here, signin.LetIn} {
+		h.clock.wait(time.Hour)
+		l = h.visitor("192.0.2.4").sendLink()
+		ask := here(l.Digits)
+		ask.Way = way
+		l.mustAdmit(l.same(), ask)
+		if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.admit(l.same(), ask)
+		l.wants("asking again, "+string(way), err, signin.ErrLinkOver)
+		_, err = l.Open(t.Context(), l.same())
+		l.wants("opening it, "+string(way), err, signin.ErrLinkOver)
+		if way == signin.LetIn {
+			_, err = l.Grant(t.Context(), l.handle)
+			l.wants("the starter's grant", err, signin.ErrOver)
+		}
+	}
+
+	// And what was never collected is over by itself.
+	l = h.visitor("192.0.2.3").sendLink()
+	l.mustAnswer()
+	h.clock.wait(6 * time.Minute)
+	l.wants("long after", l.Disown(t.Context(), l.elsewhere()), signin.ErrLinkOver)
+}
+
+// What goes back to the same proof ends with it, and whoever is logged out has nothing to
+// disown. What a hand-over gave is for signing in alone.
+func TestDisownWhatCameOfIt(t *testing.T) {
+	h := newHouse(t)
+	l := h.visitor("192.0.2.1").sendLink()
+	ask := here(l.Digits)
+	ask.Way = signin.HandOver
+	to, err := url.Parse(l.mustAdmit(l.elsewhere(), ask).Location.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed := l.elsewhere()
+	handed.Link = splitpin.Secret(to.Query().Get("challenge"))
+	c := l.collected(l.mustAdmit(handed, here("")).Granted)
+	l.wants("by what was handed over", l.Disown(t.Context(), handed), signin.ErrLinkOver)
+	_, err = l.Open(t.Context(), handed)
+	l.wants("opening that", err, signin.ErrLinkOver)
+
+	exchanged, err := h.Exchange(t.Context(), h.shop, l.identity(c), l.by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.logOut(l.visitor, c.Tokens.RefreshToken)
+	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+		t.Fatalf("what an identity token was exchanged for lives: %v", err)
+	}
+	_, err = l.refresh(exchanged.Tokens.RefreshToken)
+	l.wants("what was exchanged", err, signin.ErrRefresh)
+
+	// Who confirmed it meanwhile is in the same session.
+	l = h.visitor("192.0.2.3").sendLink()
+	c, _ = l.signsIn("the code")
+	h.clock.wait(time.Minute)
+	confirm := l.request(ada)
+	confirm.Purpose, confirm.User, confirm.Session, confirm.Challenge = splitpin.Confirm, c.User, c.Session, ""
+	s, err := l.Start(t.Context(), confirm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.visitor.opened(s).mustAnswer()
+	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.refresh(c.Tokens.RefreshToken)
+	l.wants("what was confirmed", err, signin.ErrRefresh)
+
+	h.clock.wait(time.Hour)
+	l = h.visitor("192.0.2.2").sendLink()
+	out, _ := l.signsIn("the code")
+	h.logOut(l.visitor, out.Tokens.RefreshToken)
+	l.wants("after logging out", l.Disown(t.Context(), l.elsewhere()), signin.ErrLinkOver)
+}
+
+// A credential that somebody began to add by the proof is not added after it was disowned.
+func TestDisownEndsEnrolments(t *testing.T) {
+	l := newHouse(t).visitor("192.0.2.1").sendLink()
+	l.signsIn("the code")
+	o := l.withCard(func(req *signin.StartRequest) {
+		req.Purpose, req.Challenge, req.Proof = splitpin.Enrol, "", &l.handle
+	})
+	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := o.shows(card{Card: "theirs"})
+	l.wants("adding it", err, signin.ErrStale)
+}
+
 // Who may be whose bearer.
 func TestForeignLinks(t *testing.T) {
 	h := newHouse(t)
@@ -375,6 +618,7 @@ func TestForeignLinks(t *testing.T) {
 		_, err = l.Open(t.Context(), b)
 		l.wants("open with "+what, err, signin.ErrLink)
 		l.wants("refuse with "+what, l.RefuseLink(t.Context(), b), signin.ErrLink)
+		l.wants("disown with "+what, l.Disown(t.Context(), b), signin.ErrLink)
 		_, err = l.Knock(t.Context(), b.Link, splitpin.OpenedAsPage, b.By)
 		l.wants("knock with "+what, err, signin.ErrLink)
 	}
@@ -382,6 +626,10 @@ func TestForeignLinks(t *testing.T) {
 	b.Project = h.club
 	_, err := l.admit(b, here(l.Digits))
 	l.wants("in another project", err, signin.ErrLink)
+	other.mustAnswer()
+	b = other.elsewhere()
+	b.Project = h.club
+	l.wants("disowning in another project", l.Disown(t.Context(), b), signin.ErrLink)
 	b = l.elsewhere()
 	b.Browser = other.browser
 	_, err = l.admit(b, here(""))

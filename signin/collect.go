@@ -250,6 +250,8 @@ func decideCollect(now time.Time, g *splitpin.Grant, a *splitpin.Attempt, u *spl
 		(req.ChallengeID == nil || *req.ChallengeID == id) &&
 		leadsTo(g, req.Destination)
 	switch {
+	case !a.DeniedAt.IsZero():
+		return collectOver // somebody said that it was not them: see Disown
 	case !g.SpentAt.IsZero():
 		if matches && g.Session != 0 && now.Sub(g.SpentAt) <= repeatFor && u != nil {
 			return collectRepeat

@@ -69,7 +69,7 @@ func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
+	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || !a.DeniedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
 		return nil, nil, ErrStale
 	}
 	if _, linker := e.methods[a.Method].(Linker); linker {

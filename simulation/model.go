@@ -345,7 +345,7 @@ func (m *model) attemptSaved(was, a *splitpin.Attempt, req *request) {
 		m.count.proofs++
 		f.proved = m.now
 	}
-	if !was.DeniedAt.IsZero() && (a.DeniedAt.IsZero() || !a.ProvedAt.IsZero()) {
+	if !was.DeniedAt.IsZero() && (a.DeniedAt.IsZero() || !a.ProvedAt.Equal(was.ProvedAt)) {
 		m.fail("attempt %d was denied, and is %s", f.number, a.State(m.now))
 	}
 }

@@ -108,6 +108,9 @@ func linkHistory(a *splitpin.Attempt) []string {
 	case splitpin.LinkRefused:
 		lines = append(lines, "link: somebody who opened it said that it was not them")
 	}
+	if !a.ProvedAt.IsZero() && !a.DeniedAt.IsZero() {
+		lines = append(lines, "link: somebody who opened it later said that this sign-in was not theirs, and ended it, at "+a.DeniedAt.Format(time.RFC3339))
+	}
 	return lines
 }
 

@@ -37,6 +37,9 @@ func TestLinkHistory(t *testing.T) {
 		{"who guesses", splitpin.Attempt{LinkTries: 2}, []string{"link: wrong digits, 2 times"}},
 		{"let in", splitpin.Attempt{Link: splitpin.LinkLetIn, ProvedAt: at}, []string{"link: let the asking screen in, at 2026-11-22T14:03:07Z"}},
 		{"not me", splitpin.Attempt{Link: splitpin.LinkRefused}, []string{"link: somebody who opened it said that it was not them"}},
+		{"not me, later", splitpin.Attempt{ProvedAt: at, CollectedAt: at, DeniedAt: at.Add(time.Minute)},
+			[]string{"link: somebody who opened it later said that this sign-in was not theirs, and ended it, at 2026-11-22T14:04:07Z"}},
+		{"too many wrong codes", splitpin.Attempt{DeniedAt: at}, nil},
 	} {
 		if got := linkHistory(&tt.a); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)

@@ -20,4 +20,9 @@ export class Links {
   refuse(link: string): Promise<void> {
     return call(this.server, "POST", "/link/refuse", { link });
   }
+
+  /** "This was not me", of what `open` calls `signed_in`: that session ends. After a choice of the person. */
+  disown(link: string): Promise<void> {
+    return call(this.server, "POST", "/link/disown", { link });
+  }
 }

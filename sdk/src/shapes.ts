@@ -111,6 +111,15 @@ export interface Link {
   state: "open" | "proved" | "collected";
   /** Where the attempt leads, where no site's page asked. */
   continue?: string;
+  /** The message signed somebody in. The link does nothing any more but `disown` that. */
+  signed_in?: LinkSignIn;
+}
+
+/** A sign-in that can be disowned. */
+export interface LinkSignIn {
+  /** In seconds. */
+  ago: number;
+  device?: string;
 }
 
 export interface AdmitRequest {

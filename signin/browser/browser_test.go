@@ -20,6 +20,7 @@ import (
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/browser"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
@@ -56,7 +57,7 @@ func newHouse(t testing.TB) *house {
 	}
 	tokens := token.New(h.db, ring, public, now)
 	h.Engine, err = signin.New(t.Context(), signin.Options{Store: h.db, Ring: ring, Tokens: tokens, Clock: now, PublicURL: public,
-		Methods: []signin.Method{code.Email{}, passkey.Method{PublicURL: public}, browser.Method{PublicURL: public}}})
+		Methods: []signin.Method{code.Email{}, link.Email(public), passkey.Method{PublicURL: public}, browser.Method{PublicURL: public}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,14 @@ func (h *house) start(req signin.StartRequest) signin.Handle {
 // coded proves an address by a code.
 func (h *house) coded(p page) (signin.Handle, *signin.Granted) {
 	h.t.Helper()
-	s, err := h.Start(h.t.Context(), p.request(h, "email_code"))
+	handle, g, _ := h.codedBy("email_code", p)
+	return handle, g
+}
+
+// codedBy is coded, by the code of a method of which it returns the whole message.
+func (h *house) codedBy(method string, p page) (signin.Handle, *signin.Granted, signin.Told) {
+	h.t.Helper()
+	s, err := h.Start(h.t.Context(), p.request(h, method))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -151,7 +159,7 @@ func (h *house) coded(p page) (signin.Handle, *signin.Granted) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return handle, g
+	return handle, g, told
 }
 
 func (h *house) collect(p page, g *signin.Granted) (*signin.Collected, error) {
@@ -699,4 +707,35 @@ func TestMalformed(t *testing.T) {
 	req.Identifier = ""
 	_, err := h.Start(t.Context(), req)
 	refused(t, "for nobody", err, signin.ErrNoIdentifier)
+}
+
+// "Not me", said of a sign-in by whoever opens the link of its message: the browser that was
+// told to remember it opens nothing any more, and what it opened meanwhile ends as well.
+func TestDisownedSignInIsForgotten(t *testing.T) {
+	h := newHouse(t)
+	p := h.page(ada)
+	stays, _ := h.remembered(p)
+	h.at = h.at.Add(time.Second)
+	proof, g, told := h.codedBy("email_link", p)
+	d := h.enrol(p, proof)
+	first := h.mustCollect(p, g)
+	h.at = h.at.Add(time.Minute)
+	last := h.mustReturn(d, p)
+	waits, err := h.returns(d, p) // and is not collected yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Disown(t.Context(), signin.Bearer{Project: h.shop, Link: splitpin.Secret(told.Link.Reveal()[len(public+signin.LinkPath):]), By: h.by}); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]*signin.Collected{"that was disowned": first, "by the key that it left": last} {
+		_, err := h.Refresh(t.Context(), signin.RefreshRequest{Project: h.shop, Token: c.Tokens.RefreshToken, By: h.by})
+		refused(t, "the session "+what, err, signin.ErrRefresh)
+	}
+	_, err = h.collect(p, waits)
+	refused(t, "what the key had opened a moment ago", err, signin.ErrGrant)
+	if _, err := h.returns(d, p); err == nil {
+		t.Error("the key opens more")
+	}
+	h.mustReturn(stays, p)
 }

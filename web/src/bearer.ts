@@ -38,8 +38,8 @@ export async function bear(b: Bearing): Promise<void> {
   const way = b.way(link);
   const sure = link.same_browser || link.handed_over;
   const both = way !== "let_in" && link.may_let_in && !sure;
+  if (link.signed_in) return asks(b, links, link);
   // It let this browser in: what that gave is given again, and nothing is decided.
-  if (link.state === "collected") return b.done({}, "let_in", link);
   if (link.state === "proved") return void admit("let_in", "", $("status-action"));
 
   $("bearer-lead").textContent = t(
@@ -108,20 +108,53 @@ export async function bear(b: Bearing): Promise<void> {
 
   async function refuse(): Promise<void> {
     running = true;
-    $("refuse-error").textContent = "";
     busy($("refuse-yes"), t("bearer.refuse.busy"));
-    try {
-      await links.refuse(b.token);
-      status({ kind: "good", title: t("bearer.refused.title"), text: t("bearer.refused.text") });
-    } catch (error) {
-      const p = error instanceof Problem ? error : new Problem("internal");
-      if (ends(p)) refused(b, p);
-      else $("refuse-error").textContent = passing(p);
-    } finally {
-      running = false;
-      busy($("refuse-yes"), "");
-    }
+    await post(b, $("refuse-yes"), $("refuse-error"), links.refuse(b.token), { title: t("bearer.refused.title"), text: t("bearer.refused.text") });
+    running = false;
   }
+}
+
+/**
+ * Asks whether it was this person who signed in by the message. Programs that fill and press
+ * everything end on what does nothing: it comes last.
+ */
+function asks(b: Bearing, links: Links, { account, signed_in }: Link): void {
+  const no = $<HTMLInputElement>("disown-no");
+  const yes = $<HTMLInputElement>("disown-yes");
+  const error = $("disown-error");
+  $("disown-account").textContent = account;
+  $("disown-when").textContent = ago(signed_in!.ago, t("bearer.asked.now"));
+  $("disown-device").textContent = signed_in!.device ?? "";
+  $("disown-device-row").hidden = !signed_in!.device;
+  show("disown");
+  $("disown-title").focus();
+  const button = $("disown-submit");
+  no.onchange = yes.onchange = () => (error.textContent = "");
+  $("disown-form").onsubmit = (event) => {
+    event.preventDefault();
+    if (button.classList.contains("busy")) return;
+    if (yes.checked) return status({ kind: "good", title: t("bearer.disown.kept.title"), text: t("bearer.disown.kept.text"), ...b.again });
+    if (!no.checked) {
+      error.textContent = t("bearer.disown.choose");
+      return no.focus();
+    }
+    busy(button, t("bearer.disown.busy"));
+    void post(b, button, error, links.disown(b.token), { title: t("bearer.disowned.title"), text: t("bearer.disowned.text"), ...b.again });
+  };
+}
+
+/** Waits for what a busy button asked for, and tells what came of it. */
+async function post(b: Bearing, button: HTMLElement, error: HTMLElement, asked: Promise<void>, good: Omit<Status, "kind">): Promise<void> {
+  error.textContent = "";
+  try {
+    await asked;
+    status({ kind: "good", ...good });
+  } catch (e) {
+    const p = e instanceof Problem ? e : new Problem("internal");
+    if (ends(p)) refused(b, p);
+    else error.textContent = passing(p);
+  }
+  busy(button, "");
 }
 
 /** Why a link does nothing any more: title and text. */

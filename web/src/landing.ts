@@ -32,7 +32,7 @@ void bear({
       kind: "good",
       title: t("bearer.done.title"),
       text: t(way === "let_in" && !link.same_browser ? "bearer.done.other" : "bearer.done.text"),
-      ...(url && link.state !== "collected" && { link: { label: t("bearer.done.gone"), href: url } }),
+      ...(url && { link: { label: t("bearer.done.gone"), href: url } }),
     });
   },
 });

@@ -3,7 +3,7 @@
 
 import { $ } from "./page";
 
-export type Screen = "address" | "code" | "captcha" | "known" | "status" | "offer" | "held" | "recovery" | "bearer" | "refuse" | "account" | "remove" | "confirm";
+export type Screen = "address" | "code" | "captcha" | "known" | "status" | "offer" | "held" | "recovery" | "bearer" | "refuse" | "disown" | "account" | "remove" | "confirm";
 
 export function show(screen: Screen): void {
   for (const s of document.querySelectorAll<HTMLElement>(".screen")) s.hidden = s.id !== `${screen}-screen`;
