@@ -92,7 +92,7 @@ func (e *Engine) Answer(ctx context.Context, h Handle, answer json.RawMessage) (
 		return nil, fmt.Errorf("answering an attempt: %w", step.refused)
 	}
 	if a := step.attempt; a != nil && a.Purpose == splitpin.Complete && (step.verdict == answerRight || step.verdict == answerRepeated) {
-		return e.complete(ctx, now, h, a)
+		return e.completeParent(ctx, now, h, a)
 	}
 	if err := e.confirmed(ctx, &step); err != nil {
 		return nil, err

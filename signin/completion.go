@@ -42,11 +42,11 @@ type Completion struct {
 	User *splitpin.User
 }
 
-// Complete tells the project's backend by tell that somebody completed a form, once;
+// CompleteForm tells the project's backend by tell that somebody completed a form, once;
 // what came of it stands in the audit log. A project whose backend wants to hear of
 // nothing is content. Its errors are ErrNoForm, ErrToken, ErrStale,
 // ErrManyCompletions and ErrCompletion.
-func (e *Engine) Complete(ctx context.Context, req CompletionRequest, tell func(context.Context, *Completion) error) (err error) {
+func (e *Engine) CompleteForm(ctx context.Context, req CompletionRequest, tell func(context.Context, *Completion) error) (err error) {
 	ctx, done := e.observe(ctx, "complete_form")
 	defer func() { done(err) }()
 	site := &req.Project.Settings.Site

@@ -88,7 +88,7 @@ func TestNobodyWaitsInAPlace(t *testing.T) {
 	v.project = h.shop
 	c := v.signIn(ada)
 	completion := signin.CompletionRequest{Project: h.shop, Form: "join", Token: c.Tokens.AccessToken, By: v.by}
-	if err := h.Complete(ctx, completion, func(context.Context, *signin.Completion) error { away(); return nil }); err != nil {
+	if err := h.CompleteForm(ctx, completion, func(context.Context, *signin.Completion) error { away(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 

@@ -153,10 +153,10 @@ func asShown(c, has *splitpin.Credential) *splitpin.Credential {
 	return &kept
 }
 
-// complete adds what the parent of a proved attempt waits with to the user who was
+// completeParent adds what the parent of a proved attempt waits with to the user who was
 // proved, and grants what the parent asked for. It is a commit of its own: where it does
 // not happen, the right answer shown again makes it happen, or Join called again.
-func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *splitpin.Attempt) (*Granted, error) {
+func (e *Engine) completeParent(ctx context.Context, now time.Time, h Handle, child *splitpin.Attempt) (*Granted, error) {
 	numbers, err := e.numbers(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (e *Engine) complete(ctx context.Context, now time.Time, h Handle, child *s
 		if parent == nil || parent.Project != child.Project || r.User == nil {
 			return splitpin.Writes{}, ErrOver
 		}
-		again, err := decideComplete(now, parent, r.User)
+		again, err := decideCompleteParent(now, parent, r.User)
 		if again || err != nil {
 			return splitpin.Writes{}, err
 		}
@@ -232,7 +232,7 @@ func (e *Engine) Join(ctx context.Context, parent, proof Handle) (_ *Granted, er
 	case now.Sub(a.ProvedAt) > recently:
 		return nil, ErrStale
 	}
-	return e.complete(ctx, now, parent, a)
+	return e.completeParent(ctx, now, parent, a)
 }
 
 // confirmed does what a right answer of the purpose Confirm is for.
@@ -264,9 +264,9 @@ func (e *Engine) confirm(ctx context.Context, a *splitpin.Attempt) error {
 	return nil
 }
 
-// decideComplete decides whether a user who was just proved completes an attempt. again
+// decideCompleteParent decides whether a user who was just proved completes an attempt. again
 // is set where the same user did so before.
-func decideComplete(now time.Time, a *splitpin.Attempt, u *splitpin.User) (again bool, err error) {
+func decideCompleteParent(now time.Time, a *splitpin.Attempt, u *splitpin.User) (again bool, err error) {
 	switch {
 	case !a.ProvedAt.IsZero():
 		if a.User != u.Number || !a.CollectedAt.IsZero() || !now.Before(a.ProvedAt.Add(grantLifetime)) {

@@ -55,7 +55,7 @@ func (f *Face) completeForm(c *call) (any, error) {
 		access = "" // refused as any other that is none
 	}
 	req := signin.CompletionRequest{Project: p, Form: c.r.URL.Query().Get("form-id"), Token: splitpin.Secret(access), By: c.by}
-	err = f.engine.Complete(c.r.Context(), req, func(ctx context.Context, done *signin.Completion) error {
+	err = f.engine.CompleteForm(c.r.Context(), req, func(ctx context.Context, done *signin.Completion) error {
 		if f.tell == nil {
 			return errNotTold
 		}
