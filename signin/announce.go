@@ -24,7 +24,7 @@ const UndoPath = "/undo/"
 // templates of the messages that tell of a new credential.
 var announced = map[splitpin.CredentialKind]string{
 	splitpin.PasskeyCredential: "passkey_added",
-	splitpin.SocialCredential:  "account_linked",
+	splitpin.SocialCredential:  "account_connected",
 	splitpin.BrowserCredential: "browser_added",
 }
 

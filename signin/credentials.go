@@ -98,42 +98,42 @@ func (e *Engine) Facts(c *splitpin.Credential) []string {
 	return nil
 }
 
-// Linked returns the accounts at providers that a user connected, newest first, with what
+// Connected returns the accounts at providers that a user connected, newest first, with what
 // those gave us: for backends.
-func (e *Engine) Linked(ctx context.Context, u *splitpin.User) (_ []Link, err error) {
-	ctx, done := e.observe(ctx, "linked")
+func (e *Engine) Connected(ctx context.Context, u *splitpin.User) (_ []Connection, err error) {
+	ctx, done := e.observe(ctx, "connected")
 	defer func() { done(err) }()
 	r, err := e.store.Load(ctx, splitpin.Reads{User: u.Number, Credentials: true})
 	if err != nil {
 		return nil, fmt.Errorf("listing credentials: %w", err)
 	}
-	var out []Link
+	var out []Connection
 	for _, c := range r.Credentials {
 		for _, m := range e.methods {
-			linker, ok := m.(Linker)
+			connector, ok := m.(Connector)
 			if !ok || c.Kind != splitpin.SocialCredential {
 				continue
 			}
-			linked, err := linker.Linked(c)
+			at, err := connector.Account(c)
 			if err != nil {
 				return nil, fmt.Errorf("reading a credential: %w", err)
 			}
-			out = append(out, Link{linked, c})
+			out = append(out, Connection{at, c})
 		}
 	}
 	return out, nil
 }
 
-// A Link is an account at a provider, and the credential that it is here.
-type Link struct {
-	Linked
+// A Connection is an account at a provider, and the credential that it is here.
+type Connection struct {
+	ProviderAccount
 	Credential *splitpin.Credential
 }
 
-// Unlink takes an account at a provider from its user, as a backend asks for it, and ends
+// Disconnect takes an account at a provider from its user, as a backend asks for it, and ends
 // the sessions that it opened. Its errors are ErrNoCredential and ErrLast.
-func (e *Engine) Unlink(ctx context.Context, u *splitpin.User, number int64, by Caller) (err error) {
-	ctx, done := e.observe(ctx, "unlink")
+func (e *Engine) Disconnect(ctx context.Context, u *splitpin.User, number int64, by Caller) (err error) {
+	ctx, done := e.observe(ctx, "disconnect")
 	defer func() { done(err) }()
 	return e.remove(ctx, u, number, 0, splitpin.SocialCredential, by)
 }
@@ -224,10 +224,10 @@ func takes(p *splitpin.Project, m Method, c *splitpin.Credential) bool {
 	switch m := m.(type) {
 	case Knower:
 		return m.Knows() == c.Kind
-	case Linker:
-		linked, err := m.Linked(c)
+	case Connector:
+		at, err := m.Account(c)
 		return c.Kind == splitpin.SocialCredential && err == nil &&
-			slices.ContainsFunc(p.Settings.Providers, func(of splitpin.Provider) bool { return of.Name == linked.Provider })
+			slices.ContainsFunc(p.Settings.Providers, func(of splitpin.Provider) bool { return of.Name == at.Provider })
 	}
 	return false
 }

@@ -40,8 +40,8 @@ func TestGrantEndsWithItsCredential(t *testing.T) {
 		{"removed", func(v *visitor, c *signin.Collected, has *splitpin.Credential) error {
 			return v.Remove(v.t.Context(), c.Session, c.User, has.Number, v.by)
 		}},
-		{"unlinked by the backend", func(v *visitor, c *signin.Collected, has *splitpin.Credential) error {
-			return v.Unlink(v.t.Context(), c.User, has.Number, v.by)
+		{"disconnected by the backend", func(v *visitor, c *signin.Collected, has *splitpin.Credential) error {
+			return v.Disconnect(v.t.Context(), c.User, has.Number, v.by)
 		}},
 		{"taken back", func(v *visitor, c *signin.Collected, has *splitpin.Credential) error {
 			link, err := v.UndoLink(has)

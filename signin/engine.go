@@ -144,8 +144,8 @@ func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods))
 func (e *Engine) Offered(p *splitpin.Project) []string {
 	return slices.DeleteFunc(e.Methods(), func(name string) bool {
 		_, chooses := e.methods[name].(Chooser)
-		_, links := e.methods[name].(Linker)
-		return !offers(p, e.methods[name]) || chooses && len(e.Channels(p, name)) == 0 || links && len(p.Settings.Providers) == 0
+		_, connects := e.methods[name].(Connector)
+		return !offers(p, e.methods[name]) || chooses && len(e.Channels(p, name)) == 0 || connects && len(p.Settings.Providers) == 0
 	})
 }
 

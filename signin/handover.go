@@ -72,7 +72,7 @@ func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) 
 	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || !a.DeniedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
 		return nil, nil, ErrStale
 	}
-	if _, linker := e.methods[a.Method].(Linker); linker {
+	if _, connects := e.methods[a.Method].(Connector); connects {
 		return nil, nil, ErrStale
 	}
 	// That a browser was recognised lets an old client's page make a passkey

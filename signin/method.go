@@ -114,16 +114,16 @@ type Sharer interface {
 	KnownAs(c *splitpin.Credential) string
 }
 
-// A Linker is a method whose credentials are accounts at a provider.
-type Linker interface {
+// A Connector is a method whose credentials are accounts at a provider.
+type Connector interface {
 	Method
 
-	// Linked tells of the account that a credential of this method is.
-	Linked(c *splitpin.Credential) (Linked, error)
+	// Account tells of the account that a credential of this method is.
+	Account(c *splitpin.Credential) (ProviderAccount, error)
 }
 
-// Linked is an account at a provider, for backends.
-type Linked struct {
+// A ProviderAccount is an account at a provider, for backends.
+type ProviderAccount struct {
 	Provider string          // "GITHUB"
 	Subject  string          // who it is there
 	Username string          // what that person is called there; empty: nothing is known

@@ -110,9 +110,9 @@ func (e *Engine) shares(p *splitpin.Project, origin string) (Sharer, string) {
 // is empty where it is none.
 func (e *Engine) Provider(c *splitpin.Credential) string {
 	for _, m := range e.methods {
-		if linker, ok := m.(Linker); ok && c.Kind == splitpin.SocialCredential {
-			linked, _ := linker.Linked(c) // of one that cannot be read, nothing is known
-			return linked.Provider
+		if connector, ok := m.(Connector); ok && c.Kind == splitpin.SocialCredential {
+			at, _ := connector.Account(c) // of one that cannot be read, nothing is known
+			return at.Provider
 		}
 	}
 	return ""

@@ -307,7 +307,7 @@ func TestEnrol(t *testing.T) {
 		t.Fatalf("the credentials are %+v", all)
 	}
 	told, err := h.db.Messages(t.Context(), splitpin.MessageFilter{Attempt: g.Attempt.ID.Number}, 10)
-	if err != nil || len(told) != 1 || told[0].Template != "account_linked" || told[0].To != ada {
+	if err != nil || len(told) != 1 || told[0].Template != "account_connected" || told[0].To != ada {
 		t.Errorf("she was told by %+v (%v)", told, err)
 	}
 
@@ -416,7 +416,7 @@ func TestAnnouncementOutlivesItsAttempt(t *testing.T) {
 	}
 	var told *splitpin.Message
 	for _, claimed := range due {
-		if m := claimed.Message; m.Template == "account_linked" {
+		if m := claimed.Message; m.Template == "account_connected" {
 			told = m
 			if claimed.Attempt != nil {
 				t.Error("the attempt is there still")

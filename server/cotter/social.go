@@ -759,8 +759,8 @@ type providerToken struct {
 var errNoAccount = &splitpin.Error{Kind: splitpin.NotFound, Code: "not_found",
 	Message: "This user has no account at that provider."}
 
-// linked are the accounts of the user whom a request names, at its provider if it names one.
-func (f *Face) linked(c *call) (*splitpin.User, []signin.Link, error) {
+// connected are the accounts of the user whom a request names, at its provider if it names one.
+func (f *Face) connected(c *call) (*splitpin.User, []signin.Connection, error) {
 	if !c.trusted {
 		return nil, nil, edge.ErrSecret
 	}
@@ -768,12 +768,12 @@ func (f *Face) linked(c *call) (*splitpin.User, []signin.Link, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	all, err := f.engine.Linked(c.r.Context(), u)
+	all, err := f.engine.Connected(c.r.Context(), u)
 	if err != nil {
 		return nil, nil, err
 	}
 	if provider := c.r.PathValue("provider"); provider != "" {
-		all = slices.DeleteFunc(all, func(l signin.Link) bool { return l.Provider != strings.ToUpper(provider) })
+		all = slices.DeleteFunc(all, func(l signin.Connection) bool { return l.Provider != strings.ToUpper(provider) })
 		if len(all) == 0 {
 			return nil, nil, errNoAccount
 		}
@@ -781,7 +781,7 @@ func (f *Face) linked(c *call) (*splitpin.User, []signin.Link, error) {
 	return u, all, nil
 }
 
-func (f *Face) wireLink(c *call, u *splitpin.User, l signin.Link) providerToken {
+func (f *Face) wireConnection(c *call, u *splitpin.User, l signin.Connection) providerToken {
 	changed := l.Credential.CreatedAt
 	if l.Credential.UsedAt.After(changed) {
 		changed = l.Credential.UsedAt
@@ -803,32 +803,32 @@ func credentialID(c *splitpin.Credential) string {
 }
 
 func (f *Face) listTokens(c *call) (any, error) {
-	u, all, err := f.linked(c)
+	u, all, err := f.connected(c)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]providerToken, 0, len(all))
 	for _, l := range all {
-		out = append(out, f.wireLink(c, u, l))
+		out = append(out, f.wireConnection(c, u, l))
 	}
 	return out, nil
 }
 
 func (f *Face) showToken(c *call) (any, error) {
-	u, all, err := f.linked(c)
+	u, all, err := f.connected(c)
 	if err != nil {
 		return nil, err
 	}
-	return f.wireLink(c, u, all[0]), nil
+	return f.wireConnection(c, u, all[0]), nil
 }
 
 func (f *Face) deleteToken(c *call) (any, error) {
-	u, all, err := f.linked(c)
+	u, all, err := f.connected(c)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range all {
-		if err := f.engine.Unlink(c.r.Context(), u, l.Credential.Number, c.by); err != nil {
+		if err := f.engine.Disconnect(c.r.Context(), u, l.Credential.Number, c.by); err != nil {
 			return nil, err
 		}
 	}

@@ -467,15 +467,15 @@ func TestSocialConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, err := s.engine.Linked(t.Context(), user)
-	if err != nil || len(links) != 0 {
-		t.Errorf("connected before the yes: %v, %v", links, err)
+	all, err := s.engine.Connected(t.Context(), user)
+	if err != nil || len(all) != 0 {
+		t.Errorf("connected before the yes: %v, %v", all, err)
 	}
 	if u := goes(t, b.do("POST", "/social/agree", fields(page))); u.String() != shop+"/me" {
 		t.Errorf("it goes to %s", u)
 	}
-	if links, err := s.engine.Linked(t.Context(), user); err != nil || len(links) != 1 {
-		t.Errorf("not connected: %v, %v", links, err)
+	if all, err := s.engine.Connected(t.Context(), user); err != nil || len(all) != 1 {
+		t.Errorf("not connected: %v, %v", all, err)
 	}
 }
 
@@ -538,8 +538,8 @@ func TestSocialConnectConfirmsFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if links, err := s.engine.Linked(t.Context(), user); err != nil || len(links) != 1 {
-		t.Errorf("connected are %v, %v", links, err)
+	if all, err := s.engine.Connected(t.Context(), user); err != nil || len(all) != 1 {
+		t.Errorf("connected are %v, %v", all, err)
 	}
 
 	// Who is logged out between the question and the yes connects nothing.
@@ -562,8 +562,8 @@ func TestSocialConnectConfirmsFirst(t *testing.T) {
 	if u := goes(t, b.do("POST", "/social/agree", fields(page))); u.Host != "shop.example" || !u.Query().Has("error") {
 		t.Errorf("after he was logged out it goes to %s", u)
 	}
-	if links, err := s.engine.Linked(t.Context(), bob); err != nil || len(links) != 0 {
-		t.Errorf("connected are %v, %v", links, err)
+	if all, err := s.engine.Connected(t.Context(), bob); err != nil || len(all) != 0 {
+		t.Errorf("connected are %v, %v", all, err)
 	}
 }
 

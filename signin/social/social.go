@@ -64,8 +64,8 @@ type Method struct {
 }
 
 var (
-	_ signin.Fetcher = (*Method)(nil)
-	_ signin.Linker  = (*Method)(nil)
+	_ signin.Fetcher   = (*Method)(nil)
+	_ signin.Connector = (*Method)(nil)
 )
 
 func (*Method) Name() string       { return "social" }
@@ -249,14 +249,14 @@ func (m *Method) Check(c signin.Check) (signin.Proof, bool) {
 	return signin.Proof{Credential: credential, Ask: c.Attempt.Purpose != splitpin.Confirm}, true
 }
 
-// Linked tells of an account that somebody connected. Tokens is empty where their data
+// Account tells of the account that somebody connected. Tokens is empty where their data
 // key was destroyed.
-func (m *Method) Linked(c *splitpin.Credential) (signin.Linked, error) {
+func (m *Method) Account(c *splitpin.Credential) (signin.ProviderAccount, error) {
 	var a identity
 	if err := json.Unmarshal(c.Data, &a); err != nil {
-		return signin.Linked{}, fmt.Errorf("reading an account elsewhere: %w", err)
+		return signin.ProviderAccount{}, fmt.Errorf("reading an account elsewhere: %w", err)
 	}
-	out := signin.Linked{Provider: a.Provider, Subject: a.Subject, Username: a.Username}
+	out := signin.ProviderAccount{Provider: a.Provider, Subject: a.Subject, Username: a.Username}
 	if len(c.Sealed) == 0 {
 		return out, nil
 	}

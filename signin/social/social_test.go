@@ -249,18 +249,18 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("signed in: %+v", c.User)
 	}
 
-	links, err := h.Linked(t.Context(), c.User)
-	if err != nil || len(links) != 1 {
-		t.Fatalf("%d accounts, %v", len(links), err)
+	all, err := h.Connected(t.Context(), c.User)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d accounts, %v", len(all), err)
 	}
-	l := links[0]
+	l := all[0]
 	var tokens map[string]any
 	if err := json.Unmarshal(l.Tokens, &tokens); err != nil {
 		t.Fatal(err)
 	}
 	if l.Provider != "THEIRS" || l.Subject != "ada-at-theirs" || l.Username != "ada-l" || tokens["access_token"] != "their-token" ||
 		tokens["refresh_token"] != "their-refresh" || tokens["scope"] != "openid email" || tokens["token_type"] != "bearer" {
-		t.Errorf("the account is %+v with %s", l.Linked, l.Tokens)
+		t.Errorf("the account is %+v with %s", l.ProviderAccount, l.Tokens)
 	}
 	if stored := string(l.Credential.Data) + string(l.Credential.Sealed); strings.Contains(stored, "their-") {
 		t.Error("the provider's tokens can be read in the database")
@@ -284,11 +284,11 @@ func TestSignIn(t *testing.T) {
 		c := *l.Credential
 		c.Sealed = slices.Clone(c.Sealed)
 		alter(&c)
-		if _, err := h.method.Linked(&c); err == nil {
+		if _, err := h.method.Account(&c); err == nil {
 			t.Errorf("tokens can be opened %s", what)
 		}
 	}
-	if _, err := h.method.Linked(l.Credential); err != nil {
+	if _, err := h.method.Account(l.Credential); err != nil {
 		t.Errorf("as they are: %v", err)
 	}
 
@@ -307,13 +307,13 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("it was logged: %s", log)
 	}
 
-	if err := h.Unlink(t.Context(), c.User, l.Credential.Number, a.by); err != nil {
+	if err := h.Disconnect(t.Context(), c.User, l.Credential.Number, a.by); err != nil {
 		t.Fatal(err)
 	}
-	if links, err := h.Linked(t.Context(), c.User); err != nil || len(links) != 0 {
-		t.Errorf("after unlinking: %v, %v", links, err)
+	if all, err := h.Connected(t.Context(), c.User); err != nil || len(all) != 0 {
+		t.Errorf("after disconnecting: %v, %v", all, err)
 	}
-	want(t, "unlinking again", h.Unlink(t.Context(), c.User, l.Credential.Number, a.by), signin.ErrNoCredential)
+	want(t, "unlinking again", h.Disconnect(t.Context(), c.User, l.Credential.Number, a.by), signin.ErrNoCredential)
 }
 
 // A client secret that was moved to another project, or to another provider of the same
@@ -356,9 +356,9 @@ func TestTokensOfADestroyedKey(t *testing.T) {
 	if err := h.ring.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	links, err := h.Linked(t.Context(), c.User)
-	if err != nil || len(links) != 1 || len(links[0].Tokens) != 0 || links[0].Subject != "ada-at-theirs" {
-		t.Errorf("got %+v, %v", links, err)
+	all, err := h.Connected(t.Context(), c.User)
+	if err != nil || len(all) != 1 || len(all[0].Tokens) != 0 || all[0].Subject != "ada-at-theirs" {
+		t.Errorf("got %+v, %v", all, err)
 	}
 	if _, err := h.begins(nil); splitpin.ErrorOf(err) == nil || splitpin.ErrorOf(err).Kind != splitpin.Unavailable {
 		t.Errorf("starting with a client secret that is lost: %v", err)
@@ -605,8 +605,8 @@ func TestLinkNeedsTheAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := a.collects(g)
-	if links, err := h.Linked(t.Context(), c.User); err != nil || len(links) != 1 || c.User.Identifier != "ada@example.org" {
-		t.Errorf("signed in as %+v with %v, %v", c.User, links, err)
+	if all, err := h.Connected(t.Context(), c.User); err != nil || len(all) != 1 || c.User.Identifier != "ada@example.org" {
+		t.Errorf("signed in as %+v with %v, %v", c.User, all, err)
 	}
 
 	// Connecting another account to a session, and what cannot be connected.
@@ -620,13 +620,13 @@ func TestLinkNeedsTheAddress(t *testing.T) {
 	}
 	_, err = b.comesBack()
 	want(t, "connecting", err, signin.ErrAsk)
-	if links, _ := h.Linked(t.Context(), c.User); len(links) != 1 {
+	if all, _ := h.Connected(t.Context(), c.User); len(all) != 1 {
 		t.Error("it was connected before the yes")
 	}
 	if _, err := h.Agree(t.Context(), b.handle); err != nil {
 		t.Fatal(err)
 	}
-	if links, _ := h.Linked(t.Context(), c.User); len(links) != 2 {
+	if all, _ := h.Connected(t.Context(), c.User); len(all) != 2 {
 		t.Error("it was not connected")
 	}
 	confirm := func(r *signin.StartRequest) {
