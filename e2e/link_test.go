@@ -297,12 +297,20 @@ func TestLinkAccessibility(t *testing.T) {
 	page.resize(1280, 900)
 
 	other := startBrowser(t).askForLink(t, "grace@example.org", c, p, true)
-	framing := startBrowser(t).open(t, d.message(t, "grace@example.org").Link)
+	m = d.message(t, "grace@example.org")
+	framing := startBrowser(t).open(t, m.Link)
 	framed := framing.frame(p.url + "/login?")
 	framed.fill("#digits", wrongPair(other.digits))
 	framed.click("#bearer-submit")
 	framed.awaitText("#digits-error", says(t, "bearer.digits.wrong.other")+" 2 more")
 	checkAccessible(framed, "in a frame")
+	other.form.click("#link-switch")
+	other.form.giveCode(m.Code)
+	checkLinkPayload(t, other.page, "grace@example.org")
+	framing.go_(m.Link)
+	framed = framing.frame(p.url + "/login?")
+	framed.await("it asks who that was", `document.getElementById("disown-screen").checkVisibility()`)
+	checkAccessible(framed, "in a frame, signed in")
 }
 
 // ------------------------------------------------------------------- the bench
@@ -462,26 +470,27 @@ func TestLinkBench(t *testing.T) {
 	// The question that a link asks once somebody signed in: such a program ends on the answer
 	// that does nothing. The person chooses, and it ends that session and no other.
 	t.Run("a scanner, after the person signed in", func(t *testing.T) {
-		signIn := func(asked *asking, address string) func() bool {
+		signIn := func(address string, returns bool) (link string, lives func() bool) {
+			asked := honest.askForLink(t, address, c, p, returns)
+			m := d.message(t, address)
 			asked.form.click("#link-switch")
-			asked.form.giveCode(d.code(t, address))
+			asked.form.giveCode(m.Code)
 			checkLinkPayload(t, asked.page, address)
 			access := object(t, decode[map[string]any](t, asked.page.payload()), "oauth_token")["access_token"].(string)
-			return func() bool {
+			return m.Link, func() bool {
 				answer, _ := call(t, "GET", p.v1()+"/user", http.Header{"Authorization": {"Bearer " + access}}, nil)
 				return answer.StatusCode == http.StatusOK
 			}
 		}
 		for _, name := range []string{"redirect mode", "landing page"} {
 			address, returns := strings.ReplaceAll(name, " ", "")+"@example.org", name == "redirect mode"
-			first := signIn(honest.askForLink(t, address, c, p, returns), address)
-			m := d.message(t, address)
+			link, first := signIn(address, returns)
 			other := startBrowser(t)
-			scan(t, other, m.Link)
+			scan(t, other, link)
 			if n := d.events(t, "link_disowned"); n != 0 || !first() {
 				t.Fatalf("%s: the scanner signed the person out", name)
 			}
-			place := other.open(t, m.Link)
+			place := other.open(t, link)
 			if returns {
 				place = place.frame(p.url + "/login?")
 			}
@@ -500,14 +509,14 @@ func TestLinkBench(t *testing.T) {
 				}
 				continue
 			}
-			second := signIn(honest.askForLink(t, address, c, p, returns), address)
+			_, second := signIn(address, returns)
 			place.click("#disown-no")
 			place.click("#disown-submit")
 			place.awaitText("#status-title", says(t, "bearer.disowned.title"))
 			if first() || !second() {
 				t.Errorf("%s: the session lives: %v; the other, by which the person made it good: %v", name, first(), second())
 			}
-			place.go_(m.Link)
+			place.go_(link)
 			place.awaitText("#status-title", says(t, "bearer.over.title"))
 		}
 		if n := d.events(t, "link_disowned"); n != 1 {
