@@ -127,6 +127,9 @@ func (d *Directory) imported(ctx context.Context, project int64, in Imported) (*
 		return nil, refusal("identifier is missing")
 	}
 	if identifier, kind, err = ParseIdentifier(identifier); err != nil {
+		if why := splitpin.ErrorOf(err); why != nil && why != ErrIdentifier { // a number, with what is wrong about it
+			return nil, refusal("identifier: " + why.Message)
+		}
 		return nil, refusal("identifier is neither an address, a number nor a name")
 	}
 	client := in.ClientUserID

@@ -96,7 +96,7 @@ const (
 	StageConnect   Stage = "connect"   // nobody answers there, or not as such a server
 	StageTLS       Stage = "tls"       // no encrypted connection to a server we trust
 	StageAuth      Stage = "auth"      // the server refuses user name or password
-	StageLetter    Stage = "letter"    // the letter itself cannot be sent over this channel
+	StageMessage   Stage = "message"   // the letter itself cannot be sent over this channel
 	StageFrom      Stage = "from"      // the server refuses our address
 	StageRecipient Stage = "recipient" // the server refuses the reader's address
 	StageRegion    Stage = "region"    // the server takes nothing for the reader's country

@@ -214,7 +214,7 @@ func isPhone(to string) bool {
 }
 
 // errNoPhone is the error of a letter to something else.
-var errNoPhone = &SendError{Stage: StageLetter, Detail: "the recipient is not a phone number in canonical form"}
+var errNoPhone = &SendError{Stage: StageMessage, Detail: "the recipient is not a phone number in canonical form"}
 
 // reportsAt is the address at which a provider tells what became of one letter.
 func reportsAt(base string, over splitpin.Channel, receipt string) string {

@@ -118,7 +118,7 @@ func NewSMTP(cfg SMTPConfig) (*SMTP, error) {
 	from, err := mail.ParseAddress(cfg.From)
 	switch {
 	case cfg.From == "":
-		wrong("from: is missing; the address that letters come from, as login@example.com")
+		wrong("from: is missing; the address that messages come from, as login@example.com")
 	case err != nil || !plainAddress(from.Address) || oneLine(from.Name, 200) != from.Name:
 		wrong("from: %q is not an address like login@example.com or Example <login@example.com>", cfg.From)
 	}
@@ -197,7 +197,7 @@ func plainAddress(address string) bool {
 // Send hands l to the mail server.
 func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 	if !plainAddress(l.To) {
-		return &SendError{Stage: StageLetter, Detail: "the recipient is not a mail address in canonical form"}
+		return &SendError{Stage: StageMessage, Detail: "the recipient is not a mail address in canonical form"}
 	}
 	var room []byte
 	select {
@@ -208,7 +208,7 @@ func (s *SMTP) Send(ctx context.Context, l *Letter) error {
 	}
 	body, err := s.compose(l, room)
 	if err != nil {
-		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+		return &SendError{Stage: StageMessage, Detail: Scrub(err.Error(), l), cause: err}
 	}
 	room = body
 	// A kept connection may have been closed by the server. Until the server
@@ -279,7 +279,7 @@ func (s *SMTP) write(l *Letter, date, boundary string) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(2*len(l.HTML) + 2*len(l.Text) + 1024)
 	if _, err := m.WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("composing the letter: %w", err)
+		return nil, fmt.Errorf("composing the message: %w", err)
 	}
 	return transparent(b.Bytes()), nil
 }
@@ -409,7 +409,7 @@ func (s *SMTP) Check(ctx context.Context) []CheckStep {
 		}
 		return failed(err)
 	}
-	done(StageFrom, "the server takes letters from "+Scrub(s.from.Address, nil))
+	done(StageFrom, "the server takes messages from "+Scrub(s.from.Address, nil))
 	return steps
 }
 
@@ -534,7 +534,7 @@ func stopped(ctx context.Context, err error) error {
 	if err == nil {
 		err = ctx.Err()
 	}
-	return &SendError{Stage: StageCancelled, Temporary: true, Detail: "stopped before the server had taken the letter", cause: err}
+	return &SendError{Stage: StageCancelled, Temporary: true, Detail: "stopped before the server had taken the message", cause: err}
 }
 
 func isTimeout(err error) bool {
@@ -826,17 +826,17 @@ func replyError(stage Stage, reply *textproto.Error, l *Letter) error {
 	case stage == StageFrom && !temporary:
 		what = "the server does not let us send from this address; check smtp.from"
 	case stage == StageFrom:
-		what = "the server does not take letters from us just now"
+		what = "the server does not take messages from us just now"
 	case stage == StageRecipient && !temporary:
-		what = "the server does not take letters for this recipient"
+		what = "the server does not take messages for this recipient"
 	case stage == StageRecipient:
-		what = "the server does not take letters for this recipient just now"
+		what = "the server does not take messages for this recipient just now"
 	case reply.Code == 552 || strings.HasPrefix(reply.Msg, "5.3.4"):
-		what = "the letter is too big for the server, or the mailbox is full"
+		what = "the message is too big for the server, or the mailbox is full"
 	case stage == StageData && !temporary:
-		what = "the server refuses the letter, perhaps as spam"
+		what = "the server refuses the message, perhaps as spam"
 	case stage == StageData:
-		what = "the server does not take the letter just now"
+		what = "the server does not take the message just now"
 	}
 	return &SendError{Stage: stage, Temporary: temporary,
 		Detail: Scrub(fmt.Sprintf("%s: %d %s", what, reply.Code, reply.Msg), l), cause: reply}

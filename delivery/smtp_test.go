@@ -121,8 +121,8 @@ func TestSMTPInjection(t *testing.T) {
 	for _, to := range []string{"ada@example.com\r\nRCPT TO:<eve@example.com>", "ada@example.com> NOTIFY=NEVER", "<ada@example.com>",
 		"ada@example.com,eve@example.com", "Ada <ada@example.com>", "ada", "", "ada@example.com\x00", "a\"b@example.com", "дом@example.com", strings.Repeat("a", 250) + "@example.com"} {
 		var e *delivery.SendError
-		if err := s.Send(t.Context(), deliverytest.Letter(to, 1)); !errors.As(err, &e) || e.Stage != delivery.StageLetter || e.Temporary {
-			t.Errorf("to %q: %v, want a permanent failure at %q", to, err, delivery.StageLetter)
+		if err := s.Send(t.Context(), deliverytest.Letter(to, 1)); !errors.As(err, &e) || e.Stage != delivery.StageMessage || e.Temporary {
+			t.Errorf("to %q: %v, want a permanent failure at %q", to, err, delivery.StageMessage)
 		}
 	}
 	if n := len(server.raw()); n != before {

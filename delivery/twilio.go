@@ -295,7 +295,7 @@ func (t *TwilioWhatsApp) Send(ctx context.Context, l *Letter) error {
 	}
 	variables, err := json.Marshal(map[string]string{"1": code})
 	if err != nil {
-		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+		return &SendError{Stage: StageMessage, Detail: Scrub(err.Error(), l), cause: err}
 	}
 	return t.send(ctx, url.Values{"To": {"whatsapp:" + l.To}, "From": {"whatsapp:" + t.cfg.WhatsAppFrom},
 		"ContentSid": {t.cfg.WhatsAppContent}, "ContentVariables": {string(variables)}}, l)
@@ -426,7 +426,7 @@ func (t *TwilioVerify) Send(ctx context.Context, l *Letter) error {
 	case !isPhone(l.To):
 		return errNoPhone
 	case l.Channel != splitpin.SMSChannel && l.Channel != splitpin.WhatsAppChannel:
-		return &SendError{Stage: StageLetter, Detail: "Twilio sends codes by sms and whatsapp, not by " + string(l.Channel)}
+		return &SendError{Stage: StageMessage, Detail: "Twilio sends codes by sms and whatsapp, not by " + string(l.Channel)}
 	}
 	form := url.Values{"To": {l.To}, "Channel": {string(l.Channel)}}
 	language, _, _ := strings.Cut(l.Locale, "-")

@@ -219,7 +219,7 @@ func TestTwilioDiagnosis(t *testing.T) {
 		for _, to := range []string{"ada@example.com", "4915198765432", "+0151123456", "+49", "+49 151 1234567", "whatsapp:+4915198765432"} {
 			l := phoneLetter(splitpin.SMSChannel)
 			l.To = to
-			if err := sender.Send(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), "letter: ") {
+			if err := sender.Send(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), "message: ") {
 				t.Errorf("to %s: %v", to, err)
 			}
 		}

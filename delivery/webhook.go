@@ -129,7 +129,7 @@ func (w *Webhook) post(ctx context.Context, kind, id string, data any, l *Letter
 	now := w.clock()
 	body, err := json.Marshal(event{kind, now.UTC().Truncate(time.Second), data})
 	if err != nil {
-		return nil, &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+		return nil, &SendError{Stage: StageMessage, Detail: Scrub(err.Error(), l), cause: err}
 	}
 	req, err := request(ctx, w.to.String(), asJSON, string(body))
 	if err != nil {

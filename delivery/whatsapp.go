@@ -114,7 +114,7 @@ func (w *WhatsApp) language(locale string) string {
 // maxWhatsAppCode is how long a code an authentication template takes.
 const maxWhatsAppCode = 15
 
-var errNoTemplate = &SendError{Stage: StageLetter, Detail: fmt.Sprintf("an authentication template carries a code of at most %d characters and nothing else", maxWhatsAppCode)}
+var errNoTemplate = &SendError{Stage: StageMessage, Detail: fmt.Sprintf("an authentication template carries a code of at most %d characters and nothing else", maxWhatsAppCode)}
 
 type whatsAppMessage struct {
 	Product   string           `json:"messaging_product"`
@@ -174,7 +174,7 @@ func (w *WhatsApp) Send(ctx context.Context, l *Letter) error {
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		return &SendError{Stage: StageLetter, Detail: Scrub(err.Error(), l), cause: err}
+		return &SendError{Stage: StageMessage, Detail: Scrub(err.Error(), l), cause: err}
 	}
 	req, err := request(ctx, w.cfg.URL+"/"+w.cfg.PhoneNumberID+"/messages", asJSON, string(body))
 	if err != nil {

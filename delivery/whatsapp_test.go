@@ -191,7 +191,7 @@ func TestWhatsAppDiagnosis(t *testing.T) {
 	} {
 		l := phoneLetter(splitpin.WhatsAppChannel)
 		alter(l)
-		if err := sender.Send(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), "letter: ") {
+		if err := sender.Send(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), "message: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

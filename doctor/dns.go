@@ -29,7 +29,7 @@ type Resolver interface {
 	LookupAddr(ctx context.Context, addr string) ([]string, error)
 }
 
-// A Mail looks at the way of a letter: to the mail server, and what receivers
+// A Mail looks at the way of a message: to the mail server, and what receivers
 // look up about who sends it.
 type Mail struct {
 	From string // smtp.from
@@ -37,7 +37,7 @@ type Mail struct {
 	HELO string // smtp.helo; empty: this machine's name
 
 	Resolver Resolver
-	// Relays are the addresses from which letters reach receivers. Empty: those of
+	// Relays are the addresses from which messages reach receivers. Empty: those of
 	// Host, which need not be the same, so that less can be said.
 	Relays []netip.Addr
 	// DKIM are the selectors under which the mail server signs: "s1", or
@@ -111,7 +111,7 @@ func absent(err error) bool {
 const askAgain = "See that this machine reaches a name server, or leave the DNS out with --skip dns."
 
 // domain looks whether the domain of From can take answers: receivers refuse
-// letters from one that is not there.
+// messages from one that is not there.
 func (m *Mail) domain(ctx context.Context, r *Report, domain string) {
 	ctx, cancel := m.asking(ctx)
 	defer cancel()
@@ -121,7 +121,7 @@ func (m *Mail) domain(ctx context.Context, r *Report, domain string) {
 		return
 	}
 	if len(mx) == 1 && strings.TrimSuffix(mx[0].Host, ".") == "" {
-		r.warning("mail_domain", domain, "it says that it takes no mail (null MX), so some receivers refuse letters from it", "Send from a domain that takes mail: smtp.from.")
+		r.warning("mail_domain", domain, "it says that it takes no mail (null MX), so some receivers refuse messages from it", "Send from a domain that takes mail: smtp.from.")
 		return
 	}
 	if len(mx) > 0 {
@@ -133,7 +133,7 @@ func (m *Mail) domain(ctx context.Context, r *Report, domain string) {
 	case err != nil && !absent(err):
 		r.unknown("mail_domain", domain, "the DNS did not answer: "+cause(err), askAgain)
 	case len(addrs) == 0:
-		r.problem("mail_domain", domain, "it has neither MX nor address records, so receivers refuse letters from it", "Correct smtp.from, or give the domain an MX record.")
+		r.problem("mail_domain", domain, "it has neither MX nor address records, so receivers refuse messages from it", "Correct smtp.from, or give the domain an MX record.")
 	default:
 		r.warning("mail_domain", domain, "it has no MX record; receivers fall back on its address", "Give the domain an MX record.")
 	}
@@ -175,7 +175,7 @@ func (m *Mail) spf(ctx context.Context, r *Report, domain string) (pass bool) {
 	if len(relays) == 0 {
 		certain = false
 		if relays = m.hostAddrs(ctx); len(relays) == 0 {
-			r.warning(code, domain, "there is an SPF record, but from which address letters reach receivers is not known: smtp.host is this machine", "Name that address with --relay.")
+			r.warning(code, domain, "there is an SPF record, but from which address messages reach receivers is not known: smtp.host is this machine", "Name that address with --relay.")
 			return false
 		}
 	}
@@ -203,7 +203,7 @@ func (m *Mail) spf(ctx context.Context, r *Report, domain string) (pass bool) {
 	case certain:
 		r.problem(code, domain, "the SPF record does not let "+addresses(relays)+" send", "Add the address, or your provider's include, to the SPF record.")
 	default:
-		r.warning(code, domain, "the SPF record does not name the addresses of smtp.host ("+addresses(relays)+"); your provider may send from others", "Ask your provider for its include, and name an address that letters come from with --relay to be sure.")
+		r.warning(code, domain, "the SPF record does not name the addresses of smtp.host ("+addresses(relays)+"); your provider may send from others", "Ask your provider for its include, and name an address that messages come from with --relay to be sure.")
 	}
 	return false
 }
@@ -246,7 +246,7 @@ func addresses(list []netip.Addr) string {
 // keys are good.
 func (m *Mail) dkim(ctx context.Context, r *Report, domain string) (signing []string) {
 	if len(m.DKIM) == 0 {
-		r.warning("dkim", domain, "whether letters are signed cannot be told without the selector", "Name it with --dkim: it is s= in the DKIM-Signature of a letter that arrived.")
+		r.warning("dkim", domain, "whether messages are signed cannot be told without the selector", "Name it with --dkim: it is s= in the DKIM-Signature of a message that arrived.")
 		return nil
 	}
 	for _, selector := range m.DKIM {
@@ -278,12 +278,12 @@ func (m *Mail) dkim(ctx context.Context, r *Report, domain string) (signing []st
 			r.problem("dkim", name, fmt.Sprintf("the RSA key has %d bits, so receivers ignore it", key.bits), "Sign with an RSA key of 2048 bits.")
 			continue
 		case key.testing:
-			r.warning("dkim", name, "the key is marked as a test (t=y), so receivers treat letters as unsigned", "Take t=y out of the record.")
+			r.warning("dkim", name, "the key is marked as a test (t=y), so receivers treat messages as unsigned", "Take t=y out of the record.")
 			continue
 		case key.bits > 0 && key.bits < 2048:
 			r.warning("dkim", name, fmt.Sprintf("the RSA key has %d bits only", key.bits), "Sign with an RSA key of 2048 bits.")
 		default:
-			r.ok("dkim", name, "a sound "+key.kind+" key; that letters are signed with it shows in one that arrived")
+			r.ok("dkim", name, "a sound "+key.kind+" key; that messages are signed with it shows in one that arrived")
 		}
 		signing = append(signing, strings.ToLower(of))
 	}
@@ -380,7 +380,7 @@ func listHas(list, want string) bool {
 	return false
 }
 
-// A dmarcPolicy is what receivers do with letters that are not aligned.
+// A dmarcPolicy is what receivers do with messages that are not aligned.
 type dmarcPolicy struct {
 	policy, subdomains string // none, quarantine or reject
 	strictSPF          bool
@@ -418,7 +418,7 @@ func (m *Mail) dmarc(ctx context.Context, r *Report, domain string) (p dmarcPoli
 			policy = p.subdomains
 		}
 		if policy == "none" {
-			r.warning(code, domain, "the policy at _dmarc."+at+" is none: whoever forges your codes is not refused", "Once reports show that your letters are aligned, set p=quarantine or p=reject.")
+			r.warning(code, domain, "the policy at _dmarc."+at+" is none: whoever forges your codes is not refused", "Once reports show that your messages are aligned, set p=quarantine or p=reject.")
 		} else {
 			r.ok(code, domain, "receivers are told to "+policy+" what is not aligned, by _dmarc."+at)
 		}
@@ -497,5 +497,5 @@ func (m *Mail) ptr(ctx context.Context, r *Report, relay netip.Addr) {
 			}
 		}
 	}
-	r.problem("ptr", relay.String(), "it has no name that leads back to it, so many receivers refuse letters from it", "Ask who gave you the address for a PTR record with the mail server's name, and give that name this address.")
+	r.problem("ptr", relay.String(), "it has no name that leads back to it, so many receivers refuse messages from it", "Ask who gave you the address for a PTR record with the mail server's name, and give that name this address.")
 }

@@ -134,9 +134,15 @@ func Projects(r *Report, projects []*splitpin.Project, anyOrigin bool) {
 			r.ok("guessing", p.ID, "the chance to guess a code is "+project.Odds(odds)+" per address and day")
 		}
 		ways(r, p, set)
-		if p.Settings.Lookup == splitpin.LookupMinimal {
-			r.warning("lookup", p.ID, "strangers may ask whether an address has an account, as old Cotter clients do", "Once no client needs it: '"+set+" --lookup off'.")
-		} else {
+		switch {
+		case p.Settings.Lookup == splitpin.LookupMinimal:
+			r.warning("lookup", p.ID, "strangers may ask whether an address has an account, as old Cotter clients do", "Once no client needs it: '"+set+" --lookup off'. Pages with Cotter's SDK need it for passkeys.")
+		case project.HidesPasskeys(p) && p.Settings.PasskeyRequired:
+			r.warning("lookup", p.ID, "strangers do not learn who has an account, nor does Cotter's SDK who has a passkey: its pages never ask for the one that is required",
+				"Where pages of the project use that SDK: '"+set+" --lookup minimal'.")
+		case project.HidesPasskeys(p):
+			r.ok("lookup", p.ID, "strangers do not learn who has an account, so pages with Cotter's SDK offer no sign-in by passkey (--lookup minimal)")
+		default:
 			r.ok("lookup", p.ID, "strangers do not learn who has an account")
 		}
 	}

@@ -123,6 +123,14 @@ func TestInside(t *testing.T) {
 		{"look-ups", func(r *doctor.Report) {
 			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Lookup = splitpin.LookupMinimal }), false)
 		}, map[string]string{"warning lookup": "strangers"}},
+		{"a passkey that Cotter's SDK never asks for", func(r *doctor.Report) {
+			moved := shopProject(func(s *splitpin.Settings) { s.PasskeyRequired = true })
+			moved[0].Secrets = []splitpin.ProjectSecret{{Kind: splitpin.AppKey}}
+			doctor.Projects(r, moved, false)
+		}, map[string]string{"warning lookup": "its pages never ask for the one that is required"}},
+		{"a passkey that is required where nobody came from Cotter", func(r *doctor.Report) {
+			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.PasskeyRequired = true }), false)
+		}, nil},
 
 		{"keys", func(r *doctor.Report) { doctor.SigningKeys(r, noon, plain, []*splitpin.SigningKey{key(nil)}) }, nil},
 		{"an old key", func(r *doctor.Report) {

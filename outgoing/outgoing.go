@@ -16,6 +16,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -189,6 +191,29 @@ func isHostName(s string) bool {
 }
 
 func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+// Refuse says why a client with these exceptions would never reach the host of a URL, as a
+// *ForbiddenError, as far as that shows without asking the DNS: for an address, and for
+// localhost, that are neither public nor excepted. What is no URL it leaves to others.
+func (e *Exceptions) Refuse(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || e.host(u.Hostname()) {
+		return nil
+	}
+	host := u.Hostname()
+	at := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} // RFC 6761, 6.3
+	if name := canonical(host); name != "localhost" && !strings.HasSuffix(name, ".localhost") {
+		a, err := netip.ParseAddr(host)
+		if err != nil {
+			return nil
+		}
+		at = []netip.Addr{a}
+	}
+	if slices.ContainsFunc(at, func(a netip.Addr) bool { return IsPublic(a) || e.address(a) }) {
+		return nil
+	}
+	return &ForbiddenError{Host: host, Address: at[0]}
+}
 
 func (e *Exceptions) host(name string) bool { return e.hosts[canonical(name)] }
 

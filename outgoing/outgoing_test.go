@@ -264,6 +264,54 @@ func TestExceptions(t *testing.T) {
 	}
 }
 
+// What can be told of an address without the DNS is told, and is what the client does.
+func TestRefuse(t *testing.T) {
+	for _, tt := range []struct {
+		list, host string
+		refused    bool
+	}{
+		{"", "127.0.0.1", true},
+		{"", "[::1]", true},
+		{"", "10.1.2.3", true},
+		{"10.0.0.0/8", "10.1.2.3", false},
+		{"127.0.0.1", "127.0.0.1", false},
+		{"", "[::ffff:127.0.0.1]", true},
+		{"", "8.8.8.8", false},
+		{"", "localhost", true},
+		{"", "LocalHost.", true},
+		{"", "sms.localhost", true},
+		{"localhost", "localhost", false},
+		{"localhost", "sms.localhost", true},
+		{"127.0.0.1", "localhost", false},
+		{"::1", "localhost", false},
+		{"", "sms.example", false}, // the DNS knows
+		{"sms.example", "sms.example", false},
+	} {
+		except, err := outgoing.ParseExceptions(tt.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = except.Refuse("https://" + tt.host + ":8443/hook")
+		forbidden := (*outgoing.ForbiddenError)(nil)
+		if errors.As(err, &forbidden) != tt.refused {
+			t.Errorf("%q for %s: got %v, want refused %v", tt.list, tt.host, err, tt.refused)
+		}
+		// Of names the resolver of this machine has the last word.
+		if _, err := netip.ParseAddr(strings.Trim(tt.host, "[]")); err == nil && tt.refused {
+			_, err := outgoing.New(outgoing.Options{Except: except}).Get("http://" + tt.host + ":1/")
+			if !errors.As(err, &forbidden) {
+				t.Errorf("%q for %s: the client says %v", tt.list, tt.host, err)
+			}
+		}
+	}
+	var none outgoing.Exceptions
+	for _, nothing := range []string{"", "hook", "://", "https:///x"} {
+		if err := none.Refuse(nothing); err != nil {
+			t.Errorf("%q: %v", nothing, err)
+		}
+	}
+}
+
 // local is a client that may talk to this machine.
 func local(t *testing.T, o outgoing.Options) *http.Client {
 	t.Helper()

@@ -1,6 +1,10 @@
 package project
 
-import "github.com/splitpin/splitpin"
+import (
+	"slices"
+
+	"github.com/splitpin/splitpin"
+)
 
 // Lacks says what the settings of a project lack for a method that it names, and what
 // gives it: "a country (--add-phone-country DE)". Empty: nothing. Whether the server has
@@ -27,4 +31,14 @@ func Opens(s splitpin.Settings) bool {
 		}
 	}
 	return len(s.Methods) == 0
+}
+
+// HidesPasskeys reports whether pages with Cotter's SDK never ask for a passkey that people
+// have. That SDK asks the server first who has one, and with look-ups off nobody has. Only
+// projects that moved from Cotter, whose secret was shipped in apps, are taken to have
+// such pages.
+func HidesPasskeys(p *splitpin.Project) bool {
+	s := p.Settings
+	return s.Lookup == splitpin.LookupOff && (len(s.Methods) == 0 || slices.Contains(s.Methods, "passkey")) &&
+		slices.ContainsFunc(p.Secrets, func(k splitpin.ProjectSecret) bool { return k.Kind == splitpin.AppKey })
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/phone"
@@ -33,12 +34,12 @@ func checkPhone(s splitpin.PhoneSettings) error {
 	}
 	for _, c := range s.Countries {
 		if !isCountry(c) {
-			wrong("phone-country: %q is none; write two letters like DE, or * for all", c)
+			wrong("phone-country: %q is none; %s, or * for all", c, countryHint(c))
 		}
 	}
 	for c, price := range s.Prices {
 		if !isCountry(c) {
-			wrong("phone-price: %q is no country; write two letters like DE, or * for all others", c)
+			wrong("phone-price: %q is no country; %s, or * for all others", c, countryHint(c))
 		}
 		if price < 0 || price > maxPrice {
 			wrong("phone-price: must be between 0 and %s for %s", signin.Amount(maxPrice), c)
@@ -66,4 +67,18 @@ func checkPhone(s splitpin.PhoneSettings) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// countryHint says what to write in the place of what is no country: its code of two
+// letters (ISO 3166-1 alpha-2), where the name was written, or UK, which is none.
+func countryHint(given string) string {
+	if strings.EqualFold(given, "UK") {
+		given = "United Kingdom"
+	}
+	for _, country := range phone.Countries() {
+		if name, _ := phone.Name(country); strings.EqualFold(name, given) {
+			return "write " + country + " for " + name
+		}
+	}
+	return "write two letters like DE"
 }

@@ -27,7 +27,7 @@ type doctorCommand struct {
 	Offline bool     `help:"Leave out what asks the DNS about mail."`
 	Skip    []string `help:"Leave out groups of checks: ${groups}." placeholder:"GROUP"`
 	Connect string   `help:"Reach the public URL at this address, where its name leads elsewhere from here." placeholder:"HOST:PORT"`
-	Relay   []string `help:"Address from which letters reach receivers, where it is not that of smtp.host." placeholder:"ADDRESS"`
+	Relay   []string `help:"Address from which messages reach receivers, where it is not that of smtp.host." placeholder:"ADDRESS"`
 	DKIM    []string `name:"dkim" help:"Selector under which the mail server signs; with another domain than that of smtp.from: SELECTOR@DOMAIN." placeholder:"SELECTOR"`
 }
 

@@ -50,7 +50,8 @@ type installation struct {
 	outbox   *delivery.Outbox // sends nothing before mail gave it senders
 	host     string           // of the public URL, without a port
 
-	publicURL string // where the pages of this server stand; empty: nobody knows yet
+	publicURL   string // where the pages of this server stand; empty: nobody knows yet
+	development bool   // messages go to an inbox and nowhere else
 
 	// over gets why this process must end although nobody asked it to.
 	over chan error
@@ -306,6 +307,13 @@ func servedAt(folder string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// development reports whether the data are those of 'splitpin dev', which sends no message
+// away and reaches this machine.
+func (c *Config) development() bool {
+	by, err := os.ReadFile(filepath.Join(c.Data, markFile))
+	return err == nil && !c.shared() && strings.TrimSpace(string(by)) == "dev"
 }
 
 // prepareFolder makes a data folder, or refuses one that another command made: a

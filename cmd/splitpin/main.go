@@ -228,7 +228,12 @@ func (w where) opened(ctx context.Context, may bool) (*installation, error) {
 	if origin, ok := splitpin.ParseOrigin(c.PublicURL); ok {
 		public = origin // as serve keeps it
 	}
-	return open(ctx, c.database(), public, c.storeOptions(), masters, nil)
+	in, err := open(ctx, c.database(), public, c.storeOptions(), masters, nil)
+	if err != nil {
+		return nil, err
+	}
+	in.development = c.development()
+	return in, nil
 }
 
 // openProject opens the installation for a command about one project, by its API key id;

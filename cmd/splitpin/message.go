@@ -55,7 +55,10 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 		if m.Cost > 0 {
 			cost = ", " + signin.Amount(m.Cost) + " set aside"
 		}
-		t.printf("%s  %-30s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, journey(m), cost)
+		t.printf("%s  %-30s  %-14s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, content(m), in.journey(m), cost)
+		if m.Template != "link" { // a notice belongs to the attempt that it tells of
+			continue
+		}
 		history, err := in.linkHistory(ctx, m.Attempt)
 		if err != nil {
 			return err
@@ -65,6 +68,21 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 		}
 	}
 	return nil
+}
+
+// contents says what a message of each template is.
+var contents = map[string]string{
+	"code":           "code",
+	"link":           "code and link",
+	"passkey_added":  "notice of a new passkey",
+	"account_linked": "notice of a new account at a provider",
+	"browser_added":  "notice of a recognised browser",
+	"recovery_begun": "notice of a recovery",
+}
+
+// content says what a message is and how it goes: "code by sms".
+func content(m *splitpin.Message) string {
+	return otherwise(contents[m.Template], m.Template) + " by " + string(m.Channel)
 }
 
 // linkHistory is linkHistory of an attempt by its number; nothing where it is gone.
@@ -223,6 +241,9 @@ func (c *messageTest) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if kind == splitpin.OtherName {
+		return fmt.Errorf("--to: %s is no address, and a number needs its country code: write +4915112345678 for 015112345678 in Germany", to)
+	}
 	channel := splitpin.Channel(c.Channel)
 	if channel == "" {
 		channel = splitpin.EmailChannel
@@ -230,7 +251,7 @@ func (c *messageTest) Run(ctx context.Context, t terminal) error {
 			channel = splitpin.SMSChannel
 		}
 	}
-	if (kind == splitpin.Email) != (channel == splitpin.EmailChannel) || kind == splitpin.OtherName {
+	if (kind == splitpin.Email) != (channel == splitpin.EmailChannel) {
 		return fmt.Errorf("--channel %s: %s cannot be reached that way", channel, to)
 	}
 	sender := d.senders[channel]

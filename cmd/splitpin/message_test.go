@@ -1,7 +1,9 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,8 +59,39 @@ func TestJourney(t *testing.T) {
 		"accepted by the provider for sms at 2026-11-22T14:03:07Z, delivered at 2026-11-22T14:03:09Z":                                              {Channel: splitpin.SMSChannel, SentAt: at, ReportedAt: at.Add(2 * time.Second), Report: "delivered"},
 		"accepted by the provider for sms at 2026-11-22T14:03:07Z, not by whatsapp (x), not delivered (recipient) as told at 2026-11-22T14:03:09Z": {Channel: splitpin.SMSChannel, SentAt: at, Reason: "not by whatsapp (x)", ReportedAt: at.Add(2 * time.Second), Report: "recipient"},
 	} {
-		if got := journey(&m); got != want {
+		if got := new(installation).journey(&m); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+	// In development there is no mail server.
+	dev := installation{development: true}
+	if got := dev.journey(&splitpin.Message{Channel: splitpin.EmailChannel, SentAt: at}); got != "shown in the inbox at 2026-11-22T14:03:07Z" {
+		t.Errorf("in development: got %q", got)
+	}
+}
+
+// Every message there is has a word for operators.
+func TestContents(t *testing.T) {
+	var found []string
+	for _, channel := range []splitpin.Channel{splitpin.EmailChannel, splitpin.SMSChannel, splitpin.WhatsAppChannel} {
+		files, err := filepath.Glob("../../delivery/templates/en/" + string(channel) + "/*.text")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d templates, %v", channel, len(files), err)
+		}
+		for _, file := range files {
+			name := strings.TrimSuffix(filepath.Base(file), ".text")
+			found = append(found, name)
+			if contents[name] == "" {
+				t.Errorf("a message %q by %s has no word", name, channel)
+			}
+		}
+	}
+	for name := range contents {
+		if !slices.Contains(found, name) {
+			t.Errorf("there is no message %q", name)
+		}
+	}
+	if got := content(&splitpin.Message{Template: "link", Channel: splitpin.SMSChannel}); got != "code and link by sms" {
+		t.Errorf("got %q", got)
 	}
 }

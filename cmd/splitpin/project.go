@@ -368,14 +368,17 @@ func (w where) doubts(t terminal, p *splitpin.Project) error {
 	if !project.Opens(s) {
 		t.printf("Nobody can sign in. Methods that work: %s.\n", offered(s, nil))
 	}
-	if s.Captcha == splitpin.CaptchaNever {
-		return nil
-	}
 	c, err := w.load()
-	if err == nil && c.Captcha.Provider == "" {
+	if err != nil {
+		return err
+	}
+	if s.Captcha != splitpin.CaptchaNever && c.Captcha.Provider == "" {
 		t.printf("No captcha is asked while the configuration of the server has no captcha.provider.\n")
 	}
-	return err
+	for _, doubt := range unreachable(p, c.reaches()) {
+		t.printf("No request reaches %s.\n", doubt)
+	}
+	return nil
 }
 
 // relatedPages says what browsers must find at the one site of a project's passkeys.
@@ -407,6 +410,9 @@ func passkeyRule(p *splitpin.Project) string {
 	}
 	if site := p.Settings.PasskeySite; site != "" {
 		text += "; all for " + site
+	}
+	if project.HidesPasskeys(p) {
+		text += "; pages with Cotter's SDK ask for none while look-ups are off"
 	}
 	return text
 }
@@ -522,8 +528,11 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		}
 		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
 	}
-	if s := p.Settings; c.PasskeyRequired != nil && s.PasskeyRequired && s.Lookup == splitpin.LookupOff {
+	switch s := p.Settings; {
+	case c.PasskeyRequired != nil && s.PasskeyRequired && s.Lookup == splitpin.LookupOff:
 		t.printf("Pages with Cotter's SDK ask for a passkey only with --lookup minimal: without it, people with a passkey cannot sign in there.\n")
+	case c.Lookup != nil && project.HidesPasskeys(p):
+		t.printf("Pages with Cotter's SDK ask for a passkey only with --lookup minimal: people sign in there by other ways.\n")
 	}
 	if c.PasskeySite != nil || p.Settings.PasskeySite != "" && (c.Origin != nil || c.AddOrigin != nil || c.RemoveOrigin != nil) {
 		t.printf("%s", relatedPages(p, in.publicURL))

@@ -18,7 +18,7 @@ import (
 type providerCommand struct {
 	Add    providerAdd    `cmd:"" help:"Offer to sign in with an account at a provider, or change how. Prints the address to register there."`
 	List   providerList   `cmd:"" help:"List the providers that a project offers."`
-	Check  providerCheck  `cmd:"" help:"Ask each provider what it says about itself, and say what is wrong."`
+	Check  providerCheck  `cmd:"" help:"Look at each provider's settings, and ask those that can be asked what they say about themselves."`
 	Remove providerRemove `cmd:"" help:"Offer a provider no more. Accounts that people connected stay."`
 }
 
@@ -56,7 +56,7 @@ func (c *providerAdd) Run(ctx context.Context, t terminal) error {
 	if in.social.PublicURL == "" {
 		t.printf("               below the public_url of the server, which is not known here\n")
 	}
-	return nil
+	return c.doubts(t, p)
 }
 
 func (c *providerAdd) apply(in *installation, p *splitpin.Project) error {
@@ -108,10 +108,12 @@ func (c *providerList) Run(ctx context.Context, t terminal) error {
 		t.printf("%s  %s, client %s\n", o.Name, o.Kind, o.ClientID)
 	}
 	if len(p.Settings.Providers) == 0 {
-		t.printf("There is none. Add one with 'splitpin project provider add'.\n")
+		t.printf("%s", noProvider)
 	}
 	return nil
 }
+
+const noProvider = "There is none. Add one with 'splitpin project provider add'.\n"
 
 type providerCheck struct {
 	where
@@ -128,16 +130,44 @@ func (c *providerCheck) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	in.social.Client = providerClient(config.OutgoingAllow)
+	except := config.reaches()
+	in.social.Client = providerClient(except)
+	if len(p.Settings.Providers) == 0 {
+		t.printf("%s", noProvider)
+	}
 	var wrong []error
 	for _, o := range p.Settings.Providers {
-		if err := in.social.Try(ctx, p, &o); err != nil {
+		var asked string
+		err := reachableProvider(o, except)
+		if err == nil {
+			asked, err = in.social.Try(ctx, p, &o)
+		}
+		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", o.Name, err))
 			continue
 		}
-		t.printf("%s is fine. Registered there must be %s\n", o.Name, social.Callback(in.social.PublicURL, p.ID, o.Name))
+		said := "providers of kind " + o.Kind + " say nothing about themselves, so nobody was asked"
+		if asked != "" {
+			said = asked + " says where people sign in and with which keys it signs"
+		}
+		t.printf("%s\n  checked      the client secret can be read here; %s\n", o.Name, said)
+		t.printf("  not checked  whether the provider knows the client id and the secret, and this address: %s\n", social.Callback(in.social.PublicURL, p.ID, o.Name))
+	}
+	if len(p.Settings.Providers) > len(wrong) {
+		t.printf("The first sign-in shows what was not checked; what went wrong then stands in the log of the server.\n")
 	}
 	return errors.Join(wrong...)
+}
+
+// reachableProvider refuses a provider that no request of ours can reach. Where people
+// sign in is their browser's business.
+func reachableProvider(o splitpin.Provider, except outgoing.Exceptions) error {
+	for _, address := range []string{o.Issuer, o.TokenURL, o.UserURL} {
+		if err := reachable(address, except); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type providerRemove struct {

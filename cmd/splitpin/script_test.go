@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -92,6 +93,24 @@ func TestSessions(t *testing.T) {
 			},
 		},
 	})
+}
+
+// What stands below the first file of a session is content of files, and is not run.
+func TestSessionsRunWhole(t *testing.T) {
+	sessions, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(sessions) == 0 {
+		t.Fatalf("%d sessions, %v", len(sessions), err)
+	}
+	lost := regexp.MustCompile(`(?ms)^-- \S+ --$.*?^((?:! )?(?:exec|stdout|stderr) [^\n]*)`)
+	for _, session := range sessions {
+		text, err := os.ReadFile(session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := lost.FindSubmatch(text); found != nil {
+			t.Errorf("%s: %q is content of a file: move it above the first one", session, found[1])
+		}
+	}
 }
 
 // devFolder does what the first run of 'splitpin dev' does before it listens.

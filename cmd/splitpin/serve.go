@@ -118,6 +118,9 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 		if len(p.Settings.Origins) == 0 {
 			log.Warn("this project lists no origin, so nobody can sign in: name its site with 'splitpin project set "+p.ID+" --add-origin https://…'", "project", p.ID)
 		}
+		for _, doubt := range unreachable(p, c.OutgoingAllow) {
+			log.Warn("this project names an address that no request reaches", "project", p.ID, "reason", doubt)
+		}
 		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
 			"guess_probability_per_address_and_day", project.Odds(project.GuessProbability(p.Settings)),
 			"phones_cost_at_most_per_day", signin.Amount(signin.WorstCost(p.Settings.Phone)))
@@ -165,6 +168,11 @@ func check(ctx context.Context, t terminal, d deployment) error {
 		}
 		if err := checkProjects(ctx, in, &d.Config); err != nil {
 			return err
+		}
+		for _, p := range in.engine.Projects() {
+			for _, doubt := range unreachable(p, d.OutgoingAllow) {
+				t.printf("No request of project %s reaches %s.\n", p.ID, doubt)
+			}
 		}
 	}
 	t.printf("The configuration is fine.\n")
@@ -233,6 +241,12 @@ func describe(file string) (d deployment, wrong problems, err error) {
 	config.SMTP, config.Client = mail, outgoing.New(outgoing.Options{Except: d.OutgoingAllow})
 	if d.public != nil && d.public.Scheme == "https" {
 		config.ReportsURL = d.public.JoinPath("reports").String()
+	}
+	for _, out := range []struct{ key, address string }{{"webhook.url", config.Webhook.URL}, {"twilio.url", config.Twilio.URL},
+		{"vonage.url", config.Vonage.URL}, {"sns.url", config.SNS.URL}, {"whatsapp.url", config.CloudAPI.URL}} {
+		if err := reachable(out.address, d.OutgoingAllow); err != nil {
+			wrong.add("%s: %v", out.key, err)
+		}
 	}
 	if d.senders, err = delivery.Open(config); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -151,7 +151,7 @@ func (c *userShow) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	for _, m := range messages {
-		t.printf("%-15s %s  %s\n", "Message", m.CreatedAt.Format(time.RFC3339), journey(m))
+		t.printf("%-15s %s  %s, %s\n", "Message", m.CreatedAt.Format(time.RFC3339), content(m), in.journey(m))
 	}
 	return nil
 }
@@ -170,8 +170,10 @@ func credentialLine(c *splitpin.Credential) string {
 }
 
 // journey says what became of a message.
-func journey(m *splitpin.Message) string {
+func (in *installation) journey(m *splitpin.Message) string {
 	switch {
+	case !m.SentAt.IsZero() && in.development:
+		return "shown in the inbox at " + m.SentAt.Format(time.RFC3339)
 	case !m.SentAt.IsZero():
 		by := "the mail server"
 		if m.Channel != splitpin.EmailChannel {

@@ -110,43 +110,46 @@ func Validate(p splitpin.Provider) error {
 		add("the name %q must be of capitals, digits and _, like GOOGLE", p.Name)
 	}
 	if p.ClientID == "" || len(p.ClientID) > 255 || !splitpin.IsText(p.ClientID) {
-		add("the client id is missing")
+		add("the client id is missing, or longer than 255 characters (--client-id)")
 	}
 	if len(p.Sealed) == 0 {
-		add("the client secret is missing")
+		add("the client secret is missing (--client-secret-file)")
 	}
 	if len(p.Label) > 40 || !splitpin.IsText(p.Label) {
-		add("the label must be a text of at most 40 characters")
+		add("the label must be a text of at most 40 characters (--label)")
 	}
 	switch {
 	case p.Issuer != "" && k.fixed:
-		add("%s has an issuer of its own", p.Kind)
+		add("%s has an issuer of its own: leave --issuer out", p.Kind)
 	case p.Issuer == "" && k.issuer == "" && p.Kind != "oauth2":
-		add("the issuer is missing: the address that its /.well-known/openid-configuration lies below")
+		add("the issuer is missing: the address that its /.well-known/openid-configuration lies below (--issuer)")
 	case p.Issuer != "" && !isSafe(p.Issuer):
-		add("the issuer must be an https address")
+		add("the issuer must be an https address (--issuer)")
 	}
 	if u, err := url.Parse(p.Issuer); err == nil && strings.EqualFold(u.Hostname(), microsoftHost) && ofManyTenants(u) {
 		add("this issuer is of many tenants, whose tokens name others: take kind microsoft, or the issuer of one tenant")
 	}
 	if p.Kind == "oauth2" {
-		for name, address := range map[string]string{"auth_url": p.AuthURL, "token_url": p.TokenURL, "user_url": p.UserURL} {
-			if !isSafe(address) {
-				add("%s must be an https address", name)
+		for _, own := range []struct{ flag, address string }{{"--auth-url", p.AuthURL}, {"--token-url", p.TokenURL}, {"--user-url", p.UserURL}} {
+			switch {
+			case own.address == "":
+				add("%s is missing: the provider's manual has it", own.flag)
+			case !isSafe(own.address):
+				add("%s must be an https address", own.flag)
 			}
 		}
 	} else if p.AuthURL+p.TokenURL+p.UserURL+p.Subject != "" {
-		add("addresses of its own are for kind oauth2 only")
+		add("--auth-url, --token-url, --user-url and --subject are for kind oauth2 only")
 	}
 	if p.Kind == "apple" && (p.TeamID == "" || p.KeyID == "") {
-		add("apple needs a team id and a key id")
+		add("apple needs a team id and a key id (--team-id, --key-id)")
 	}
 	if len(p.Domains) > 0 && p.Kind != "oidc" {
-		add("only an oidc provider may be trusted with domains of addresses")
+		add("only an oidc provider may be trusted with domains of addresses (--domain)")
 	}
 	for _, s := range p.Scopes {
 		if s == "" || len(s) > 200 || strings.ContainsAny(s, " \"\\") || !splitpin.IsText(s) {
-			add("the scope %q is none", s)
+			add("the scope %q is none (--scope)", s)
 		}
 	}
 	return errors.Join(wrong...)
@@ -364,13 +367,19 @@ func discover(ctx context.Context, c *conversation) (*discovery, error) {
 	return &discovery{provider: p, at: c.now, says: says.Named, issuer: says.Issuer}, nil
 }
 
-// Try asks a provider what it says about itself, as far as it has something to say, and
-// reports what would keep people from signing in.
-func (m *Method) Try(ctx context.Context, project *splitpin.Project, p *splitpin.Provider) error {
+// Try looks at what would keep people from signing in, as far as that shows without
+// anybody who signs in: whether the client secret can be read here, and what the provider
+// says about itself. asked is the issuer that was asked; empty: a kind that says nothing,
+// so nobody was. Whether the provider knows the client id, the secret and the callback
+// shows at the first sign-in only.
+func (m *Method) Try(ctx context.Context, project *splitpin.Project, p *splitpin.Provider) (asked string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := m.conversation(ctx, project, p)
-	return err
+	c, err := m.conversation(ctx, project, p)
+	if err != nil || c.kind.endpoints != nil {
+		return "", err
+	}
+	return c.issuer, nil
 }
 
 // watched returns a client that takes an answer that says "I am broken" for none, so that
