@@ -213,6 +213,45 @@ func isError(pkg string, expr ast.Expr) bool {
 	return false
 }
 
+// TestWhatPeopleRead holds the words that docs/methods.md puts in quotes against the
+// texts of the pages and the errors: people must find there what they read.
+func TestWhatPeopleRead(t *testing.T) {
+	const page, heading = "docs/methods.md", "## What people read"
+	var texts map[string]string
+	if err := json.Unmarshal([]byte(read(t, "web/text/en.json")), &texts); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for _, text := range texts {
+		said.WriteString(text + "\n")
+	}
+	for _, path := range files(t, ".go") {
+		if !strings.HasSuffix(path, "_test.go") {
+			said.WriteString(read(t, path))
+		}
+	}
+	_, table, found := strings.Cut(read(t, page), heading)
+	if !found {
+		t.Fatalf("%s has no %q", page, heading)
+	}
+	quotes := regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(table, -1)
+	if len(quotes) < 25 {
+		t.Errorf("only %d quotes found in %s: does this test still see them?", len(quotes), page)
+	}
+	for _, q := range quotes {
+		if !strings.Contains(said.String(), q[1]) {
+			t.Errorf("%s says that people read %q, which nothing says", page, q[1])
+		}
+	}
+	for _, code := range regexp.MustCompile("(?m)^\\|.*\\| ([^|]+) \\|$").FindAllStringSubmatch(table, -1) {
+		for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(code[1], -1) {
+			if name[1] != "code" && !strings.Contains(said.String(), `"`+name[1]+`"`) {
+				t.Errorf("%s names the code %s, which is none", page, name[1])
+			}
+		}
+	}
+}
+
 // TestMap holds the map of the tree in README.md against the tree.
 func TestMap(t *testing.T) {
 	entries, err := os.ReadDir(".")

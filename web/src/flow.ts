@@ -296,6 +296,7 @@ function explain(p: Problem): string {
     phone_budget: "phone.unsent",
     phone_paused: "phone.unsent",
     method_off: "fault.refused",
+    redirect_too_long: "fault.refused",
     too_many_starts: "fault.starts",
     too_many_messages: "fault.messages",
     resend_too_soon: "fault.resend",
@@ -462,7 +463,7 @@ function refusedCode(p: Problem, code: string): void {
   fault(codeInput, explain(p));
 }
 
-/** The code was right, and it takes the passkey. Who lost it begins a recovery, by choice only. */
+/** The code was right, and it takes the passkey, or another way. Who lost a passkey that is required begins a recovery, by choice only. */
 function hold(p: Problem, held: { title: string; text: string }, code: string): void {
   const mayRecover = p.code === "recovery_offered";
   if (framed) {
@@ -476,6 +477,7 @@ function hold(p: Problem, held: { title: string; text: string }, code: string): 
   if (!mayRecover) forget();
   busy($("code-submit"), "");
   busy($("held-recover"), "");
+  $("held-title").textContent = held.title;
   $("held-text").textContent = held.text;
   $("held-error").textContent = "";
   $("held-destination").hidden = !needsTap;

@@ -1,5 +1,5 @@
-// An account that is opened with its passkey, for who came without it or finds that
-// somebody else did: what they read, and how it is cancelled.
+// An account that a code alone does not open, for who came with one or finds that somebody
+// else did: what they read, and how it is cancelled.
 
 import type { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Recovery } from "../../sdk/src/shapes";
@@ -16,6 +16,8 @@ export function heldBack(p: Problem): { title: string; text: string } | undefine
       return { title: t("recovery.title"), text: t("recovery.text", { time: duration(p.retryAfter || 60) }) };
     case "passkey_required":
       return { title: t("recovery.title"), text: t("recovery.passkey") };
+    case "number_not_enough":
+      return { title: t("recovery.number.title"), text: t("recovery.number") };
   }
   return undefined;
 }
