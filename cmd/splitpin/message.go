@@ -75,7 +75,7 @@ var contents = map[string]string{
 	"code":           "code",
 	"link":           "code and link",
 	"passkey_added":  "notice of a new passkey",
-	"account_linked": "notice of a new account at a provider",
+	"account_connected": "notice of a new account at a provider",
 	"browser_added":  "notice of a recognised browser",
 	"recovery_begun": "notice of a recovery",
 }
