@@ -72,12 +72,12 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 
 // contents says what a message of each template is.
 var contents = map[string]string{
-	"code":           "code",
-	"link":           "code and link",
-	"passkey_added":  "notice of a new passkey",
+	"code":              "code",
+	"link":              "code and link",
+	"passkey_added":     "notice of a new passkey",
 	"account_connected": "notice of a new account at a provider",
-	"browser_added":  "notice of a recognised browser",
-	"recovery_begun": "notice of a recovery",
+	"browser_added":     "notice of a recognised browser",
+	"recovery_begun":    "notice of a recovery",
 }
 
 // content says what a message is and how it goes: "code by sms".
