@@ -1,9 +1,9 @@
 // An attempt with a form of the app's own: to sign in, or to confirm who is
 // signed in.
 
-import { Attempts, startSolving } from "./attempts.js";
+import { Attempts, startSolving, watch } from "./attempts.js";
 import { call, type Server } from "./call.js";
-import { isPassing, SplitpinError } from "./errors.js";
+import { SplitpinError } from "./errors.js";
 import { challengeOf, random } from "./pkce.js";
 import type { Session, SignedIn } from "./session.js";
 import type { Attempt as Told, StartRequest, StartResponse } from "./shapes.js";
@@ -39,12 +39,6 @@ interface Kept {
 
 /** Errors after which an attempt can be answered no more. */
 const over = /^(attempt_over|attempt_unknown|too_many_tries|not_admitted|grant_invalid)$/;
-
-/** How long to wait between two looks at an attempt with a link, in milliseconds. */
-const often = 2_000;
-const seldom = 6_000; // who is that slow is not looking at this screen
-/** How many looks come often. */
-const soon = 30;
 
 /** Where attempts of one project live. */
 export interface Place {
@@ -121,34 +115,29 @@ export class Attempt {
    */
   async wait(signal?: AbortSignal): Promise<SignedIn> {
     const { world, session } = this.place;
-    for (let asked = 0; ; ) {
-      await world.sleep(asked < soon ? often : seldom);
-      signal?.throwIfAborted();
-      if (this.here) return this.here;
-      if (document.hidden) continue;
-      asked++;
-      try {
-        await this.look();
-        switch (this.told.link?.state) {
-          case "let_in":
-            this.here = await session.collect(await this.attempts.grant(this.kept.id, this.kept.secret), this.kept.verifier);
-            this.forget();
-            return this.here;
-          case "here":
-            this.forget();
-            throw new SplitpinError("attempt_elsewhere", 0, {}, "You are signed in where you opened the link.");
-          case "refused":
-          case "dead":
-            throw new SplitpinError("link_refused", 0, {}, "The link is off. Please enter the code of the same message.");
-        }
-        if (!this.here && this.told.state !== "open" && this.told.state !== "proved") {
+    const wanted = (): boolean => !signal?.aborted && !this.here;
+    const found = await watch(world.sleep, wanted, async () => {
+      await this.look();
+      switch (this.told.link?.state) {
+        case "let_in":
+          this.here = await session.collect(await this.attempts.grant(this.kept.id, this.kept.secret), this.kept.verifier);
           this.forget();
-          throw new SplitpinError("attempt_over", 0, {}, "This sign-in has ended. Please start again.");
-        }
-      } catch (error) {
-        if (!isPassing(error)) throw error;
+          return this.here;
+        case "here":
+          this.forget();
+          throw new SplitpinError("attempt_elsewhere", 0, {}, "You are signed in where you opened the link.");
+        case "refused":
+        case "dead":
+          throw new SplitpinError("link_refused", 0, {}, "The link is off. Please enter the code of the same message.");
       }
-    }
+      if (!this.here && this.told.state !== "open" && this.told.state !== "proved") {
+        this.forget();
+        throw new SplitpinError("attempt_over", 0, {}, "This sign-in has ended. Please start again.");
+      }
+      return this.here;
+    });
+    if (!found) signal?.throwIfAborted();
+    return found ?? this.here!;
   }
 
   /** Sends the same code once more, over another channel where one is named. */

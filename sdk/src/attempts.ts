@@ -2,7 +2,7 @@
 // comfortable way; our own pages use these.
 
 import { call, type Server } from "./call.js";
-import { SplitpinError } from "./errors.js";
+import { isPassing, SplitpinError } from "./errors.js";
 import { solve } from "./puzzle.js";
 import type { Attempt, Granted, StartRequest, StartResponse } from "./shapes.js";
 
@@ -60,6 +60,34 @@ export async function startSolving(
       if (!challenge || n === puzzles || !wanted()) throw error;
       onPuzzle?.();
       body = { ...body, puzzle: await solve(challenge, wanted) };
+    }
+  }
+}
+
+/** How long to wait between two looks at an attempt with a link, in milliseconds. */
+const often = 2_000;
+const seldom = 6_000; // who is that slow is not looking at this screen
+/** How many looks come often. */
+const soon = 30;
+
+/**
+ * Does look now and then, until it returns something, and returns that. While nobody
+ * sees the page nothing is asked; who comes back to it hears at once. What may pass is
+ * waited out. Undefined: it is not wanted any more.
+ */
+export async function watch<T>(sleep: (ms: number) => Promise<void>, wanted: () => boolean, look: () => Promise<T | undefined>): Promise<T | undefined> {
+  for (let asked = 0; ; ) {
+    await sleep(asked++ < soon ? often : seldom);
+    if (document.hidden) {
+      const seen = new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+      while (document.hidden && wanted()) await Promise.race([seen, sleep(seldom)]);
+    }
+    if (!wanted()) return undefined;
+    try {
+      const found = await look();
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
     }
   }
 }

@@ -76,7 +76,7 @@ async function signal(name: string, what: object): Promise<void> {
 
 async function ask(run: (credentials: CredentialsContainer) => Promise<Credential | null>, signal?: AbortSignal): Promise<object> {
   if (typeof PublicKeyCredential !== "function") {
-    throw new SplitpinError("passkey_unsupported", 0, {}, "This browser has no passkeys. Please sign in another way.");
+    throw new SplitpinError("passkey_unsupported", 0, {}, "This browser has no passkeys.");
   }
   let credential: PublicKeyCredential | null;
   try {
@@ -85,22 +85,26 @@ async function ask(run: (credentials: CredentialsContainer) => Promise<Credentia
     if (signal?.aborted) throw signal.reason;
     const name = (cause as { name?: unknown } | null)?.name;
     if (name === "InvalidStateError") {
-      throw new SplitpinError("passkey_registered", 0, { cause }, "This device has a passkey for this account already. Please use that one to sign in.");
+      throw new SplitpinError("passkey_registered", 0, { cause }, "This device has a passkey for this account already.");
     }
     if (name === "SecurityError") {
-      throw new SplitpinError("passkey_site", 0, { cause }, "There can be no passkey for this page: it needs HTTPS and a host name that the project lists.");
+      throw new SplitpinError("passkey_site", 0, { cause }, "Passkeys need HTTPS and a host name that the project lists.");
     }
     // A browser does not tell who closed its window, whose time was over, and who has no passkey.
-    throw new SplitpinError("passkey_cancelled", 0, { cause }, "No passkey was used. You can try again, or sign in another way.");
+    throw cancelled(cause);
   }
-  if (!credential) throw new SplitpinError("passkey_cancelled", 0, {}, "No passkey was used. You can try again, or sign in another way.");
+  if (!credential) throw cancelled();
   return encoded(credential);
+}
+
+function cancelled(cause?: unknown): SplitpinError {
+  return new SplitpinError("passkey_cancelled", 0, { cause }, "No passkey was used.");
 }
 
 type Descriptor = { id: string };
 
 /** The options with bytes in the place of base64url. */
-export function decoded(o: CredentialOptions): object {
+function decoded(o: CredentialOptions): object {
   const list = (l: unknown): object[] => (l as Descriptor[]).map((d) => ({ ...d, id: bytes(d.id) }));
   const user = o.user as Descriptor | undefined;
   return {
@@ -113,7 +117,7 @@ export function decoded(o: CredentialOptions): object {
 }
 
 /** What PublicKeyCredential.toJSON gives. */
-export function encoded(c: PublicKeyCredential): object {
+function encoded(c: PublicKeyCredential): object {
   const r = c.response as AuthenticatorAttestationResponse & AuthenticatorAssertionResponse;
   const rest = r.attestationObject
     ? { attestationObject: text(r.attestationObject), transports: r.getTransports?.() ?? [] }

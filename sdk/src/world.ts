@@ -21,11 +21,13 @@ export interface World {
  */
 const lockPatience = 25_000;
 
+export const sleep = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
+
 export const browser: World = {
   now: () => performance.now(),
   wall: () => Date.now(),
   random: () => Math.random(),
-  sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
+  sleep,
   async alone(name, work) {
     const locks = globalThis.navigator?.locks;
     if (!locks) return work(); // old browsers, and plain http: work must be right without

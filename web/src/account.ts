@@ -8,13 +8,13 @@
 
 import type { Attempt } from "../../sdk/src/attempt";
 import { call } from "../../sdk/src/call";
-import { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Credential, Session, StartResponse, User } from "../../sdk/src/shapes";
 import { Splitpin } from "../../sdk/src/splitpin";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
+import { explain, problem } from "./explain";
 import { $, config as page } from "./page";
 import { busy, fault, label, say, show, status } from "./screens";
-import { ago, duration, plural, t, tInto } from "./text";
+import { ago, plural, t, tInto } from "./text";
 
 interface Config {
   here: string; // address of this page
@@ -85,7 +85,7 @@ function stopped(error: unknown): void {
   if (/^(signed_out|unauthenticated)$/.test(p.code)) return loggedOut();
   if (/^(not_ours|wrong_issuer|grant_invalid|storage_off)$/.test(p.code)) return loggedOut(t("account.out.elsewhere"));
   if (p.status === 0 && /^(access_denied|expired|provider_\w+)$/.test(p.code)) return loggedOut(t("account.out.unfinished"));
-  status({ kind: "bad", title: t("account.broken.title"), text: explain(p), action: { label: t("account.broken.action"), run: () => location.reload() } });
+  status({ kind: "bad", title: t("account.broken.title"), text: explain(p, texts), action: { label: t("account.broken.action"), run: () => location.reload() } });
 }
 
 $("log-out").addEventListener("click", () => {
@@ -101,30 +101,21 @@ auth.onChange((now) => {
 
 // ---------------------------------------------------------------- what went wrong
 
-function problem(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem("internal");
-}
-
-function explain(p: Problem): string {
-  const texts: Record<string, string> = {
-    offline: "fault.offline",
-    unavailable: "fault.unavailable",
-    passkey_cancelled: "account.add.stopped",
-    passkey_registered: "account.add.another",
-    passkey_required: "recovery.passkey",
-    passkey_site: "passkey.site",
-    passkey_unsupported: "account.add.stopped",
-    too_many_passkeys: "passkey.many",
-    too_many_messages: "fault.messages",
-    too_many_starts: "fault.starts",
-    resend_too_soon: "fault.resend",
-    too_many_tries: "tries.text",
-    attempt_over: "over.text",
-    attempt_unknown: "over.text",
-    wrong_answer: "passkey.failed",
-  };
-  return t(texts[p.code] ?? (p.status === 429 ? "fault.limited" : "fault.internal"), { time: duration(p.retryAfter || 60) });
-}
+const texts: Record<string, string> = {
+  passkey_cancelled: "account.add.stopped",
+  passkey_registered: "account.add.another",
+  passkey_required: "recovery.passkey",
+  passkey_site: "passkey.site",
+  passkey_unsupported: "account.add.stopped",
+  too_many_passkeys: "passkey.many",
+  too_many_messages: "fault.messages",
+  too_many_starts: "fault.starts",
+  resend_too_soon: "fault.resend",
+  too_many_tries: "tries.text",
+  attempt_over: "over.text",
+  attempt_unknown: "over.text",
+  wrong_answer: "passkey.failed",
+};
 
 /** Runs what a button does. What goes wrong is said below it, but for the end of the session. */
 async function run(button: HTMLElement, error: HTMLElement, work: () => Promise<void>): Promise<void> {
@@ -136,7 +127,7 @@ async function run(button: HTMLElement, error: HTMLElement, work: () => Promise<
   } catch (e) {
     const p = problem(e);
     if (/^(signed_out|unauthenticated)$/.test(p.code)) return stopped(p);
-    error.textContent = explain(p);
+    error.textContent = explain(p, texts);
   } finally {
     busy(button, "");
   }
@@ -439,7 +430,7 @@ $("code-again").addEventListener("click", () => {
   if (!attempt) return;
   attempt.resend().then(
     () => done(t("code.resend.done")),
-    (error: unknown) => fault(codeInput, explain(problem(error)), false),
+    (error: unknown) => fault(codeInput, explain(problem(error), texts), false),
   );
 });
 
@@ -470,9 +461,15 @@ async function answer(): Promise<void> {
       fault(codeInput, p.triesLeft === undefined ? t("code.wrong") : plural("code.wrong.tries", p.triesLeft));
     } else if (/^(too_many_tries|attempt_over|attempt_unknown)$/.test(p.code)) {
       show("confirm");
-      $("confirm-error").textContent = explain(p);
+      $("confirm-error").textContent = explain(p, texts);
+    } else if (p.code === "passkey_required") {
+      // Another code would be refused as well. Who lost the passkey signs in again, and is offered a recovery there.
+      show("confirm");
+      $("confirm-code").hidden = true;
+      $("confirm-error").textContent = t("account.confirm.passkey");
+      ($("confirm-passkey").hidden ? $("confirm-again") : $("confirm-passkey")).focus();
     } else {
-      fault(codeInput, explain(p));
+      fault(codeInput, explain(p, texts));
     }
   } finally {
     busy(button, "");
@@ -508,7 +505,7 @@ async function ending(s: Session): Promise<void> {
   } catch (e) {
     const p = problem(e);
     if (/^(signed_out|unauthenticated)$/.test(p.code)) return stopped(p);
-    error.textContent = explain(p);
+    error.textContent = explain(p, texts);
   }
 }
 

@@ -3,12 +3,13 @@
 // links return. Nothing here happens by itself: programs open links too.
 
 import { Links } from "../../sdk/src/link";
-import { SplitpinError as Problem } from "../../sdk/src/errors";
+import type { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Admitted, Link } from "../../sdk/src/shapes";
+import { explain, problem } from "./explain";
 import { $ } from "./page";
-import { heldBack } from "./recovery";
+import { type Held, heldBack } from "./recovery";
 import { busy, fault, rename, show, status, type Status } from "./screens";
-import { ago, duration, plural, t } from "./text";
+import { ago, plural, t } from "./text";
 import { host } from "./destination";
 
 type Way = "here" | "let_in" | "hand_over";
@@ -23,6 +24,8 @@ export interface Bearing {
   done(admitted: Admitted, way: Way, link: Link): void;
   /** Leads back, where a link does nothing any more; absent: there is nowhere to go. */
   again?: Pick<Status, "action" | "link"> | undefined;
+  /** Shows that a passkey is wanted, with a way to begin a recovery; absent: the status says it. */
+  held?: ((p: Problem, held: Held, begin: (button: HTMLElement) => void) => void) | undefined;
 }
 
 /** Asks what the link is for, and shows it. */
@@ -92,15 +95,16 @@ export async function bear(b: Bearing): Promise<void> {
       b.done(admitted, way, link);
     } catch (error) {
       busy(button, "");
-      const p = error instanceof Problem ? error : new Problem("internal");
+      const p = problem(error);
       if (p.code === "wrong_digits") fault(digits, p.triesLeft === undefined ? t("bearer.digits.wrong") : plural("bearer.digits.wrong", p.triesLeft));
       else if (p.code === "digits_needed") void bear(b); // the proof of this browser is gone
       else if (p.code === "recovery_offered") {
-        const begin = { label: t("recovery.begin"), run: () => running || void admit(way, typed, $("status-action"), true) };
-        status({ kind: "bad", ...heldBack(p)!, ...b.again, action: begin });
+        const begin = (button: HTMLElement): void => void (running || admit(way, typed, button, true));
+        if (b.held) b.held(p, heldBack(p)!, begin);
+        else status({ kind: "bad", ...heldBack(p)!, action: { label: t("recovery.begin"), run: () => begin($("status-action")) } });
       } else if (ends(p)) refused(b, p);
       else if (recover) refused(b, p, () => running || void admit(way, typed, $("status-action"), true));
-      else fault(digits, passing(p));
+      else fault(digits, explain(p));
     } finally {
       running = false;
     }
@@ -150,9 +154,9 @@ async function post(b: Bearing, button: HTMLElement, error: HTMLElement, asked: 
     await asked;
     status({ kind: "good", ...good });
   } catch (e) {
-    const p = e instanceof Problem ? e : new Problem("internal");
+    const p = problem(e);
     if (ends(p)) refused(b, p);
-    else error.textContent = passing(p);
+    else error.textContent = explain(p);
   }
   busy(button, "");
 }
@@ -171,17 +175,11 @@ function ends(p: Problem): boolean {
   return p.code in over || heldBack(p) !== undefined;
 }
 
-/** What went wrong and may go better the next time. */
-function passing(p: Problem): string {
-  const key = { offline: "fault.offline", unavailable: "fault.unavailable" }[p.code as string] ?? (p.status === 429 ? "fault.limited" : "fault.internal");
-  return t(key, { time: duration(p.retryAfter || 60) }) + (key === "fault.internal" && p.requestId ? ` ${t("fault.reference", { id: p.requestId })}` : "");
-}
-
 function refused(b: Bearing, error: unknown, again?: () => void): void {
-  const p = error instanceof Problem ? error : new Problem("internal");
+  const p = problem(error);
   const held = heldBack(p);
-  if (held) return status({ kind: "bad", ...held, ...b.again });
   const [title, text] = over[p.code] ?? [];
+  if (held) return status({ kind: "bad", ...held, ...b.again });
   if (title && text) return status({ kind: "bad", title: t(title), text: t(text), ...b.again });
-  status({ kind: "bad", title: t("bearer.fault"), text: passing(p), ...(again && { action: { label: t("bearer.retry"), run: again } }) });
+  status({ kind: "bad", title: t("bearer.fault"), text: explain(p), ...(again && { action: { label: t("bearer.retry"), run: again } }) });
 }

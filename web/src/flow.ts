@@ -8,20 +8,23 @@
 //
 // asking and finishing are for the frame only: elsewhere nobody is asked, and
 // the result is a navigation. held is for who comes with a code and should come with
-// a passkey. leaving is a sign-in with an account elsewhere.
+// a passkey; in a frame the site has the window for that, and window waits for it.
+// leaving is a sign-in with an account elsewhere.
 //
 // This file is the way from phase to phase. What a screen is made of stands in
 // the files it imports, each with one job.
 
-import { Attempts, type SignInGrant, startSolving } from "../../sdk/src/attempts";
-import { SplitpinError as Problem } from "../../sdk/src/errors";
+import { Attempts, type SignInGrant, startSolving, watch } from "../../sdk/src/attempts";
+import { isPassing, SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Attempt, StartRequest, StartResponse } from "../../sdk/src/shapes";
+import { sleep } from "../../sdk/src/world";
 import { countFor, drawAgain, isOver, mayResend, nameResend, notice, resendRuns } from "./again";
 import { askCaptcha } from "./captcha";
 import { channelNow, chooseChannel, configureChannels, channelsLeft } from "./channels";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
 import { dressForm } from "./colour";
 import { host, leavesBrowser, withParams } from "./destination";
+import { explain, problem } from "./explain";
 import { addFields, type ClientData, readFields } from "./fields";
 import { type IdentifierField, identifierInput } from "./identifier";
 import { showLegal } from "./legal";
@@ -31,16 +34,16 @@ import { $, config, framed } from "./page";
 import { hasPasskeys, offerPasskeys, offerToMake, stopOffering, usePasskey } from "./passkeys";
 import { type FromSDK, Parent } from "./parent";
 import { leaveProof } from "./proof";
-import { heldBack, showRecovery } from "./recovery";
+import { type Held, heldBack, showRecovery } from "./recovery";
 import { type Back, comeBack, isKept, lastKept, remember as rememberBrowser, remembers } from "./recognised";
 import { showProviders } from "./providers";
 import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
 import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
 import { dress } from "./styles";
-import { duration, plural, t, tInto } from "./text";
-import { showLink, watch } from "./waiting";
+import { plural, t, tInto } from "./text";
+import { showLink } from "./waiting";
 
-type Phase = "held" | "address" | "known" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
+type Phase = "held" | "window" | "address" | "known" | "asking" | "starting" | "code" | "checking" | "finishing" | "done" | "stopped" | "leaving" | "bearing";
 
 const attempts = new Attempts({ base: config.base });
 
@@ -123,6 +126,18 @@ async function ask(): Promise<void> {
   const back = await comeBack(attempts, config, address, request());
   if (mine !== round || phase !== "asking") return;
   recognised = back && { ...back, until: Date.now() + collectible };
+  askSite();
+  // The SDK stays silent when the site's own function throws.
+  waiting = setTimeout(() => {
+    const text = t("address.slow", { site: host(config.domain) });
+    ($("address-waiting").firstElementChild as HTMLElement).textContent = text;
+    $("address-waiting").hidden = false;
+    say(text);
+  }, siteSlow);
+}
+
+/** Tells the site who is here. Where it uses passkeys, it opens its window for who has one. */
+function askSite(): void {
   parent?.send("ON_BEGIN", {
     identifier: address,
     identifier_type: config.kind.toUpperCase(),
@@ -131,13 +146,6 @@ async function ask(): Promise<void> {
     auth_required: !recognised,
     client_json: clientData,
   });
-  // The SDK stays silent when the site's own function throws.
-  waiting = setTimeout(() => {
-    const text = t("address.slow", { site: host(config.domain) });
-    ($("address-waiting").firstElementChild as HTMLElement).textContent = text;
-    $("address-waiting").hidden = false;
-    say(text);
-  }, siteSlow);
 }
 
 /** How long a result waits for the site, in milliseconds. It lives five minutes. */
@@ -178,9 +186,7 @@ function askKnown(who: string, go: () => void): void {
   busy(pressed, "");
   busy($("known-submit"), "");
   tInto($("known-account"), "remember.account", { address: who });
-  const destination = framed ? "" : config.redirectUrl;
-  $("known-destination").hidden = !destination;
-  if (destination) tInto($("known-destination"), "code.continue", { destination: host(destination) });
+  nameDestination("known", !framed && !!config.redirectUrl);
   $("known-submit").onclick = () => {
     if (phase !== "known") return;
     busy($("known-submit"), t("remember.busy"));
@@ -273,43 +279,39 @@ function refusedStart(error: unknown): void {
     case "unknown_project":
       return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.refused") });
   }
-  toAddress(explain(p ?? new Problem("puzzle")));
+  toAddress(explained(p ?? new Problem("puzzle")));
 }
 
-/** What a problem means for the person, and what to do. */
-function explain(p: Problem): string {
-  const time = duration(p.retryAfter || 60);
-  const texts: Record<string, string> = {
-    offline: "fault.offline",
-    unavailable: "fault.unavailable",
-    puzzle: "fault.puzzle",
-    challenge_required: "fault.puzzle",
-    captcha_required: "fault.puzzle",
-    captcha_failed: "fault.puzzle",
-    captcha_stopped: "address.stopped",
-    invalid_identifier: config.kind === "phone" ? "phone.invalid" : "address.invalid",
-    not_admitted: "fault.admitted",
-    other_user: "fault.other",
-    country_not_allowed: "phone.country.off",
-    phone_unreachable: "phone.unreachable",
-    channel_not_offered: "phone.channel.off",
-    phone_budget: "phone.unsent",
-    phone_paused: "phone.unsent",
-    method_off: "fault.refused",
-    redirect_too_long: "fault.refused",
-    too_many_starts: "fault.starts",
-    too_many_messages: "fault.messages",
-    resend_too_soon: "fault.resend",
-  };
-  const key = texts[p.code] ?? (p.status === 429 ? "fault.limited" : "fault.internal");
-  const reference = p.requestId && (p.status >= 500 || key === "fault.internal") ? ` ${t("fault.reference", { id: p.requestId })}` : "";
-  return t(key, { time }) + reference;
+const texts: Record<string, string> = {
+  puzzle: "fault.puzzle",
+  challenge_required: "fault.puzzle",
+  captcha_required: "fault.puzzle",
+  captcha_failed: "fault.puzzle",
+  captcha_stopped: "address.stopped",
+  not_admitted: "fault.admitted",
+  other_user: "fault.other",
+  method_off: "fault.refused",
+  redirect_too_long: "fault.refused",
+  too_many_starts: "fault.starts",
+  too_many_messages: "fault.messages",
+  resend_too_soon: "fault.resend",
+};
+
+/** What is said of a start or an answer that went wrong. */
+function explained(p: Problem): string {
+  return explain(p, { ...texts, ...identifier.faults });
 }
 
 // ---------------------------------------------------------------- what was sent
 
-/** A result that leaves the browser is given out by a tap only (security 5). */
+/** A result that leaves the browser is given out by a tap only, beside the name of the app (security 5). */
 const needsTap = !framed && leavesBrowser(config.redirectUrl);
+
+function nameDestination(screen: string, named = needsTap): void {
+  const place = $(`${screen}-destination`);
+  place.hidden = !named;
+  if (named) tInto(place, "code.continue", { destination: host(config.redirectUrl) });
+}
 
 function toCode(a: Attempt): void {
   phase = "code";
@@ -327,9 +329,7 @@ function toCode(a: Attempt): void {
   $("link-part").hidden = !a.link;
   $("code-form").hidden = !!a.link;
   $("code-hint").textContent = t(needsTap ? "code.hint.tap" : "code.hint");
-  const destination = $("code-destination");
-  destination.hidden = !needsTap;
-  if (needsTap) tInto(destination, "code.continue", { destination: host(config.redirectUrl) });
+  nameDestination("code");
   drawOther();
   busy(pressed, "");
   busy($("code-submit"), "");
@@ -340,10 +340,27 @@ function toCode(a: Attempt): void {
   // The browser's Back leads from the code to the address. In a frame it is
   // the site's own and stays so.
   if (!framed && history.state !== "code") history.pushState("code", "");
-  if (a.link) {
-    const mine = round;
-    watch(() => attempts.look(a.id, secret), () => mine === round && phase === "code", elsewhere);
-  }
+  if (a.link) void watchLink(a.id);
+}
+
+/**
+ * Waits for the link to do something: until the attempt is over, and once before, where
+ * the link is switched off for others. In this browser it still works then.
+ */
+async function watchLink(id: string): Promise<void> {
+  const mine = round;
+  const here = (): boolean => mine === round && phase === "code";
+  let off = false;
+  await watch(sleep, () => mine === round && (phase === "code" || phase === "checking"), async () => {
+    if (!here()) return undefined; // a code is being looked at, and may be wrong
+    const a = await attempts.look(id, secret);
+    if (!here()) return undefined;
+    const ended = a.state !== "open";
+    if (!ended && (off || !a.link || a.link.state === "open")) return undefined;
+    off = true;
+    await elsewhere(a);
+    return ended || undefined;
+  }).catch(() => {}); // it is unknown, or never was ours: the code's own end ends this too
 }
 
 /** The link did something, or does nothing any more. */
@@ -372,7 +389,7 @@ async function elsewhere(a: Attempt): Promise<void> {
         return finish(granted);
       } catch (error) {
         if (mine !== round || phase !== "code") return;
-        if (error instanceof Problem && (error.code === "offline" || error.status >= 500 || error.status === 429)) throw error;
+        if (isPassing(error)) throw error; // it is asked again
       }
       break;
     case "denied":
@@ -431,7 +448,7 @@ async function submitCode(asked = false): Promise<void> {
     if (mine !== round) return;
     phase = "code";
     busy($("code-submit"), "");
-    refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
+    refusedCode(problem(error), code);
   }
 }
 
@@ -442,7 +459,7 @@ async function rememberIfWanted(who: string, proof: { id: string; secret: string
 
 function refusedCode(p: Problem, code: string): void {
   const held = heldBack(p);
-  if (held) return hold(p, held, code);
+  if (held) return hold(p, held, (button) => void beginRecovery(button, code));
   switch (p.code) {
     case "wrong_code":
       triedCode = code;
@@ -456,44 +473,55 @@ function refusedCode(p: Problem, code: string): void {
       return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
     case "not_admitted":
     case "other_user":
-      return stop({ kind: "bad", title: t("unfinished.title"), text: explain(p), ...again() });
+      return stop({ kind: "bad", title: t("unfinished.title"), text: explained(p), ...again() });
   }
-  if (phase === "held") return void ($("held-error").textContent = explain(p));
-  if (phase === "stopped") return unfinished(explain(p)); // of a recovery that did not begin
-  fault(codeInput, explain(p));
+  if (phase === "held" || phase === "window") return void ($("held-error").textContent = explained(p)); // of a recovery that did not begin
+  fault(codeInput, explained(p));
 }
 
-/** The code was right, and it takes the passkey, or another way. Who lost a passkey that is required begins a recovery, by choice only. */
-function hold(p: Problem, held: { title: string; text: string }, code: string): void {
+/**
+ * What was shown was right, and it takes the passkey, or another way. Who lost a passkey
+ * that is required begins a recovery, by choice only.
+ */
+function hold(p: Problem, held: Held, begin: (button: HTMLElement) => void): void {
   const mayRecover = p.code === "recovery_offered";
-  if (framed) {
-    // The SDK asks for passkeys, in a window of its own.
-    const begin = { label: t("recovery.begin"), run: () => phase === "stopped" && void beginRecovery($("status-action"), code) };
-    return stop({ kind: "bad", ...held, ...again(), ...(mayRecover && { action: begin }) });
-  }
   phase = "held";
   round++;
   clearTimeout(waiting);
   if (!mayRecover) forget();
   busy($("code-submit"), "");
+  busy($("held-submit"), "");
   busy($("held-recover"), "");
   $("held-title").textContent = held.title;
   $("held-text").textContent = held.text;
   $("held-error").textContent = "";
-  $("held-destination").hidden = !needsTap;
-  if (needsTap) tInto($("held-destination"), "code.continue", { destination: host(config.redirectUrl) });
-  $("held-submit").hidden = !config.passkey || !hasPasskeys;
+  nameDestination("held");
+  // In a frame the site has the window for passkeys, and wants to know whose.
+  $("held-submit").hidden = !hasPasskeys || !(framed ? address : config.passkey);
   $("held-recover").hidden = !mayRecover;
-  $("held-recover").onclick = () => void beginRecovery($("held-recover"), code);
+  $("held-recover").onclick = () => begin($("held-recover"));
   show("held");
   $("held-title").focus();
 }
 
-$("held-submit")?.addEventListener("click", () =>
-  usePasskey({ attempts, body: request(), wanted: () => phase === "held", granted: byPasskey, unasked: false }, { button: "held-submit", error: "held-error" }),
-);
-$("held-other")?.addEventListener("click", () => {
+$("held-submit").addEventListener("click", () => {
+  if (!framed) return usePasskey({ attempts, body: request(), wanted: () => phase === "held", granted: byPasskey, unasked: false }, { button: "held-submit", error: "held-error" });
   if (phase !== "held") return;
+  phase = "window";
+  $("held-error").textContent = "";
+  busy($("held-submit"), t("address.asking"));
+  askSite();
+});
+
+/** The site's window was closed without a passkey, or there is none. */
+function noWindow(text: string): void {
+  phase = "held";
+  busy($("held-submit"), "");
+  $("held-error").textContent = text;
+}
+
+$("held-other").addEventListener("click", () => {
+  if (phase !== "held" && phase !== "window") return;
   stopOffering();
   toAddress();
 });
@@ -509,7 +537,7 @@ async function beginRecovery(button: HTMLElement, code: string): Promise<void> {
   } catch (error) {
     if (mine !== round) return;
     busy(button, "");
-    refusedCode(error instanceof Problem ? error : new Problem("internal"), code);
+    refusedCode(problem(error), code);
   }
 }
 
@@ -550,12 +578,12 @@ async function resend(channel?: string): Promise<void> {
     if (!$("code-form").hidden) codeInput.focus();
   } catch (error) {
     if (mine !== round) return;
-    const p = error instanceof Problem ? error : new Problem("internal");
+    const p = problem(error);
     resendRuns(true, p.retryAfter);
     if (p.code === "attempt_over" || p.code === "attempt_unknown" || p.code === "too_many_tries") return refusedCode(p, "");
     say("");
-    if ($("code-form").hidden) return notice(explain(p));
-    fault(codeInput, explain(p), false);
+    if ($("code-form").hidden) return notice(explained(p));
+    fault(codeInput, explained(p), false);
     codeInput.removeAttribute("aria-invalid"); // the code is not what was wrong
   } finally {
     resendRuns(false);
@@ -679,17 +707,20 @@ function receive(message: FromSDK): void {
       return;
     case "CONTINUE_SUBMIT":
       // The SDK echoes what it was told; for another address it means nothing.
-      if (phase === "asking" && (message.identifier === undefined || message.identifier === address)) proceed();
+      if (message.identifier !== undefined && message.identifier !== address) return;
+      if (phase === "asking") proceed();
+      if (phase === "window") noWindow(t("recovery.window"));
       return;
     case "ON_ERROR":
       if (phase === "asking") toAddress(message.message || t("fault.admitted"));
+      if (phase === "window") noWindow(message.message || t("fault.admitted"));
       return;
     case "DONE_SUCCESS":
-      // In the phase asking: the site signed in with a passkey instead.
-      if (phase === "finishing" || phase === "asking") succeeded();
+      // Before finishing: the site signed in with a passkey instead.
+      if (phase === "finishing" || phase === "asking" || phase === "window") succeeded();
       return;
     case "DONE_ERROR":
-      if (phase === "finishing" || phase === "asking") {
+      if (phase === "finishing" || phase === "asking" || phase === "window") {
         unfinished(message.message ? t("unfinished.said", { message: message.message }) : t("unfinished.text"));
       }
   }
@@ -741,9 +772,11 @@ function skipAddress(c: SDKConfig): void {
 function takeLink(link: OpenedLink | undefined): void {
   if (!link || !config.method.endsWith("_link")) return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
   phase = "bearing";
-  const mine = ++round;
-  bearHere(link, again(), (granted) => {
-    if (mine !== round) return;
+  round++;
+  const restart = { label: t("action.restart"), run: () => toAddress() };
+  $("held-other").textContent = restart.label;
+  bearHere(link, { again: { action: restart }, held: hold }, (granted) => {
+    if (phase !== "bearing" && phase !== "held") return;
     clientData = (granted.client_data ?? {}) as ClientData;
     finish(granted);
   });
@@ -828,9 +861,7 @@ function offer(): void {
 /** Gives the button of passkeys its place before anything is waited for: nothing moves under a finger. */
 function makeRoom(): void {
   if (!config.passkey || !hasPasskeys) return;
-  // What leaves the browser needs a tap beside the name of the app (security 5).
-  if (needsTap) tInto($("passkey-destination"), "code.continue", { destination: host(config.redirectUrl) });
-  $("passkey-destination").hidden = !needsTap;
+  nameDestination("passkey");
   $("passkey-submit").hidden = false;
 }
 

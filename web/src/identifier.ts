@@ -8,6 +8,8 @@ import type { SDKConfig } from "./sdkconfig";
 import { t } from "./text";
 
 export interface IdentifierField {
+  /** What the server may say of it: code, and key of the text. */
+  faults: Record<string, string>;
   /** What was entered, or undefined after it was said what is missing. */
   read(): string | undefined;
   /** Shows an identifier of the server's or the site's. */
@@ -24,6 +26,7 @@ export const identifierInput = $<HTMLInputElement>("address");
 identifierInput.addEventListener("input", () => fault(identifierInput, ""));
 
 export const emailField: IdentifierField = {
+  faults: { invalid_identifier: "address.invalid" },
   read() {
     const typed = identifierInput.value.trim();
     if (/^[^\s@]+@[^\s@]+$/.test(typed)) return typed;

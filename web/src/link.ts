@@ -24,7 +24,7 @@ export function readLink(payload: Record<string, unknown>): OpenedLink | undefin
 }
 
 /** Shows what the link is for. After a tap the sign-in ends here, with this form's own challenge. */
-export function bearHere(link: OpenedLink, again: Bearing["again"], done: (granted: SignInGrant & { client_data?: object }) => void): void {
+export function bearHere(link: OpenedLink, form: Pick<Bearing, "again" | "held">, done: (granted: SignInGrant & { client_data?: object }) => void): void {
   void bear({
     base: config.base,
     token: link.secret,
@@ -36,6 +36,6 @@ export function bearHere(link: OpenedLink, again: Bearing["again"], done: (grant
       ...(config.state && { state: config.state }),
     },
     done: ({ granted }) => granted && done(granted as SignInGrant), // here always gives a code
-    again,
+    ...form,
   });
 }

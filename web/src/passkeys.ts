@@ -1,10 +1,9 @@
 // Passkeys on a page of our own: offered by the browser from the field of the
-// address, by a button, and made after a sign-in with a code. What the server asks
-// goes to the browser as it is, but for bytes, which are base64url on the way.
+// address, by a button, and made after a sign-in with a code.
 
 import type { Attempts, SignInGrant } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
-import { type CredentialOptions, decoded, encoded } from "../../sdk/src/passkey";
+import { type CredentialOptions, forgetPasskey, makePasskey, passkeySupport, showPasskey } from "../../sdk/src/passkey";
 import type { StartRequest } from "../../sdk/src/shapes";
 import { $ } from "./page";
 import { busy } from "./screens";
@@ -12,12 +11,6 @@ import { t } from "./text";
 
 /** Whether this browser knows of any. */
 export const hasPasskeys = typeof PublicKeyCredential === "function";
-
-/** Calls of PublicKeyCredential that not every browser has. */
-type Newer = {
-  isConditionalMediationAvailable?: () => Promise<boolean>;
-  signalUnknownCredential?: (o: { rpId: string; credentialId: string }) => Promise<void>;
-};
 
 interface SignIn {
   attempts: Attempts;
@@ -42,7 +35,7 @@ let listening: AbortController | undefined;
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
   $("passkey-submit").addEventListener("click", () => void show(s, false));
-  if (s.unasked && (await (PublicKeyCredential as unknown as Newer).isConditionalMediationAvailable?.().catch(() => false))) void show(s, true);
+  if (s.unasked && (await passkeySupport()).autofill) void show(s, true);
 }
 
 /** Asks for a passkey at once, by a button of another screen. */
@@ -63,36 +56,31 @@ async function show(s: SignIn, quietly: boolean, at = beside): Promise<void> {
   const mine = (listening = new AbortController());
   $(at.error).textContent = "";
   if (!quietly) busy(button, t("passkey.waiting"));
-  let shown: PublicKeyCredential | undefined;
-  let site = "";
+  let options: CredentialOptions | undefined;
+  let shown: object | undefined;
   try {
     const started = await s.attempts.start({ ...s.body, method: "passkey" });
-    const options = started.attempt.passkey as CredentialOptions;
-    site = String(options.rpId);
-    shown = (await navigator.credentials.get({
-      publicKey: decoded(options) as unknown as PublicKeyCredentialRequestOptions,
-      signal: mine.signal,
-      ...(quietly ? { mediation: "conditional" as CredentialMediationRequirement } : {}),
-    })) as PublicKeyCredential;
+    options = started.attempt.passkey!;
+    shown = await showPasskey(options, { signal: mine.signal, autofill: quietly });
     if (!s.wanted()) return;
     busy(button, t("code.busy"));
-    const g = await s.attempts.answer(started.attempt.id, started.secret, encoded(shown));
+    const g = await s.attempts.answer(started.attempt.id, started.secret, shown);
     busy(button, "");
     if (s.wanted()) s.granted(g);
   } catch (error) {
     if (mine !== listening) return;
     busy(button, "");
-    if (!(error instanceof Problem)) {
+    const code = (error as Problem).code;
+    if (code === "passkey_cancelled") {
       // The person closed the browser's window, or it has nothing to show.
       if (!quietly && s.unasked) void show(s, true);
       return;
     }
-    if (error.code === "credential_unknown" && shown) {
-      // The server looked in all its projects: nobody has it.
-      void (PublicKeyCredential as unknown as Newer).signalUnknownCredential?.({ rpId: site, credentialId: shown.id }).catch(() => {});
-    }
+    // The server looked in all its projects: nobody has it.
+    if (code === "credential_unknown") void forgetPasskey(options!, shown!);
     if (!shown && quietly) return; // there are none to offer: nobody asked
-    $(at.error).textContent = t(error.code === "credential_unknown" ? "passkey.unknown" : "passkey.failed");
+    const texts: Record<string, string> = { credential_unknown: "passkey.unknown", passkey_site: "passkey.site" };
+    $(at.error).textContent = t(texts[code] ?? "passkey.failed");
   }
 }
 
@@ -113,7 +101,7 @@ export async function offerToMake(attempts: Attempts, proof: { id: string; secre
     if (!hasPasskeys || (!required && localStorage.getItem(declined))) return;
     if (!(await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable())) return;
     const started = await attempts.start({ method: "passkey", purpose: "enrol", proof });
-    const options = started.attempt.passkey as CredentialOptions;
+    const options = started.attempt.passkey!;
     // Whoever has one already knows about them.
     if (!required && (options.excludeCredentials as unknown[] | undefined)?.length) return;
     if (required) {
@@ -141,8 +129,7 @@ async function make(attempts: Attempts, started: { attempt: { id: string }; secr
   busy(button, t("passkey.waiting"));
   $("offer-error").textContent = "";
   try {
-    const made = await navigator.credentials.create({ publicKey: decoded(options) as unknown as PublicKeyCredentialCreationOptions });
-    await attempts.answer(started.attempt.id, started.secret, encoded(made as PublicKeyCredential));
+    await attempts.answer(started.attempt.id, started.secret, await makePasskey(options));
     return true;
   } catch {
     $("offer-error").textContent = t("passkey.failed");

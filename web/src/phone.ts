@@ -70,6 +70,14 @@ export function phoneField(input: HTMLInputElement): IdentifierField {
   input.addEventListener("change", settle);
 
   return {
+    faults: {
+      invalid_identifier: "phone.invalid",
+      country_not_allowed: "phone.country.off",
+      phone_unreachable: "phone.unreachable",
+      channel_not_offered: "phone.channel.off",
+      phone_budget: "phone.unsent",
+      phone_paused: "phone.unsent",
+    },
     read() {
       if (!/\d/.test(input.value)) {
         fault(input, t("phone.empty"));

@@ -7,8 +7,14 @@ import { $ } from "./page";
 import { busy, show } from "./screens";
 import { duration, t } from "./text";
 
-/** Title and text for a proof that was right and opens nothing; undefined where the problem is another. */
-export function heldBack(p: Problem): { title: string; text: string } | undefined {
+/** What is said of a proof that was right and opens nothing. */
+export interface Held {
+  title: string;
+  text: string;
+}
+
+/** What is said where that is the problem; undefined where it is another. */
+export function heldBack(p: Problem): Held | undefined {
   switch (p.code) {
     case "recovery_offered":
       return { title: t("recovery.title"), text: t("recovery.offer") };

@@ -10,6 +10,7 @@ import { Attempts } from "../../sdk/src/attempts";
 import { startSolving } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { base64url } from "../../sdk/src/pkce";
+import { problem } from "./explain";
 import { $, config as page } from "./page";
 import { dropProof, leaveProof, type Proof, takeProof } from "./proof";
 import { comeBack } from "./recognised";
@@ -115,7 +116,7 @@ function refuse(error: string): void {
 }
 
 function explain(error: unknown): string {
-  const p = error instanceof Problem ? error : new Problem("internal");
+  const p = problem(error);
   const texts: Record<string, string> = {
     offline: "fault.offline",
     unavailable: "fault.unavailable",
