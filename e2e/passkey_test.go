@@ -150,6 +150,26 @@ func TestWebSDKPasskeySkipped(t *testing.T) {
 	form.giveCode(d.code(t, "ada@example.org"))
 	second := decode[map[string]any](t, page.payload())
 	text(t, object(t, second, "oauth_token"), "oauth_token", map[string]string{"auth_method": "^OTP$"})
+
+	// Where it is required, the code opens nothing, and the form asks the site for its window
+	// again.
+	d.command(t, "user", "require-passkey", "--project", p.id, "ada@example.org")
+	page.go_(c.page(p))
+	eval[any](page, "void signInWithPasskey()")
+	form = page.frame(p.url + "/signup?")
+	form.giveAddress("ada@example.org")
+	page.window(p, "LOGIN").click("#choice-skip")
+	form.giveCode(d.code(t, "ada@example.org"))
+	form.awaitText("#held-text", says(t, "recovery.offer"))
+	checkAccessible(form, "the passkey is wanted")
+	page.scheme("light")
+	form.click("#held-submit")
+	page.window(p, "LOGIN").click("#choice-skip")
+	form.awaitText("#held-error", says(t, "recovery.window"))
+	form.click("#held-submit")
+	page.window(p, "LOGIN").click("#choice-submit")
+	third := decode[map[string]any](t, page.payload())
+	text(t, object(t, third, "oauth_token"), "oauth_token", map[string]string{"auth_method": "^WEBAUTHN$"})
 }
 
 // Somebody who is signed in asks for a passkey. Our window knows nothing of that, so a

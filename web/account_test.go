@@ -3,12 +3,14 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,18 @@ func whole() *person {
 	}
 }
 
+// crowded gives somebody all the passkeys that one person can have, and a stranger who waits
+// for the account.
+func crowded(p *person) {
+	passkey := p.credentials[0]
+	p.credentials = []map[string]any{{"id": "30", "kind": "recovery", "device": "Firefox on Windows", "created_at": passkey["used_at"]}}
+	for i := range 20 {
+		c := maps.Clone(passkey)
+		c["id"], c["label"] = strconv.Itoa(i), fmt.Sprintf("Passkey %d", i+1)
+		p.credentials = append(p.credentials, c)
+	}
+}
+
 func (s *stage) account(w http.ResponseWriter, r *http.Request) {
 	a := Account{Look: Look{ID: "shop", Name: "Shop"}, Nonce: "n0", Locale: r.FormValue("locale"), Here: s.ours + "/account?project=shop", Issuer: s.ours,
 		Site: "localhost", Providers: map[string]string{"GITHUB": "GitHub"}}
@@ -68,7 +82,10 @@ func (s *stage) accountV1(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method || !strings.HasSuffix(path, end) {
 			continue
 		}
-		status := map[string]int{"unauthenticated": 401, "last_credential": 409, "proof_too_old": 403, "internal": 500, "too_many_messages": 429, "wrong_code": 401, "too_many_tries": 401, "refresh_invalid": 400, "invalid_request": 400}[code]
+		if code == "gone" {
+			panic(http.ErrAbortHandler) // the connection ends, without an answer
+		}
+		status := map[string]int{"passkey_required": 403, "too_many_passkeys": 409, "unauthenticated": 401, "last_credential": 409, "proof_too_old": 403, "internal": 500, "too_many_messages": 429, "wrong_code": 401, "too_many_tries": 401, "refresh_invalid": 400, "invalid_request": 400}[code]
 		reply(status, object{"code": code, "retry_after": 240, "tries_left": 2})
 		return
 	}
@@ -124,13 +141,24 @@ func TestAccountStates(t *testing.T) {
 		text, _, _ := strings.Cut(fill(tables["en"][key], pairs...), "{")
 		return fmt.Sprintf(`document.getElementById(%q).checkVisibility() && document.getElementById(%q).textContent.includes(%q)`, id, id, text)
 	}
+	toCode := removes + `; until(() => document.getElementById("confirm-code").checkVisibility()).then(() => document.getElementById("confirm-code").click()).then(() => until(() => document.getElementById("code").checkVisibility()))`
+	typed := `.then(() => { const c = document.getElementById("code"); c.value = "482913"; c.dispatchEvent(new Event("input")); })`
 	states := []struct {
 		name   string
+		who    func(*person)
 		refuse map[string]string
 		act    string
 		until  string
 	}{
 		{name: "everything", until: onAccount},
+		{name: "nothing but a code", who: func(p *person) {
+			p.credentials, p.sessions, p.methods = p.credentials[:0], p.sessions[:1], append(p.methods, "social")
+		}, until: `document.getElementById("ways-none").checkVisibility()`},
+		{name: "twenty passkeys and a recovery", who: crowded, refuse: map[string]string{"POST /attempts": "too_many_passkeys"}, act: `document.getElementById("add-passkey").click()`, until: said("ways-error", "passkey.many")},
+		{name: "the network is gone", refuse: map[string]string{"POST /attempts": "gone"}, act: `document.getElementById("add-passkey").click()`, until: said("ways-error", "fault.offline")},
+		{name: "the network was never there", refuse: map[string]string{"GET /user": "gone"}, until: said("status-text", "fault.offline")},
+		{name: "a code where the passkey is wanted", refuse: map[string]string{"DELETE /4": "proof_too_old", "POST /answer": "passkey_required"}, act: toCode + typed,
+			until: said("confirm-error", "account.confirm.passkey") + ` && document.activeElement.id === "confirm-passkey" && !document.getElementById("confirm-code").checkVisibility()`},
 		{name: "renaming", act: `document.querySelector('[data-id="3"] .entry_actions button').click()`, until: `document.querySelector("#ways input")?.value.startsWith("Lopado")`},
 		{name: "a name that is too long", refuse: map[string]string{"PATCH /3": "invalid_request"},
 			act:   `document.querySelector('[data-id="3"] .entry_actions button').click(), document.querySelector("#ways form").requestSubmit()`,
@@ -141,15 +169,13 @@ func TestAccountStates(t *testing.T) {
 		{name: "remove", act: remove1, until: said("remove-title", "account.remove.title")},
 		{name: "the last", refuse: map[string]string{"DELETE /4": "last_credential"}, act: removes, until: said("ways-error", "account.remove.last")},
 		{name: "confirm", refuse: map[string]string{"DELETE /4": "proof_too_old"}, act: removes, until: said("confirm-title", "account.confirm.title")},
-		{name: "code", refuse: map[string]string{"DELETE /4": "proof_too_old"}, act: removes + `; until(() => document.getElementById("confirm-code").checkVisibility()).then(() => document.getElementById("confirm-code").click())`,
+		{name: "code", refuse: map[string]string{"DELETE /4": "proof_too_old"}, act: toCode,
 			until: `document.getElementById("code").checkVisibility()`},
 		{name: "no more codes", refuse: map[string]string{"DELETE /4": "proof_too_old", "POST /attempts": "too_many_messages"},
 			act:   removes + `; until(() => document.getElementById("confirm-code").checkVisibility()).then(() => document.getElementById("confirm-code").click())`,
 			until: said("confirm-error", "fault.messages")},
 		{name: "too many wrong codes", refuse: map[string]string{"DELETE /4": "proof_too_old", "POST /answer": "too_many_tries"},
-			act: removes + `; until(() => document.getElementById("confirm-code").checkVisibility()).then(() => document.getElementById("confirm-code").click()).then(() => until(() => document.getElementById("code").checkVisibility()))
-				.then(() => { const c = document.getElementById("code"); c.value = "482913"; c.dispatchEvent(new Event("input")); })`,
-			until: said("confirm-error", "tries.text")},
+			act: toCode + typed, until: said("confirm-error", "tries.text")},
 		{name: "a session that cannot be ended", refuse: map[string]string{"DELETE /10": "internal"}, act: `document.querySelector("#sessions button").click()`, until: `document.getElementById("sessions-error").textContent !== ""`},
 		{name: "nothing works", refuse: map[string]string{"GET /user": "internal"}, until: said("status-title", "account.broken.title")},
 		{name: "the session is over", refuse: map[string]string{"DELETE /4": "unauthenticated", "POST /token": "refresh_invalid"}, act: removes, until: said("status-title", "account.out.title")},
@@ -166,11 +192,14 @@ func TestAccountStates(t *testing.T) {
 	for i, look := range looks {
 		t.Run(look.name, func(t *testing.T) {
 			for _, state := range states {
-				if i > 0 && state.refuse != nil && state.name != "code" {
+				if i > 0 && state.refuse != nil && state.name != "code" && state.who == nil {
 					continue // texts below fields and buttons, which the others have as well
 				}
 				p := whole()
 				p.refuse = state.refuse
+				if state.who != nil {
+					state.who(p)
+				}
 				v := s.signedIn(t, p, look.locale)
 				v.emulate(look.width, 900, look.scheme)
 				v.await("the page is there", `!document.querySelector(".status.wait")?.checkVisibility()`)

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	shot "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -46,8 +48,9 @@ type stage struct {
 func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	var in struct {
-		Method, Identifier, Puzzle, Captcha, Code string
-		Signature                                 string `json:"signature"` // of a browser's own key
+		Method, Identifier, Puzzle, Captcha, Code, Link string
+		Recover                                         bool
+		Signature                                       string `json:"signature"` // of a browser's own key
 	}
 	json.Unmarshal(body, &in)
 	s.mu.Lock()
@@ -76,6 +79,10 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		in.Identifier = people[in.Identifier[len(in.Identifier)-1]]
 	}
 	const challenge = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
+	if in.Link != "" {
+		s.link(in.Link, strings.TrimPrefix(r.URL.Path, "/v1/link/"), in.Recover, reply)
+		return
+	}
 	name, _, _ := strings.Cut(in.Identifier, "@")
 	name = cmp.Or(name, "mine") // a browser that is to be remembered names nobody
 	switch path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/attempts"), "/"); {
@@ -92,6 +99,10 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(429, object{"code": "challenge_required", "challenge": challenge})
 	case len(path) == 1 && name == "captcha" && in.Captcha != "token":
 		reply(429, object{"code": "captcha_required"})
+	case len(path) == 1 && in.Method == "passkey":
+		a := attempt(name)
+		a["passkey"] = object{"challenge": "YQ", "rpId": "localhost"}
+		reply(201, object{"attempt": a, "secret": "c2VjcmV0"})
 	case len(path) == 1:
 		a := attempt(name)
 		if strings.HasSuffix(in.Method, "_link") {
@@ -113,6 +124,10 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(401, object{"code": "attempt_elsewhere"})
 	case path[2] == "resend":
 		reply(200, attempt(path[1]))
+	case path[1] == "held" && in.Recover:
+		reply(403, object{"code": "recovery_waits", "retry_after": 86400})
+	case path[1] == "held" && in.Code == "482913":
+		reply(403, object{"code": "recovery_offered"})
 	case in.Signature != "":
 		reply(200, object{"authorization_code": "signed", "challenge_id": 77})
 	case in.Code == "482913" || in.Code == "BCDFGHJK":
@@ -121,6 +136,23 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(401, object{"code": "attempt_over"})
 	default:
 		reply(401, object{"code": "wrong_code", "tries_left": 1})
+	}
+}
+
+// link answers about the link of a message, which does what its beginning says.
+func (s *stage) link(link, call string, recovers bool, reply func(int, any)) {
+	type object = map[string]any
+	switch kind, _, _ := strings.Cut(link, "."); {
+	case kind == "over":
+		reply(410, object{"code": "link_over"})
+	case call == "open":
+		reply(200, object{"account": "a…@example.org", "device": "Chrome on Windows", "place": "Germany", "asked_ago": 40, "expires_in": 500, "same_browser": true, "state": "open", "site": s.customer})
+	case recovers:
+		reply(403, object{"code": "recovery_waits", "retry_after": 86400})
+	case kind == "held":
+		reply(403, object{"code": "recovery_offered"})
+	default:
+		reply(200, object{"granted": object{"authorization_code": "granted", "challenge_id": 77}})
 	}
 }
 
@@ -162,6 +194,9 @@ func startStage(t *testing.T) *stage {
 				RedirectURL: q.Get("redirect_url"), Issuer: "https://id.example", Kind: Kind(q.Get("kind")), Method: q.Get("method"),
 				Channels: q["channel"], Passkey: mode != Frame, OtherURL: q.Get("other"), Input: q.Get("input"), DirectLogin: q.Get("direct_login") == "true"}
 			f.RememberDays, _ = strconv.Atoi(q.Get("remember"))
+			for _, name := range q["provider"] {
+				f.Providers = append(f.Providers, Link{Label: name, URL: "/social/" + name})
+			}
 			var ancestors []string
 			if mode == Frame {
 				f.Domain, f.MessageID = s.customer, "ID"
@@ -274,6 +309,17 @@ func (s *stage) open(t *testing.T, url string) view {
 	v := view{t, ctx}
 	v.goTo(url)
 	return v
+}
+
+// first has every page of a tab run a script before its own.
+func (v view) first(script string) {
+	v.t.Helper()
+	if err := chromedp.Do(v.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, shot.AddScriptToEvaluateOnNewDocument, shot.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	})); err != nil {
+		v.t.Fatal(err)
+	}
 }
 
 func (v view) goTo(url string) {

@@ -1,17 +1,12 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/cdproto/cdp"
-	shot "github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 )
 
 // What a site may ask of the form (contract 12.2), in a real browser.
@@ -454,7 +449,6 @@ func TestLink(t *testing.T) {
 	form.awaitText("status-title", "Not you?")
 }
 
-// A tap on an account elsewhere is told to the SDK once, with nothing of the person.
 // Where nothing is typed there are buttons alone: none that does nothing, and no field.
 func TestNothingToType(t *testing.T) {
 	s := startStage(t)
@@ -467,16 +461,42 @@ func TestNothingToType(t *testing.T) {
 		t.Errorf("it asked by itself: %v", got)
 	}
 	without := s.open(t, "about:blank")
-	if err := chromedp.Do(without.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, shot.AddScriptToEvaluateOnNewDocument, shot.AddScriptToEvaluateOnNewDocumentParams{Source: "delete globalThis.PublicKeyCredential"})
-		return err
-	})); err != nil {
-		t.Fatal(err)
-	}
+	without.first("delete globalThis.PublicKeyCredential")
 	without.goTo(s.ours + "/signin?kind=nothing&redirect_url=https://shop.example/")
 	without.awaitText("passkey-error", "another one")
 }
 
+// A page that lies open for longer than an attempt goes on offering passkeys.
+func TestPasskeysAreOfferedAnew(t *testing.T) {
+	s := startStage(t)
+	form := s.open(t, "about:blank")
+	form.first(`{
+		globalThis.asked = 0;
+		globalThis.late = [];
+		PublicKeyCredential.isConditionalMediationAvailable = async () => true;
+		navigator.credentials.get = ({ signal }) => (asked++, new Promise((_, no) => signal.addEventListener("abort", () => no(signal.reason))));
+		const soon = setTimeout;
+		setTimeout = (f, ms) => (ms > 60_000 ? late.push(f) : soon(f, ms));
+	}`)
+	form.goTo(s.ours + "/signin?redirect_url=https://shop.example/")
+	form.await("passkeys are offered", "asked === 1 && late.length === 1")
+	form.eval("void late.shift()()")
+	form.await("passkeys are offered again", "asked === 2 && late.length === 1")
+	starts := s.took()
+	if len(starts) != 2 {
+		t.Errorf("offering twice called %v", starts)
+	}
+	// Who goes another way is asked no more.
+	form.paste("address", "ada@example.org")
+	form.submit("address-form")
+	form.await("the code is asked for", onCode)
+	form.eval("late.forEach((f) => f())")
+	if got := s.took(); len(got) != 1 || form.eval("asked") != "2" {
+		t.Errorf("after a code was asked for: %v", got)
+	}
+}
+
+// A tap on an account elsewhere is told to the SDK once, with nothing of the person.
 func TestSocialButtons(t *testing.T) {
 	s := startStage(t)
 	customer, form := s.configured(t, "", `{socialLoginProviders: ["GITHUB", "GOOGLE", "GITHUB", "<b>", 5, "ACME"]}`)
@@ -511,6 +531,87 @@ func TestOpenedLinkThatIsNone(t *testing.T) {
 	if got := form.eval(onAddress); got != "true" {
 		t.Error("a link that comes after CONFIG is taken")
 	}
+}
+
+// An opened link that signs nobody in leads back to the form, whatever became of it.
+func TestOpenedLinkThatEnds(t *testing.T) {
+	s := startStage(t)
+	open := func(link string) (customer, form view) {
+		t.Helper()
+		customer, form = s.framed(t, "method=email_link")
+		customer.eval(`send({action: "HANDLE_MAGIC_LINK_REDIRECT", payload: {challenge: "` + link + `", challenge_id: "77", client_json: {}}}), send({action: "CONFIG", payload: {}})`)
+		return customer, form
+	}
+	startsAgain := func(form view, button string) {
+		t.Helper()
+		form.eval(`document.getElementById("` + button + `").click()`)
+		form.await("the address is asked for", onAddress)
+	}
+	_, form := open("over.aaaaaaaaaaaaaaaa")
+	form.awaitText("status-title", "This link is over")
+	startsAgain(form, "status-action")
+
+	for _, recover := range []bool{false, true} {
+		_, form = open("held.aaaaaaaaaaaaaaaa")
+		form.awaitText("bearer-account", "a…@example.org")
+		form.submit("bearer-form")
+		form.awaitText("held-text", "begin a recovery")
+		// Whose passkey the site should ask for is not known here.
+		if got := form.eval(`document.getElementById("held-submit").checkVisibility()`); got != "false" {
+			t.Error("there is a button for the site's window, which needs an address")
+		}
+		if !recover {
+			startsAgain(form, "held-other")
+			continue
+		}
+		form.eval(`document.getElementById("held-recover").click()`)
+		form.awaitText("status-text", "in 24 hours")
+		startsAgain(form, "status-action")
+	}
+}
+
+// Where the passkey is wanted, a frame asks the site for its window, and says so where
+// there is none. A recovery begins by its own button alone.
+func TestFrameAsksForThePasskey(t *testing.T) {
+	s := startStage(t)
+	customer, form := s.configured(t, "", `{}`)
+	form.paste("address", "held@example.org")
+	form.submit("address-form")
+	customer.said("ON_BEGIN")
+	customer.eval(`send({action: "CONTINUE_SUBMIT"})`)
+	form.await("the code is asked for", onCode)
+	form.paste("code", "482913")
+	form.awaitText("held-text", "Please sign in with the passkey")
+	s.took()
+
+	ask := func(answer, says string) {
+		t.Helper()
+		customer.eval(`void (got.length = 0)`)
+		form.eval(`document.getElementById("held-submit").click(), document.getElementById("held-submit").click()`)
+		if begun := customer.said("ON_BEGIN"); begun["identifier"] != "held@example.org" || begun["auth_required"] != true {
+			t.Errorf("the site is told %v", begun)
+		}
+		customer.eval("send(" + answer + ")")
+		if says != "" {
+			form.awaitText("held-error", says)
+		}
+		if n := customer.eval(`got.length`); n != "1" {
+			t.Errorf("two clicks said %s things to the site", n)
+		}
+	}
+	ask(`{action: "CONTINUE_SUBMIT", payload: {identifier: "held@example.org"}}`, "No passkey was used")
+	ask(`{action: "ON_ERROR", errorMsg: "Closed on Sundays."}`, "Closed on Sundays.")
+	if calls := s.took(); len(calls) != 0 {
+		t.Errorf("asking for the passkey called %v", calls)
+	}
+	form.eval(`document.getElementById("held-recover").click()`)
+	form.awaitText("held-text", "24 hours")
+	if calls := s.took(); len(calls) != 1 || !strings.Contains(calls[0], `"recover":true`) {
+		t.Errorf("beginning a recovery called %v", calls)
+	}
+	form.await("there is nothing to begin any more", `!document.getElementById("held-recover").checkVisibility()`)
+	ask(`{action: "DONE_SUCCESS"}`, "")
+	form.awaitText("status-title", "You are signed in")
 }
 
 // The check of a step is done by the page itself, and goes on with what was posted before;

@@ -120,7 +120,11 @@ func RenderStep(w io.Writer, s Step) error {
 			p.Text = words("step.agree.new")
 		}
 	}
-	p.Step = &stepView{Facts: s.Facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(keys.submit),
+	var facts []Fact
+	for _, f := range s.Facts {
+		facts = append(facts, Fact{words(f.Name), f.Value})
+	}
+	p.Step = &stepView{Facts: facts, Hidden: s.Hidden, Action: s.Action, Error: s.Error, Button: words(keys.submit),
 		Cancel: template.URL(s.Cancel), Next: template.URL(s.Next), Address: s.Address, Code: s.Kind == StepCode, Framed: s.Frame != nil && !s.Frame.Done}
 	switch {
 	case s.Captcha:

@@ -28,6 +28,7 @@ import (
 	"html/template"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
@@ -223,7 +224,6 @@ type Refusal struct {
 	BadChallenge string // a code challenge that is none
 	BadUser      string // the id of a user that is none
 
-	Title     string // instead of the reason's title
 	Text      string // instead of the reason's text
 	RequestID string // Broken: shown, to be found in the log; empty: not shown
 }
@@ -257,9 +257,6 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 		case r.BadUser != "":
 			p.Next = p.T("invalid.user", "parameter", r.BadUser)
 		}
-	}
-	if r.Title != "" {
-		p.Title = r.Title
 	}
 	if r.Text != "" {
 		p.Text, p.Next = r.Text, ""
@@ -512,6 +509,11 @@ func (p *page) Named(key string) string {
 	}
 	return p.T(key, "name", p.Look.Name)
 }
+
+var beforeAtAndDot = regexp.MustCompile(`[@.]?[^@.]*`)
+
+// Pieces is an address in pieces: one that is too long for its line breaks between them.
+func (p *page) Pieces(address string) []string { return beforeAtAndDot.FindAllString(address, -1) }
 
 // JSON is the script's configuration. encoding/json escapes <, > and &, so the
 // text cannot end the script element it stands in.

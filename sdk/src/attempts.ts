@@ -77,12 +77,11 @@ const soon = 30;
  */
 export async function watch<T>(sleep: (ms: number) => Promise<void>, wanted: () => boolean, look: () => Promise<T | undefined>): Promise<T | undefined> {
   for (let asked = 0; ; ) {
-    await sleep(asked++ < soon ? often : seldom);
-    if (document.hidden) {
-      const seen = new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
-      while (document.hidden && wanted()) await Promise.race([seen, sleep(seldom)]);
-    }
+    const seen = new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+    await Promise.race([seen, sleep(asked < soon ? often : seldom)]);
     if (!wanted()) return undefined;
+    if (document.hidden) continue;
+    asked++;
     try {
       const found = await look();
       if (found !== undefined) return found;

@@ -37,15 +37,18 @@ export async function passkeySupport(): Promise<{ passkeys: boolean; autofill: b
 /** Lets the person show a passkey. Returns the answer to the attempt that the options are of. */
 export function showPasskey(options: CredentialOptions, call: PasskeyCall = {}): Promise<object> {
   const publicKey = decoded(options) as unknown as PublicKeyCredentialRequestOptions;
-  return ask((credentials) =>
-    credentials.get({ publicKey, ...(call.signal && { signal: call.signal }), ...(call.autofill && { mediation: "conditional" as const }) }), call.signal);
+  return ask((credentials) => credentials.get({ publicKey, ...how(call, call.autofill) }), call.signal);
 }
 
 /** Lets the person make a passkey. Returns the answer to the attempt that the options are of. */
 export function makePasskey(options: CredentialOptions, call: PasskeyCall = {}): Promise<object> {
   const publicKey = decoded(options) as unknown as PublicKeyCredentialCreationOptions;
-  return ask((credentials) =>
-    credentials.create({ publicKey, ...(call.signal && { signal: call.signal }), ...(call.quietly && { mediation: "conditional" }) } as CredentialCreationOptions), call.signal);
+  return ask((credentials) => credentials.create({ publicKey, ...how(call, call.quietly) }), call.signal);
+}
+
+/** What a browser takes for absent where it is undefined. */
+function how({ signal }: PasskeyCall, quietly: boolean | undefined): object {
+  return { signal, mediation: quietly ? "conditional" : undefined };
 }
 
 /**
@@ -76,7 +79,7 @@ async function signal(name: string, what: object): Promise<void> {
 
 async function ask(run: (credentials: CredentialsContainer) => Promise<Credential | null>, signal?: AbortSignal): Promise<object> {
   if (typeof PublicKeyCredential !== "function") {
-    throw new SplitpinError("passkey_unsupported", 0, {}, "This browser has no passkeys.");
+    throw new SplitpinError("passkey_unsupported");
   }
   let credential: PublicKeyCredential | null;
   try {
@@ -85,34 +88,30 @@ async function ask(run: (credentials: CredentialsContainer) => Promise<Credentia
     if (signal?.aborted) throw signal.reason;
     const name = (cause as { name?: unknown } | null)?.name;
     if (name === "InvalidStateError") {
-      throw new SplitpinError("passkey_registered", 0, { cause }, "This device has a passkey for this account already.");
+      throw new SplitpinError("passkey_registered", 0, { cause });
     }
     if (name === "SecurityError") {
       throw new SplitpinError("passkey_site", 0, { cause }, "Passkeys need HTTPS and a host name that the project lists.");
     }
     // A browser does not tell who closed its window, whose time was over, and who has no passkey.
-    throw cancelled(cause);
+    throw new SplitpinError("passkey_cancelled", 0, { cause });
   }
-  if (!credential) throw cancelled();
+  if (!credential) throw new SplitpinError("passkey_cancelled");
   return encoded(credential);
-}
-
-function cancelled(cause?: unknown): SplitpinError {
-  return new SplitpinError("passkey_cancelled", 0, { cause }, "No passkey was used.");
 }
 
 type Descriptor = { id: string };
 
 /** The options with bytes in the place of base64url. */
 function decoded(o: CredentialOptions): object {
-  const list = (l: unknown): object[] => (l as Descriptor[]).map((d) => ({ ...d, id: bytes(d.id) }));
-  const user = o.user as Descriptor | undefined;
+  const one = <T extends Descriptor>(d: T): object => ({ ...d, id: bytes(d.id) });
+  const list = (l: unknown): object[] | undefined => (l as Descriptor[] | undefined)?.map(one);
   return {
     ...o,
     challenge: bytes(o.challenge),
-    ...(user && { user: { ...user, id: bytes(user.id) } }),
-    ...(Array.isArray(o.allowCredentials) && { allowCredentials: list(o.allowCredentials) }),
-    ...(Array.isArray(o.excludeCredentials) && { excludeCredentials: list(o.excludeCredentials) }),
+    user: o.user && one(o.user as Descriptor),
+    allowCredentials: list(o.allowCredentials),
+    excludeCredentials: list(o.excludeCredentials),
   };
 }
 
@@ -121,14 +120,14 @@ function encoded(c: PublicKeyCredential): object {
   const r = c.response as AuthenticatorAttestationResponse & AuthenticatorAssertionResponse;
   const rest = r.attestationObject
     ? { attestationObject: text(r.attestationObject), transports: r.getTransports?.() ?? [] }
-    : { authenticatorData: text(r.authenticatorData), signature: text(r.signature), ...(r.userHandle && { userHandle: text(r.userHandle) }) };
+    : { authenticatorData: text(r.authenticatorData), signature: text(r.signature), userHandle: r.userHandle ? text(r.userHandle) : undefined };
   return {
     id: c.id,
     rawId: text(c.rawId),
     type: c.type,
     response: { clientDataJSON: text(r.clientDataJSON), ...rest },
     clientExtensionResults: c.getClientExtensionResults(),
-    ...(c.authenticatorAttachment && { authenticatorAttachment: c.authenticatorAttachment }),
+    authenticatorAttachment: c.authenticatorAttachment ?? undefined,
   };
 }
 

@@ -278,7 +278,7 @@ func withQuery(to string, more url.Values) string {
 func (f *Face) comeBackWith(w http.ResponseWriter, r *http.Request, p *splitpin.Project, by way, destination, state string, err error) {
 	known := f.edge.Refusal(r, err)
 	if destination == "" {
-		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.Broken, Title: known.Message}, nil)
+		f.pages.Refuse(w, r, "", nil, web.Refusal{Reason: web.Broken, Text: known.Message}, nil)
 		return
 	}
 	f.leave(w, r, p, withQuery(destination, ending(by, state, known)))

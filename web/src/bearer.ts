@@ -9,7 +9,7 @@ import { explain, problem } from "./explain";
 import { $ } from "./page";
 import { type Held, heldBack } from "./recovery";
 import { busy, fault, rename, show, status, type Status } from "./screens";
-import { ago, plural, t } from "./text";
+import { ago, breakable, plural, t } from "./text";
 import { host } from "./destination";
 
 type Way = "here" | "let_in" | "hand_over";
@@ -48,7 +48,7 @@ export async function bear(b: Bearing): Promise<void> {
   $("bearer-lead").textContent = t(
     !way ? "bearer.lead.none" : link.same_browser ? "bearer.lead.same" : link.handed_over ? "bearer.lead.handed" : "bearer.lead.digits",
   );
-  $("bearer-account").textContent = link.account;
+  $("bearer-account").replaceChildren(...breakable(link.account));
   $("bearer-asked").textContent = ago(link.asked_ago, t("bearer.asked.now"));
   $("bearer-device").textContent = [link.device, link.place].filter(Boolean).join(", ");
   $("bearer-device-row").hidden = !link.device && !link.place;
@@ -101,7 +101,7 @@ export async function bear(b: Bearing): Promise<void> {
       else if (p.code === "recovery_offered") {
         const begin = (button: HTMLElement): void => void (running || admit(way, typed, button, true));
         if (b.held) b.held(p, heldBack(p)!, begin);
-        else status({ kind: "bad", ...heldBack(p)!, action: { label: t("recovery.begin"), run: () => begin($("status-action")) } });
+        else status({ kind: "bad", title: t("recovery.title"), text: t("recovery.offer.link"), action: { label: t("recovery.begin"), run: () => begin($("status-action")), plain: true } });
       } else if (ends(p)) refused(b, p);
       else if (recover) refused(b, p, () => running || void admit(way, typed, $("status-action"), true));
       else fault(digits, explain(p));

@@ -10,8 +10,8 @@ export function problem(error: unknown): Problem {
 
 /** The sentence for a problem. texts are the keys of what can happen here besides what can happen anywhere. */
 export function explain(p: Problem, texts: Record<string, string> = {}): string {
-  const anywhere: Record<string, string> = { offline: "fault.offline", unavailable: "fault.unavailable" };
-  const key = texts[p.code] ?? anywhere[p.code] ?? (p.status === 429 ? "fault.limited" : "fault.internal");
+  const anywhere = /^(offline|unavailable)$/.test(p.code) ? `fault.${p.code}` : undefined;
+  const key = texts[p.code] ?? anywhere ?? (p.status === 429 ? "fault.limited" : "fault.internal");
   const known = p.requestId && (p.status >= 500 || key === "fault.internal");
   return t(key, { time: duration(p.retryAfter || 60) }) + (known ? ` ${t("fault.reference", { id: p.requestId! })}` : "");
 }

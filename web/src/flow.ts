@@ -272,18 +272,17 @@ async function start(): Promise<void> {
 }
 
 function refusedStart(error: unknown): void {
-  const p = error instanceof Problem ? error : undefined;
-  switch (p?.code) {
+  const p = problem(error);
+  switch (p.code) {
     case "origin_not_allowed":
     case "redirect_not_allowed":
     case "unknown_project":
       return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.refused") });
   }
-  toAddress(explained(p ?? new Problem("puzzle")));
+  toAddress(explained(p));
 }
 
 const texts: Record<string, string> = {
-  puzzle: "fault.puzzle",
   challenge_required: "fault.puzzle",
   captcha_required: "fault.puzzle",
   captcha_failed: "fault.puzzle",
@@ -355,11 +354,10 @@ async function watchLink(id: string): Promise<void> {
     if (!here()) return undefined; // a code is being looked at, and may be wrong
     const a = await attempts.look(id, secret);
     if (!here()) return undefined;
-    const ended = a.state !== "open";
-    if (!ended && (off || !a.link || a.link.state === "open")) return undefined;
+    if (a.state === "open" && (off || a.link?.state === "open")) return undefined;
     off = true;
     await elsewhere(a);
-    return ended || undefined;
+    return a.state !== "open" || undefined;
   }).catch(() => {}); // it is unknown, or never was ours: the code's own end ends this too
 }
 
@@ -517,7 +515,7 @@ $("held-submit").addEventListener("click", () => {
 function noWindow(text: string): void {
   phase = "held";
   busy($("held-submit"), "");
-  $("held-error").textContent = text;
+  $("held-error").textContent = text || t("recovery.window");
 }
 
 $("held-other").addEventListener("click", () => {
@@ -693,6 +691,8 @@ let configured = false;
 
 /** Each message is taken in the phase it belongs to, and at most once there. */
 function receive(message: FromSDK): void {
+  // Before finishing: the site signed in with a passkey instead.
+  const awaited = phase === "finishing" || phase === "asking" || phase === "window";
   switch (message.action) {
     case "CONFIG":
       if (configured) return;
@@ -709,20 +709,17 @@ function receive(message: FromSDK): void {
       // The SDK echoes what it was told; for another address it means nothing.
       if (message.identifier !== undefined && message.identifier !== address) return;
       if (phase === "asking") proceed();
-      if (phase === "window") noWindow(t("recovery.window"));
+      if (phase === "window") noWindow("");
       return;
     case "ON_ERROR":
       if (phase === "asking") toAddress(message.message || t("fault.admitted"));
-      if (phase === "window") noWindow(message.message || t("fault.admitted"));
+      if (phase === "window") noWindow(message.message);
       return;
     case "DONE_SUCCESS":
-      // Before finishing: the site signed in with a passkey instead.
-      if (phase === "finishing" || phase === "asking" || phase === "window") succeeded();
+      if (awaited) succeeded();
       return;
     case "DONE_ERROR":
-      if (phase === "finishing" || phase === "asking" || phase === "window") {
-        unfinished(message.message ? t("unfinished.said", { message: message.message }) : t("unfinished.text"));
-      }
+      if (awaited) unfinished(message.message ? t("unfinished.said", { message: message.message }) : t("unfinished.text"));
   }
 }
 

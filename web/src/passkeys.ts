@@ -2,9 +2,9 @@
 // address, by a button, and made after a sign-in with a code.
 
 import type { Attempts, SignInGrant } from "../../sdk/src/attempts";
-import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { type CredentialOptions, forgetPasskey, makePasskey, passkeySupport, showPasskey } from "../../sdk/src/passkey";
 import type { StartRequest } from "../../sdk/src/shapes";
+import { explain, problem } from "./explain";
 import { $ } from "./page";
 import { busy } from "./screens";
 import { t } from "./text";
@@ -31,6 +31,9 @@ interface Place {
 const beside: Place = { button: "passkey-submit", error: "passkey-error" };
 
 let listening: AbortController | undefined;
+
+/** How long before the end of its attempt the browser is asked anew, in milliseconds. */
+const margin = 30_000;
 
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
@@ -61,6 +64,8 @@ async function show(s: SignIn, quietly: boolean, at = beside): Promise<void> {
   try {
     const started = await s.attempts.start({ ...s.body, method: "passkey" });
     options = started.attempt.passkey!;
+    // Whoever comes late to this page is offered passkeys all the same.
+    if (quietly) setTimeout(() => mine === listening && void show(s, true), Math.max(margin, started.attempt.expires_in * 1000 - margin));
     shown = await showPasskey(options, { signal: mine.signal, autofill: quietly });
     if (!s.wanted()) return;
     busy(button, t("code.busy"));
@@ -70,17 +75,16 @@ async function show(s: SignIn, quietly: boolean, at = beside): Promise<void> {
   } catch (error) {
     if (mine !== listening) return;
     busy(button, "");
-    const code = (error as Problem).code;
-    if (code === "passkey_cancelled") {
+    const p = problem(error);
+    if (p.code === "passkey_cancelled") {
       // The person closed the browser's window, or it has nothing to show.
       if (!quietly && s.unasked) void show(s, true);
       return;
     }
     // The server looked in all its projects: nobody has it.
-    if (code === "credential_unknown") void forgetPasskey(options!, shown!);
+    if (p.code === "credential_unknown") void forgetPasskey(options!, shown!);
     if (!shown && quietly) return; // there are none to offer: nobody asked
-    const texts: Record<string, string> = { credential_unknown: "passkey.unknown", passkey_site: "passkey.site" };
-    $(at.error).textContent = t(texts[code] ?? "passkey.failed");
+    $(at.error).textContent = explain(p, { wrong_answer: "passkey.failed", credential_unknown: "passkey.unknown", passkey_site: "passkey.site" });
   }
 }
 

@@ -57,7 +57,7 @@ export interface Status {
   kind: "good" | "bad" | "wait";
   title: string;
   text: string | ((element: HTMLElement) => void);
-  action?: { label: string; run: () => void };
+  action?: { label: string; run: () => void; plain?: boolean };
   link?: { label: string; href: string };
 }
 
@@ -70,6 +70,7 @@ export function status(s: Status): void {
   else s.text($("status-text"));
   const button = $("status-action");
   button.hidden = !s.action;
+  button.classList.toggle("plain", s.action?.plain === true);
   busy(button, "");
   rename(button, s.action?.label ?? "");
   button.onclick = () => s.action?.run();

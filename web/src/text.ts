@@ -38,7 +38,7 @@ export function tInto(element: HTMLElement, key: string, values: Record<string, 
     const value = values[part.slice(1, -1)];
     if (!part.startsWith("{") || value === undefined) return nodes.push(part);
     const b = document.createElement("bdi");
-    value.split(/(?=[@.])/).forEach((piece, n) => b.append(...(n > 0 ? [document.createElement("wbr")] : []), piece));
+    b.append(...breakable(value));
     const whole = document.createElement("span");
     whole.className = "together";
     const stop = /^\p{Po}*/u.exec(parts[i + 1] ?? "")![0];
@@ -47,6 +47,11 @@ export function tInto(element: HTMLElement, key: string, values: Record<string, 
     return nodes.push(whole);
   });
   element.replaceChildren(...nodes);
+}
+
+/** An address that breaks, where it is too long for its line, before an @ or a dot. */
+export function breakable(value: string): (Node | string)[] {
+  return value.split(/(?=[@.])/).flatMap((piece, n) => (n > 0 ? [document.createElement("wbr"), piece] : [piece]));
 }
 
 /** "40 seconds", "2 minutes", "3 hours", "3 days": rounded up, so that waiting that long is enough. */
