@@ -173,7 +173,7 @@ func TestAccountStates(t *testing.T) {
 			until: `document.getElementById("code").checkVisibility()`},
 		{name: "no more codes", refuse: map[string]string{"DELETE /4": "proof_too_old", "POST /attempts": "too_many_messages"},
 			act:   removes + `; until(() => document.getElementById("confirm-code").checkVisibility()).then(() => document.getElementById("confirm-code").click())`,
-			until: said("confirm-error", "fault.messages")},
+			until: said("confirm-error", "fault.too_many_messages")},
 		{name: "too many wrong codes", refuse: map[string]string{"DELETE /4": "proof_too_old", "POST /answer": "too_many_tries"},
 			act: toCode + typed, until: said("confirm-error", "tries.text")},
 		{name: "a session that cannot be ended", refuse: map[string]string{"DELETE /10": "internal"}, act: `document.querySelector("#sessions button").click()`, until: `document.getElementById("sessions-error").textContent !== ""`},

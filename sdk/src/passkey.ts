@@ -86,15 +86,9 @@ async function ask(run: (credentials: CredentialsContainer) => Promise<Credentia
     credential = (await run(navigator.credentials)) as PublicKeyCredential | null;
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    const name = (cause as { name?: unknown } | null)?.name;
-    if (name === "InvalidStateError") {
-      throw new SplitpinError("passkey_registered", 0, { cause });
-    }
-    if (name === "SecurityError") {
-      throw new SplitpinError("passkey_site", 0, { cause }, "Passkeys need HTTPS and a host name that the project lists.");
-    }
+    const codes: Record<string, string> = { InvalidStateError: "passkey_registered", SecurityError: "passkey_site" };
     // A browser does not tell who closed its window, whose time was over, and who has no passkey.
-    throw new SplitpinError("passkey_cancelled", 0, { cause });
+    throw new SplitpinError(codes[(cause as Error | null)?.name ?? ""] ?? "passkey_cancelled", 0, { cause });
   }
   if (!credential) throw new SplitpinError("passkey_cancelled");
   return encoded(credential);

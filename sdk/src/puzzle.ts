@@ -106,7 +106,7 @@ const hardest = 26;
  */
 export async function solve(challenge: string, wanted: () => boolean): Promise<string> {
   const bits = Number(/^(\d{1,2})\.[\w-]+$/.exec(challenge)?.[1] ?? NaN);
-  if (!(bits >= 0 && bits <= hardest)) throw new Error("unknown kind of challenge");
+  if (!(bits >= 0 && bits <= hardest)) throw new Error("unknown challenge");
   const hash = hasher(challenge + ":");
   for (let n = 0; ; ) {
     const slice = Date.now() + 12; // leaves the page time to draw
@@ -115,7 +115,7 @@ export async function solve(challenge: string, wanted: () => boolean): Promise<s
         if (zeros(hash(String(n))) >= bits) return `${challenge}:${n}`;
       }
     }
-    if (!wanted()) throw new Error("no longer wanted");
+    if (!wanted()) throw new Error("unwanted");
     await new Promise((next) => setTimeout(next));
   }
 }

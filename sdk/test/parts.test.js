@@ -199,7 +199,7 @@ test("the access token goes to the origins that were listed, and to no other", a
 });
 
 test("a screen waits for its link, until it is let in", async (t) => {
-  put(t, "document", { hidden: false });
+  put(t, "document", Object.assign(new EventTarget(), { hidden: false }));
   const granted = { authorization_code: "c", challenge_id: 1, expires_in: 300 };
   const looks = (state, link) => () => json(200, { id: "a", state, link: { digits: "42", state: link }, tries_left: 5, expires_in: 600, resend_in: 0 });
   const offline = () => {
@@ -237,6 +237,21 @@ test("a screen waits for its link, until it is let in", async (t) => {
   const slow = await waits(...Array(40).fill(open), looks("expired", "open"));
   await assert.rejects(slow.attempt.wait(), { code: "attempt_over" });
   assert.deepEqual(slow.world.slept, [...Array(30).fill(2000), ...Array(11).fill(6000)]);
+
+  // Nobody sees the page; then somebody does, long before it would ask again.
+  const unseen = await waits(looks("proved", "let_in"), () => json(200, granted));
+  const naps = [];
+  unseen.world.sleep = () => new Promise((wake) => naps.push(wake));
+  document.hidden = true;
+  const seen = unseen.attempt.wait();
+  for (let n = 0; n < 3; n++) {
+    naps.shift()();
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(unseen.asked, []);
+  document.hidden = false;
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal((await seen).user.id, "u1");
 
   // The code of the same message, entered on this screen.
   const typed = await waits(() => json(200, granted), open, open);

@@ -24,8 +24,8 @@ export interface Bearing {
   done(admitted: Admitted, way: Way, link: Link): void;
   /** Leads back, where a link does nothing any more; absent: there is nowhere to go. */
   again?: Pick<Status, "action" | "link"> | undefined;
-  /** Shows that a passkey is wanted, with a way to begin a recovery; absent: the status says it. */
-  held?: ((p: Problem, held: Held, begin: (button: HTMLElement) => void) => void) | undefined;
+  /** Shows that a passkey is wanted, with a button to begin a recovery. */
+  held(p: Problem, held: Held, begin: (button: HTMLElement) => void): void;
 }
 
 /** Asks what the link is for, and shows it. */
@@ -99,9 +99,7 @@ export async function bear(b: Bearing): Promise<void> {
       if (p.code === "wrong_digits") fault(digits, p.triesLeft === undefined ? t("bearer.digits.wrong") : plural("bearer.digits.wrong", p.triesLeft));
       else if (p.code === "digits_needed") void bear(b); // the proof of this browser is gone
       else if (p.code === "recovery_offered") {
-        const begin = (button: HTMLElement): void => void (running || admit(way, typed, button, true));
-        if (b.held) b.held(p, heldBack(p)!, begin);
-        else status({ kind: "bad", title: t("recovery.title"), text: t("recovery.offer.link"), action: { label: t("recovery.begin"), run: () => begin($("status-action")), plain: true } });
+        b.held(p, heldBack(p)!, (button) => void (running || admit(way, typed, button, true)));
       } else if (ends(p)) refused(b, p);
       else if (recover) refused(b, p, () => running || void admit(way, typed, $("status-action"), true));
       else fault(digits, explain(p));
@@ -168,7 +166,7 @@ const over: Record<string, [title: string, text: string]> = {
   link_refused: ["bearer.off.title", "bearer.off.refused"],
   link_tries: ["bearer.off.title", "bearer.off.tries"],
   link_not_here: ["bearer.elsewhere.title", "bearer.lead.none"],
-  other_user: ["unfinished.title", "fault.other"],
+  other_user: ["unfinished.title", "fault.other_user"],
 };
 
 function ends(p: Problem): boolean {

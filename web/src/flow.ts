@@ -273,12 +273,7 @@ async function start(): Promise<void> {
 
 function refusedStart(error: unknown): void {
   const p = problem(error);
-  switch (p.code) {
-    case "origin_not_allowed":
-    case "redirect_not_allowed":
-    case "unknown_project":
-      return stop({ kind: "bad", title: t("unfinished.title"), text: t("fault.refused") });
-  }
+  if (/^(origin_not_allowed|redirect_not_allowed|unknown_project)$/.test(p.code)) return unfinished(t("fault.refused"), {});
   toAddress(explained(p));
 }
 
@@ -287,13 +282,8 @@ const texts: Record<string, string> = {
   captcha_required: "fault.puzzle",
   captcha_failed: "fault.puzzle",
   captcha_stopped: "address.stopped",
-  not_admitted: "fault.admitted",
-  other_user: "fault.other",
   method_off: "fault.refused",
   redirect_too_long: "fault.refused",
-  too_many_starts: "fault.starts",
-  too_many_messages: "fault.messages",
-  resend_too_soon: "fault.resend",
 };
 
 /** What is said of a start or an answer that went wrong. */
@@ -471,7 +461,7 @@ function refusedCode(p: Problem, code: string): void {
       return stop({ kind: "bad", title: t("over.title"), text: t("over.text"), ...again() });
     case "not_admitted":
     case "other_user":
-      return stop({ kind: "bad", title: t("unfinished.title"), text: explained(p), ...again() });
+      return unfinished(explained(p));
   }
   if (phase === "held" || phase === "window") return void ($("held-error").textContent = explained(p)); // of a recovery that did not begin
   fault(codeInput, explained(p));
@@ -637,8 +627,8 @@ async function byPasskey(granted: SignInGrant): Promise<void> {
   if (mine === round) finish(granted);
 }
 
-function unfinished(text: string): void {
-  stop({ kind: "bad", title: t("unfinished.title"), text, ...again() });
+function unfinished(text: string, way = again()): void {
+  stop({ kind: "bad", title: t("unfinished.title"), text, ...way });
 }
 
 function succeeded(): void {
@@ -712,7 +702,7 @@ function receive(message: FromSDK): void {
       if (phase === "window") noWindow("");
       return;
     case "ON_ERROR":
-      if (phase === "asking") toAddress(message.message || t("fault.admitted"));
+      if (phase === "asking") toAddress(message.message || t("fault.not_admitted"));
       if (phase === "window") noWindow(message.message);
       return;
     case "DONE_SUCCESS":

@@ -5,7 +5,7 @@
 import type { Link } from "../../sdk/src/shapes";
 import { bear } from "./bearer";
 import { host, withParams } from "./destination";
-import { config } from "./page";
+import { $, config } from "./page";
 import { status } from "./screens";
 import { t } from "./text";
 
@@ -15,6 +15,10 @@ void bear({
   base: config.base,
   token: decodeURIComponent(location.pathname.split("/").pop() ?? ""),
   way: (link: Link) => (link.same_browser ? "let_in" : link.may_hand_over ? "hand_over" : link.may_let_in ? "let_in" : undefined),
+  held(_, { title }, begin) {
+    // There is nothing to sign in with here. The button is no way to go on for most.
+    status({ kind: "bad", title, text: t("recovery.offer.link"), action: { label: t("recovery.begin"), run: () => begin($("status-action")), plain: true } });
+  },
   done({ granted, location: to }, way, link) {
     if (to) {
       status({ kind: "wait", title: t("bearer.going.title"), text: t("bearer.going.text", { site: host(link.site ?? to) }) });

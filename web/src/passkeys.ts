@@ -32,9 +32,6 @@ const beside: Place = { button: "passkey-submit", error: "passkey-error" };
 
 let listening: AbortController | undefined;
 
-/** How long before the end of its attempt the browser is asked anew, in milliseconds. */
-const margin = 30_000;
-
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
   $("passkey-submit").addEventListener("click", () => void show(s, false));
@@ -64,8 +61,8 @@ async function show(s: SignIn, quietly: boolean, at = beside): Promise<void> {
   try {
     const started = await s.attempts.start({ ...s.body, method: "passkey" });
     options = started.attempt.passkey!;
-    // Whoever comes late to this page is offered passkeys all the same.
-    if (quietly) setTimeout(() => mine === listening && void show(s, true), Math.max(margin, started.attempt.expires_in * 1000 - margin));
+    // Whoever comes late to this page is offered passkeys all the same: anew at half of the attempt's life.
+    if (quietly) setTimeout(() => mine === listening && void show(s, true), started.attempt.expires_in * 500);
     shown = await showPasskey(options, { signal: mine.signal, autofill: quietly });
     if (!s.wanted()) return;
     busy(button, t("code.busy"));

@@ -49,12 +49,12 @@ async function cancel(r: Recovery): Promise<boolean> {
   try {
     // The page of the message, on this server; where there is nothing to cancel any more, it says so.
     const answer = await fetch(new URL(r.cancel_url).pathname, { method: "POST", body: new URLSearchParams({ choice: "undo" }) });
-    if (!answer.ok && answer.status !== 404) throw new Error(answer.statusText);
-    return true;
+    if (answer.ok || answer.status === 404) return true;
   } catch {
-    $("recovery-error").textContent = t("passkey.failed");
-    return false;
+    // As below.
   } finally {
     busy(button, "");
   }
+  $("recovery-error").textContent = t("passkey.failed");
+  return false;
 }

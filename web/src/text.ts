@@ -8,6 +8,11 @@ export function useTexts(texts: Record<string, string>, lang: string): void {
   locale = lang;
 }
 
+/** Whether there is a text for key. */
+export function has(key: string): boolean {
+  return key in table;
+}
+
 export type Values = Record<string, string | number>;
 
 /** The text of key, with {name} replaced by the value of that name. */

@@ -10,13 +10,13 @@ import { Attempts } from "../../sdk/src/attempts";
 import { startSolving } from "../../sdk/src/attempts";
 import { SplitpinError as Problem } from "../../sdk/src/errors";
 import { base64url } from "../../sdk/src/pkce";
-import { problem } from "./explain";
+import { explain, problem } from "./explain";
 import { $, config as page } from "./page";
 import { dropProof, leaveProof, type Proof, takeProof } from "./proof";
 import { comeBack } from "./recognised";
 import { busy, fault, label, say } from "./screens";
 import { record, text } from "./sdkconfig";
-import { duration, plural, t, tInto } from "./text";
+import { plural, t, tInto } from "./text";
 
 interface Config {
   base: string;
@@ -115,19 +115,14 @@ function refuse(error: string): void {
   $("choice-error").textContent = error;
 }
 
-function explain(error: unknown): string {
-  const p = problem(error);
-  const texts: Record<string, string> = {
-    offline: "fault.offline",
-    unavailable: "fault.unavailable",
-    too_many_messages: "fault.messages",
-    too_many_starts: "fault.starts",
+function explained(error: unknown): string {
+  return explain(problem(error), {
     too_many_passkeys: "passkey.many",
     passkey_site: "passkey.site",
     method_off: "passkey.site",
     origin_not_allowed: "fault.refused",
-  };
-  return t(texts[p.code] ?? "passkey.failed", { time: duration(p.retryAfter || 60) });
+    wrong_answer: "passkey.failed",
+  });
 }
 
 $("choice-submit").addEventListener("click", () => {
@@ -149,9 +144,9 @@ async function register(): Promise<void> {
   } catch (error) {
     if (error instanceof Problem && ["proof_too_old", "attempt_unknown", "attempt_over"].includes(error.code)) {
       dropProof();
-      return askCode().catch((again: unknown) => refuse(explain(again)));
+      return askCode().catch((again: unknown) => refuse(explained(again)));
     }
-    refuse(explain(error));
+    refuse(explained(error));
   }
 }
 
@@ -221,7 +216,7 @@ async function answer(): Promise<void> {
       return fault(field, error.triesLeft === undefined ? t("code.wrong") : plural("code.wrong.tries", error.triesLeft));
     }
     const over = error instanceof Problem && ["too_many_tries", "attempt_over", "attempt_unknown"].includes(error.code);
-    refuse(over ? t("tries.text") : explain(error));
+    refuse(over ? t("tries.text") : explained(error));
   }
 }
 
