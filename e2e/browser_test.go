@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -404,6 +405,21 @@ func (p *tab) frame(src string) *tab {
 		return false
 	})
 	return f
+}
+
+// noFrame waits until the browser has ended every frame whose URL begins with src. The
+// next one has the same URL.
+func (p *tab) noFrame(src string) {
+	p.t.Helper()
+	until(p.t, deadlines.step, "no frame of "+src, func() bool {
+		ctx, cancel := context.WithTimeout(p.ctx, deadlines.step)
+		defer cancel()
+		infos, err := chromedp.Targets(ctx)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return !slices.ContainsFunc(infos, func(info *target.Info) bool { return info.Type == "iframe" && strings.HasPrefix(info.URL, src) })
+	})
 }
 
 // sameAddress compares two URLs without their fragments.

@@ -230,6 +230,7 @@ func TestAccessibility(t *testing.T) {
 			checkAccessible(form, "asking the site")
 			release := b.hold("POST", "/p/"+p.id+"/v1/attempts")
 			defer release()
+			page.await("the site was asked", "globalThis.answer")
 			eval[any](page, "void answer(null)")
 			form.awaitText("#address-submit", says(t, "address.busy"))
 			checkAccessible(form, "sending")
