@@ -30,7 +30,7 @@ import (
 )
 
 // The size of the pictures in CSS pixels; they have twice as many of their own.
-const width, height = 440, 480
+const width, height = 440, 580
 
 const address = "ada@example.org"
 
