@@ -161,7 +161,7 @@ func (o options) prepared(f func(options) error) (err error) {
 	if o.binary == "" {
 		o.binary = filepath.Join(o.dir, "splitpin")
 		progress("building")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", o.binary, "github.com/splitpin/splitpin/cmd/splitpin")
+		build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", o.binary, "github.com/splitpin/splitpin/cmd/splitpin")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile does
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building: %w\n%s", err, out)
