@@ -690,11 +690,14 @@ func TestPages(t *testing.T) {
 		return "/signup" + q(append([]string{"challenge", challenge(), "type", "EMAIL", "domain", shop, "api_key", h.first.ID,
 			"redirect_url", "undefined", "state", "s", "id", "abc"}, change...)...)
 	}
+	passkeys := func(change ...string) string {
+		return "/webauthn" + q(append([]string{"type", "REGISTRATION", "domain", shop, "api_key", h.first.ID, "identifier", "ada@example.org", "id", "abc"}, change...)...)
+	}
 	tests := []struct {
 		name, path string
 		header     map[string]string
 		status     int
-		form       bool   // the sign-in form, not an explanation
+		form       bool   // the sign-in form or the window of passkeys, not an explanation
 		ancestors  string // who may frame it
 	}{
 		{"form", signup(), framed, 200, true, shop},
@@ -706,6 +709,12 @@ func TestPages(t *testing.T) {
 		{"form without a challenge", signup("challenge", ""), framed, 400, false, "*"},
 		{"form with a challenge that is none", signup("challenge", challenge()+"A"), framed, 400, false, "*"},
 		{"form for phones, which are not there", signup("type", "PHONE"), framed, 400, false, shop},
+		{"window of passkeys", passkeys(), framed, 200, true, shop},
+		{"window of passkeys on its own", passkeys(), map[string]string{"Sec-Fetch-Dest": "document"}, 403, false, "'none'"},
+		{"window of passkeys of a stranger", passkeys("domain", "https://evil.example"), framed, 403, false, "*"},
+		{"window of passkeys of a script", passkeys("domain", "javascript:alert(1)"), framed, 403, false, "*"},
+		{"window of passkeys of nobody", passkeys("domain", ""), framed, 403, false, "*"},
+		{"window of passkeys of no project", passkeys("api_key", "nobody"), framed, 404, false, "*"},
 		{"app", "/app" + q("api_key", h.first.ID, "type", "EMAIL", "code_challenge", challenge(), "state", "s", "redirect_url", "shopapp://auth"), nil, 200, true, "'none'"},
 		{"app that leads elsewhere", "/app" + q("api_key", h.first.ID, "code_challenge", challenge(), "redirect_url", "evil://auth"), nil, 403, false, "'none'"},
 		{"app without a challenge", "/app" + q("api_key", h.first.ID, "redirect_url", "shopapp://auth"), nil, 400, false, "'none'"},
