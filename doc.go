@@ -41,6 +41,18 @@
 //     (account/user.go: Prove) and leaves a [Grant]: the authorization code, of which
 //     the database keeps a hash.
 //
+// Some answers take more than one step, and end in the same proof.
+//
+//   - Where a stranger must be asked (a provider, a service that made the code), the try is
+//     charged in a commit of its own. signin/answer.go: Engine.fetch asks, outside of
+//     any transaction, and Engine.decideFetched decides by what came back.
+//   - Whoever comes back from a provider says yes on a page of ours: signin/pending.go:
+//     Engine.Agree. Where nobody vouches for the address, a code of ours completes the
+//     attempt: Engine.completeParent.
+//   - A link is borne by whoever opens it, and that may be a scanner. signin/bearer.go:
+//     Engine.Open says what it is for and changes nothing; Engine.Admit decides what a
+//     press of the bearer's is good for.
+//
 // Collect. Whoever holds the code and the verifier gets the session.
 //
 //   - signin/collect.go: Engine.Collect spends the grant and opens the [Session];

@@ -691,8 +691,6 @@ func (e *Engine) Admits(p *splitpin.Project, form, identifier string) bool {
 	return err == nil && admits(p, form, canonical)
 }
 
-// audit is one line about an attempt. u is whom it is about, where that is known; an
-// attempt that begins without an identifier is about nobody until then.
 // AdmitsSomewhere tells whether somebody may sign in through any form of the project,
 // one that has no list of its own included.
 func (e *Engine) AdmitsSomewhere(p *splitpin.Project, identifier string) bool {
@@ -707,6 +705,8 @@ func (e *Engine) AdmitsSomewhere(p *splitpin.Project, identifier string) bool {
 	return false
 }
 
+// audit is one line about an attempt. u is whom it is about, where that is known; an
+// attempt that begins without an identifier is about nobody until then.
 func (e *Engine) audit(number int64, now time.Time, a *splitpin.Attempt, u *splitpin.User, kind string) (*splitpin.AuditEvent, error) {
 	who := a.Identifier
 	if who == "" && u != nil {

@@ -426,7 +426,7 @@ func sources(origins []string) []string {
 
 // PostCSP is CSP for a page without a script whose form is posted to this server.
 func PostCSP(nonce string) string {
-	return strings.Replace(CSP(nonce, nil), "form-action 'none'", "form-action 'self'", 1)
+	return postable(CSP(nonce, nil))
 }
 
 // InboxCSP is the policy of the inbox page, which shows mails as their HTML in

@@ -18,6 +18,7 @@ import (
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/browser"
+	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -131,24 +132,14 @@ func providers(p *splitpin.Project, f web.Form) []web.Link {
 	return links
 }
 
-// Named is a provider as people know it: by its label, or by its name in the writing of
-// those that have one of their own.
+// Named is a provider as people know it, also one that the project has no more.
 func Named(p *splitpin.Project, provider string) string {
-	for _, of := range p.Settings.Providers {
-		if of.Name == provider && of.Label != "" {
-			return of.Label
+	for i, of := range p.Settings.Providers {
+		if of.Name == provider {
+			return social.Label(&p.Settings.Providers[i])
 		}
 	}
-	switch provider {
-	case "GITHUB":
-		return "GitHub"
-	case "GITLAB":
-		return "GitLab"
-	}
-	if len(provider) < 2 {
-		return provider
-	}
-	return provider[:1] + strings.ToLower(provider[1:])
+	return social.Label(&splitpin.Provider{Name: provider})
 }
 
 // CaptchaOf sends the page of the captcha, which the forms of a project show in a frame. Where there is

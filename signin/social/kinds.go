@@ -62,19 +62,19 @@ func (k kind) parameters(*splitpin.Provider) []oauth2.AuthCodeOption {
 	return out
 }
 
-// label is what people call a provider.
-func label(p *splitpin.Provider) string {
-	switch {
-	case p.Label != "":
+// Label is what people call a provider: by its label, or by its name in the writing of those
+// that have one of their own ("GitHub").
+func Label(p *splitpin.Provider) string {
+	if p.Label != "" || p.Name == "" {
 		return p.Label
-	case kinds[p.Kind].label != "":
-		return kinds[p.Kind].label
 	}
-	return p.Name
+	for _, k := range kinds {
+		if strings.EqualFold(k.label, p.Name) {
+			return k.label
+		}
+	}
+	return p.Name[:1] + strings.ToLower(p.Name[1:])
 }
-
-// Label returns what people call a provider: "GitHub".
-func Label(p *splitpin.Provider) string { return label(p) }
 
 // CallbackPath is where a provider sends the browser back, below the base path of the
 // project: it is what customers of Cotter registered.
