@@ -75,7 +75,7 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		return a
 	}
 	// A phone number is somebody by its last digit.
-	if people := map[byte]string{'0': "ada", '1': "busy", '2': "elsewhere", '3': "letin", '4': "denied", '7': "abroad", '8': "spent"}; strings.HasPrefix(in.Identifier, "+") {
+	if people := map[byte]string{'0': "ada", '1': "busy", '2': "elsewhere", '3': "letin", '4': "denied", '6': "rested", '7': "abroad", '8': "spent"}; strings.HasPrefix(in.Identifier, "+") {
 		in.Identifier = people[in.Identifier[len(in.Identifier)-1]]
 	}
 	const challenge = "12.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789"
@@ -128,6 +128,8 @@ func (s *stage) v1(w http.ResponseWriter, r *http.Request) {
 		reply(403, object{"code": "recovery_waits", "retry_after": 86400})
 	case path[1] == "held" && in.Code == "482913":
 		reply(403, object{"code": "recovery_offered"})
+	case path[1] == "rested" && in.Code == "482913":
+		reply(403, object{"code": "number_not_enough"})
 	case in.Signature != "":
 		reply(200, object{"authorization_code": "signed", "challenge_id": 77})
 	case in.Code == "482913" || in.Code == "BCDFGHJK":

@@ -92,6 +92,8 @@ func TestLooks(t *testing.T) {
 		t.Log("left out: axe-core is not installed; make test installs it")
 	}
 	const configure = `send({action: "CONFIG", payload: {}})`
+	const held = `document.getElementById("held-title")?.checkVisibility()`
+	const entered = `;until(() => ` + onCode + `).then(() => { document.getElementById("code").focus(); document.execCommand("insertText", false, "482913") })`
 	states := []struct {
 		name, query string
 		config      string // sent by the customer's page
@@ -111,6 +113,8 @@ func TestLooks(t *testing.T) {
 		{name: "phone with an error", query: "kind=phone&method=sms_code&channel=sms", config: configure, act: `document.getElementById("address").value = "123", document.getElementById("address-form").requestSubmit()`, until: `document.getElementById("address-error").textContent`},
 		{name: "captcha", query: "captcha=CUSTOMER%2Fprovider.js", config: `send({action: "CONFIG", payload: {captchaRequired: true}})`, act: submitted("ada@example.org"), until: `document.querySelector("#captcha iframe")?.contentDocument?.getElementById("captcha")?.textContent`},
 		{name: "phone code", query: "kind=phone&method=sms_code&channel=sms&channel=whatsapp", config: configure, act: submitted("+4915112345670"), until: onCode},
+		{name: "a number that rested", query: "kind=phone&method=sms_code&channel=sms", config: configure, act: `window.before = document.getElementById("held-title").textContent;` + submitted("+4915112345676") + entered, until: held + ` && document.getElementById("held-title").textContent !== before`},
+		{name: "a passkey is wanted", config: configure, act: submitted("held@example.org") + entered, until: held},
 	}
 	frames := []struct {
 		name, style, scheme, locale string
