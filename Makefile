@@ -27,7 +27,7 @@ PROGRAMS = $(filter %/bench %/cmd/splitpin %/sdk %/web,$(PACKAGES))
 # package of its command line. Nothing of that is installed or run; the test knows its digest.
 TWILIO   := delivery/testdata/twilio-cli-core-9.0.0.tgz
 
-.PHONY: help run build sdk test check prove bench screenshots generate clean needs vet types unit e2e
+.PHONY: help run build sdk test check prove bench screenshots generate clean needs vet types unit programs postgres e2e
 
 help:
 	@echo 'make run       build, and serve on localhost with an inbox and a demo app'
@@ -75,12 +75,18 @@ types: e2e/node_modules/.package-lock.json
 
 # Unit tests, conformance suites, fuzz seeds. The end-to-end tests have a target of
 # their own. The race detector looks at all but the programs and the browser code, whose
-# tests wait for other processes more than they work: there it looks in `make prove`. The
-# simulation runs one actor at a time: a few worlds show that it has no race, the many run
-# without the detector. What is built on stores runs on both engines.
+# tests wait for other processes more than they work: there it looks in `make prove`. They
+# wait while what is built on stores runs once more, on PostgreSQL.
 unit: e2e/node_modules/.package-lock.json $(TWILIO)
 	E2E=1 $(RACE) SIMULATION_SEEDS=20 $(GO) test -race -timeout 15m $(filter-out $(PROGRAMS),$(PACKAGES))
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync programs postgres
+
+# The simulation runs one actor at a time: a few worlds have shown that it has no race, so
+# the many run without the detector.
+programs: e2e/node_modules/.package-lock.json
 	E2E=1 $(GO) test -timeout 15m $(PROGRAMS) ./simulation
+
+postgres:
 	E2E=1 TEST_ENGINE=postgres $(GO) test ./account ./delivery ./keyring ./project ./server/... ./signin/... ./token
 
 # E2E=1 makes a missing need a failure; without it nothing of the
