@@ -86,7 +86,8 @@ func auditFilters(b *bench) {
 	var all []*splitpin.AuditEvent
 	old := AuditEvent(b.number(), u)
 	old.Project, old.User, old.Session, old.Kind, old.Subject = 5, 7, 8, "z", [12]byte{2}
-	old.At = old.At.Add(-24 * time.Hour)
+	noon := old.At
+	old.At = noon.Add(-24 * time.Hour)
 	all = append(all, old)
 	b.create(old)
 	for i := range 6 {
@@ -94,7 +95,7 @@ func auditFilters(b *bench) {
 		e.Project, e.User, e.Session = int64(i%2+1), int64(i%3+1), int64(i+1)
 		e.Kind = []string{"x", "y"}[i/3]
 		e.Subject = [12]byte{byte(i % 2), 9}
-		e.At = e.At.Add(-time.Duration([]int{1, 0, 3, 2, 3, 2}[i]) * time.Minute) // processes take their numbers in blocks
+		e.At = noon.Add(-time.Duration([]int{1, 0, 3, 2, 3, 2}[i]) * time.Minute) // processes take their numbers in blocks
 		all = append(all, e)
 		b.create(e)
 	}
