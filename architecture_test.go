@@ -55,7 +55,7 @@ var mayImport = map[string][]string{
 	"telemetry": {".", "delivery", "server", "server/edge", "signin", "store", "token"}, // it hears of all of them, and none of them knows it
 
 	"server/edge":   {".", "signin", "token"},
-	"server/page":   {".", "server/edge", "signin", "signin/browser", "signin/social", "web"},
+	"server/page":   {".", "server/edge", "signin", "signin/browser", "web"},
 	"server/cotter": {".", "account", "server/edge", "server/page", "signin", "signin/browser", "signin/passkey", "token", "web"},
 	"server":        {".", "account", "api", "delivery", "server/cotter", "server/edge", "server/page", "signin", "signin/passkey", "token", "web"},
 

@@ -1,5 +1,7 @@
 package splitpin
 
+import "strings"
+
 // A Provider is somebody else's sign-in that a project offers to its people: Google,
 // GitHub, a company's own. What each field is for its kind stands in package
 // signin/social.
@@ -25,6 +27,21 @@ type Provider struct {
 
 	TeamID string `json:"team_id,omitempty"` // these of apple
 	KeyID  string `json:"key_id,omitempty"`
+}
+
+// DisplayName is what people call a provider: its label, or its name in the writing of those
+// that have one of their own ("GitHub"), or with one capital. It is empty for one without a
+// name and a label.
+func (p *Provider) DisplayName() string {
+	switch {
+	case p.Label != "" || p.Name == "":
+		return p.Label
+	case strings.EqualFold(p.Name, "GitHub"):
+		return "GitHub"
+	case strings.EqualFold(p.Name, "GitLab"):
+		return "GitLab"
+	}
+	return p.Name[:1] + strings.ToLower(p.Name[1:])
 }
 
 // Provider returns the provider of that name, or nil.

@@ -141,6 +141,23 @@ func TestLists(t *testing.T) {
 	}
 }
 
+func TestProvidersAreCalled(t *testing.T) {
+	for _, test := range []struct{ name, label, want string }{
+		{"GOOGLE", "", "Google"},
+		{"GITHUB", "", "GitHub"},
+		{"GITLAB", "", "GitLab"},
+		{"OUR_OWN", "", "Our_own"},
+		{"X", "", "X"},
+		{"GITHUB", "GitHub of the shop", "GitHub of the shop"},
+		{"", "", ""},
+	} {
+		p := splitpin.Provider{Name: test.name, Label: test.label}
+		if got := p.DisplayName(); got != test.want {
+			t.Errorf("name %q, label %q: called %q, want %q", test.name, test.label, got, test.want)
+		}
+	}
+}
+
 func TestUUID(t *testing.T) {
 	seen := map[splitpin.UUID]bool{}
 	for range 100 {

@@ -18,7 +18,6 @@ import (
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/browser"
-	"github.com/splitpin/splitpin/signin/social"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -134,12 +133,10 @@ func providers(p *splitpin.Project, f web.Form) []web.Link {
 
 // Named is a provider as people know it, also one that the project has no more.
 func Named(p *splitpin.Project, provider string) string {
-	for i, of := range p.Settings.Providers {
-		if of.Name == provider {
-			return social.Label(&p.Settings.Providers[i])
-		}
+	if of := p.Settings.Provider(provider); of != nil {
+		return of.DisplayName()
 	}
-	return social.Label(&splitpin.Provider{Name: provider})
+	return (&splitpin.Provider{Name: provider}).DisplayName()
 }
 
 // CaptchaOf sends the page of the captcha, which the forms of a project show in a frame. Where there is

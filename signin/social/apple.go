@@ -19,7 +19,7 @@ import (
 // apple decides over the addresses of its own mail and of its relay. Its client secret is
 // a token that we sign with the key configured; its answers come by POST.
 var apple = kind{
-	label: "Apple", issuer: "https://appleid.apple.com", fixed: true, scopes: []string{"openid", "email"},
+	issuer: "https://appleid.apple.com", fixed: true, scopes: []string{"openid", "email"},
 	extra:  map[string]string{"response_mode": "form_post"},
 	secret: appleSecret,
 	who: func(ctx context.Context, c *conversation) (identity, error) {

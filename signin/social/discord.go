@@ -8,7 +8,7 @@ import (
 
 // discord decides over nobody's addresses.
 var discord = kind{
-	label: "Discord", issuer: "https://discord.com", fixed: true, scopes: []string{"identify", "email"},
+	issuer: "https://discord.com", fixed: true, scopes: []string{"identify", "email"},
 	endpoints: func(_ *splitpin.Provider, issuer string) endpoints {
 		return endpoints{issuer + "/oauth2/authorize", issuer + "/api/oauth2/token", issuer + "/api/users/@me"}
 	},

@@ -10,7 +10,7 @@ import (
 // github decides over nobody's addresses: a verified one was verified once. An Issuer is
 // that of an enterprise server.
 var github = kind{
-	label: "GitHub", issuer: "https://github.com", scopes: []string{"read:user", "user:email"},
+	issuer: "https://github.com", scopes: []string{"read:user", "user:email"},
 	endpoints: func(_ *splitpin.Provider, issuer string) endpoints {
 		api := issuer + "/api/v3"
 		if issuer == "https://github.com" {

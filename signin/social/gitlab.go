@@ -2,4 +2,4 @@ package social
 
 // gitlab is gitlab.com, or with an Issuer another installation of it. It decides over
 // nobody's addresses.
-var gitlab = kind{label: "GitLab", issuer: "https://gitlab.com", scopes: openID.scopes, who: openID.who}
+var gitlab = kind{issuer: "https://gitlab.com", scopes: openID.scopes, who: openID.who}

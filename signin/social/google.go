@@ -8,7 +8,7 @@ import (
 // google decides over addresses of its own and of organisations that it hosts (the claim
 // hd). Any other address it has verified once, and somebody else may have it by now.
 var google = kind{
-	label: "Google", issuer: "https://accounts.google.com", fixed: true,
+	issuer: "https://accounts.google.com", fixed: true,
 	scopes: []string{"openid", "email", "profile"},
 	who: func(ctx context.Context, c *conversation) (identity, error) {
 		claims, err := c.idToken(ctx)

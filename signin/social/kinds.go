@@ -23,7 +23,6 @@ import (
 
 // A kind is what providers of one make have in common.
 type kind struct {
-	label  string
 	issuer string   // where it is the same for everybody; a Provider may name another
 	fixed  bool     // a Provider may not
 	scopes []string // that are needed
@@ -60,20 +59,6 @@ func (k kind) parameters(*splitpin.Provider) []oauth2.AuthCodeOption {
 		out = append(out, oauth2.SetAuthURLParam(name, value))
 	}
 	return out
-}
-
-// Label is what people call a provider: by its label, or by its name in the writing of those
-// that have one of their own ("GitHub").
-func Label(p *splitpin.Provider) string {
-	if p.Label != "" || p.Name == "" {
-		return p.Label
-	}
-	for _, k := range kinds {
-		if strings.EqualFold(k.label, p.Name) {
-			return k.label
-		}
-	}
-	return p.Name[:1] + strings.ToLower(p.Name[1:])
 }
 
 // CallbackPath is where a provider sends the browser back, below the base path of the

@@ -18,7 +18,7 @@ const (
 // address into an account there, so the claim email is not even asked for. An Issuer is
 // that of one tenant.
 var microsoft = kind{
-	label: "Microsoft", issuer: microsoftTenants + "v2.0", scopes: []string{"openid", "profile"},
+	issuer: microsoftTenants + "v2.0", scopes: []string{"openid", "profile"},
 	who: func(ctx context.Context, c *conversation) (identity, error) {
 		claims, err := c.idToken(ctx)
 		if err != nil {

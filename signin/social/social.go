@@ -188,7 +188,7 @@ func (m *Method) Fetch(ctx context.Context, req signin.FetchRequest) (f signin.F
 	}
 	f = signin.Fetched{Kind: splitpin.SocialCredential, Key: key(who.Issuer, who.Subject), Identifier: who.Address, Vouched: who.Vouched}
 	kept := shown{identity: who}
-	kept.Provider, kept.Label = p.Name, Label(p)
+	kept.Provider, kept.Label = p.Name, p.DisplayName()
 	kept.generation, kept.sealed, err = m.Ring.Seal(keyring.Social, tokens, tokensOf(req.Project.Number, f.Key))
 	if err != nil {
 		return f, false, splitpin.ErrUnavailable.Because(err)

@@ -594,7 +594,7 @@ func TestLinkNeedsTheAddress(t *testing.T) {
 	a := h.mustBegin()
 	_, err := a.comesBack()
 	want(t, "coming back", err, signin.ErrMore)
-	if c, address, ok := signin.Needs(mustLook(t, a)); !ok || address != "ada@example.org" || c.Label != "ada-l (THEIRS)" {
+	if c, address, ok := signin.Needs(mustLook(t, a)); !ok || address != "ada@example.org" || c.Label != "ada-l (Theirs)" {
 		t.Errorf("it needs %q of %+v, %v", address, c, ok)
 	}
 	if _, err := a.proves("eve@example.org"); err == nil {
