@@ -78,8 +78,8 @@ type gate struct {
 	back     []chan struct{}             // those who came back and wait for a place, first first
 	held     map[netip.Prefix]int        // room that bodies take, by wider network
 	heldAll  int
-	shed     uint64 // refused since the start
-	untold   seldom // refusals that the log has not heard of
+	shed     uint64      // refused since the start
+	untold   edge.Seldom // refusals that the log has not heard of
 	log      *slog.Logger
 }
 
@@ -195,7 +195,7 @@ func (g *gate) refuse(now time.Time) error {
 	g.shed++
 	busy, waiting := g.busy, g.waiting
 	g.mu.Unlock()
-	if n := g.untold.happened(now); n > 0 && g.log != nil {
+	if n := g.untold.Happened(now); n > 0 && g.log != nil {
 		g.log.Warn("refusing requests: more come than can be served", "refused", n, "working", busy, "waiting", waiting)
 	}
 	return splitpin.ErrUnavailable.After(time.Duration(1+rand.IntN(3)) * time.Second).Because(edge.ErrCrowded)

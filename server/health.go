@@ -19,7 +19,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.ready.now(r.Context()); err != nil {
-		if times := s.unready.happened(s.Clock()); times > 0 {
+		if times := s.unready.Happened(s.Clock()); times > 0 {
 			s.Log.WarnContext(r.Context(), "not ready", "error", err, "times", times)
 		}
 		http.Error(w, "not ready", http.StatusServiceUnavailable)

@@ -89,8 +89,8 @@ type Server struct {
 	mux      *http.ServeMux
 	gate     *gate
 	draining atomic.Bool
-	foreign  seldom // requests for another host
-	unready  seldom // questions whether this node is ready, which it was not
+	foreign  edge.Seldom // requests for another host
+	unready  edge.Seldom // questions whether this node is ready, which it was not
 }
 
 // New returns a server whose routes are wired.
@@ -162,7 +162,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(ctx)
 	if !hosted && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
-		if times := s.foreign.happened(s.Clock()); times > 0 {
+		if times := s.foreign.Happened(s.Clock()); times > 0 {
 			s.Log.WarnContext(r.Context(), "request for a host that is not ours: check public_url and the proxy's Host header",
 				"host", printable(r.Host), "times", times)
 		}

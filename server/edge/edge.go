@@ -56,6 +56,8 @@ type Edge struct {
 	Loopback  bool           // development: every loopback name is our host
 	Clock     func() time.Time
 	Log       *slog.Logger // its handler may ask VisitOf which request a line belongs to
+
+	stoodIn Seldom // puzzles in place of what could not be asked
 }
 
 // Hosted reports whether a request names a host that is ours. Anything else
@@ -352,6 +354,11 @@ func (e *Edge) refusal(r *http.Request, err error) *splitpin.Error {
 	case errors.Is(err, ErrCrowded), errors.Is(err, ErrLate):
 	case known.Kind == splitpin.Unavailable || known.Kind == splitpin.Internal:
 		e.Log.WarnContext(r.Context(), "request could not be served", "route", r.Pattern, "code", known.Code, "error", err)
+	case errors.Is(known, signin.ErrChallenge) && errors.Unwrap(known) != nil:
+		if times := e.stoodIn.Happened(e.Clock()); times > 0 {
+			e.Log.WarnContext(r.Context(), "the provider of captchas cannot be asked: people solve a hard puzzle instead",
+				"code", known.Code, "error", errors.Unwrap(known), "times", times)
+		}
 	}
 	return known
 }

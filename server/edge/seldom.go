@@ -1,21 +1,21 @@
-package server
+package edge
 
 import (
 	"sync"
 	"time"
 )
 
-// A seldom lets the log hear at most once a minute of what strangers can make happen
+// A Seldom lets the log hear at most once a minute of what strangers can make happen
 // as often as they like. The zero value is ready.
-type seldom struct {
+type Seldom struct {
 	mu     sync.Mutex
 	told   time.Time
 	untold int
 }
 
-// happened counts one more. It returns how many the log has not heard of, or zero where
+// Happened counts one more. It returns how many the log has not heard of, or zero where
 // it heard of others less than a minute ago.
-func (s *seldom) happened(now time.Time) (times int) {
+func (s *Seldom) Happened(now time.Time) (times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.untold++
