@@ -67,6 +67,7 @@ var codes = map[string]Group{
 	"origins":       Configuration,
 	"guessing":      Configuration,
 	"lookup":        Configuration,
+	"outgoing":      Configuration,
 
 	"database":       Database,
 	"durability":     Database,

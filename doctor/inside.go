@@ -182,6 +182,19 @@ func Captcha(r *Report, projects []*splitpin.Project, there bool) {
 	}
 }
 
+// Outgoing looks at the addresses that projects have us ask. refused returns those to which
+// no request of ours goes, and why.
+func Outgoing(r *Report, projects []*splitpin.Project, refused func(*splitpin.Project) []string) {
+	for _, p := range projects {
+		if lost := refused(p); len(lost) > 0 {
+			r.problem("outgoing", p.ID, "no request reaches "+strings.Join(lost, "; nor "),
+				"Correct the address ('splitpin project provider add', 'splitpin project set "+p.ID+" --completion-url'), or list the host in outgoing_allow and restart the server.")
+		} else {
+			r.ok("outgoing", p.ID, "no address that it names is refused")
+		}
+	}
+}
+
 // loopback reports whether an origin is this very machine.
 func loopback(origin string) bool {
 	u, err := url.Parse(origin)

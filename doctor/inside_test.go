@@ -120,6 +120,14 @@ func TestInside(t *testing.T) {
 		{"a captcha that the server has not", func(r *doctor.Report) {
 			doctor.Captcha(r, shopProject(func(s *splitpin.Settings) { s.Captcha = "phone" }), false)
 		}, map[string]string{"warning captcha": "wants a captcha (phone), and the server has none"}},
+		{"addresses that may be asked", func(r *doctor.Report) {
+			doctor.Outgoing(r, plain, func(*splitpin.Project) []string { return nil })
+		}, nil},
+		{"addresses that may not be asked", func(r *doctor.Report) {
+			doctor.Outgoing(r, plain, func(p *splitpin.Project) []string {
+				return []string{"provider X of " + p.ID + ": 10.0.0.4", "completion-url: y"}
+			})
+		}, map[string]string{"problem outgoing": "no request reaches provider X of shop: 10.0.0.4; nor completion-url: y"}},
 		{"look-ups", func(r *doctor.Report) {
 			doctor.Projects(r, shopProject(func(s *splitpin.Settings) { s.Lookup = splitpin.LookupMinimal }), false)
 		}, map[string]string{"warning lookup": "strangers"}},

@@ -88,20 +88,26 @@ func secret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 
 func fileSecret(at func(*Config) *splitpin.Secret) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		info, err := os.Stat(v)
-		if err != nil {
-			return err
+		secret, err := readSecret(v)
+		if err == nil {
+			*at(c) = splitpin.Secret(strings.TrimRight(secret.Reveal(), "\r\n"))
 		}
-		if mode := info.Mode().Perm(); mode&0o077 != 0 { // as of the master key
-			return fmt.Errorf("%s can be read or changed by others than its owner (mode %04o); run: chmod 600 %s", v, mode, v)
-		}
-		b, err := os.ReadFile(v)
-		if err != nil {
-			return err
-		}
-		*at(c) = splitpin.Secret(strings.TrimRight(string(b), "\r\n"))
-		return nil
+		return err
 	}
+}
+
+// readSecret reads a file that holds a secret. One that others than its owner may read is
+// refused, as that of the master key is.
+func readSecret(path string) (splitpin.Secret, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", fmt.Errorf("%s can be read or changed by others than its owner (mode %04o); run: chmod 600 %s", path, mode, path)
+	}
+	b, err := os.ReadFile(path)
+	return splitpin.Secret(b), err
 }
 
 // secretIn refuses the URL of a database that has a password in it, or that cannot be
@@ -297,6 +303,20 @@ func (p problems) err() error {
 		return nil
 	}
 	return p
+}
+
+// withoutEchoes leaves out what is missing only because the file that holds it was refused:
+// that was said.
+func (p problems) withoutEchoes() problems {
+	var out problems
+	for _, line := range p {
+		key, _, missing := strings.Cut(line, " is missing")
+		refused := func(line string) bool { return strings.HasPrefix(line, key+"_file: ") }
+		if !missing || !slices.ContainsFunc(p, refused) {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // loadConfig reads the file, if one is named, and the environment. It returns

@@ -231,6 +231,7 @@ func (c *doctorCommand) data(ctx context.Context, r *doctor.Report, d *deploymen
 	if wanted(doctor.Configuration) {
 		doctor.Projects(r, all.Projects, d.InsecureAnyOrigin)
 		doctor.Captcha(r, all.Projects, d.Captcha.Provider != "")
+		doctor.Outgoing(r, all.Projects, func(p *splitpin.Project) []string { return unreachable(p, d.OutgoingAllow) })
 	}
 	if wanted(doctor.Database) {
 		mark, err := db.Mark(ctx, store.BackupAt)

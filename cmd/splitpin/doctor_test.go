@@ -131,6 +131,14 @@ func TestDoctorWithoutServer(t *testing.T) {
 	}
 	doctor(1, "problem  origins", "problem  reach            localhost:1 refuses connections")
 
+	if status, _, errs := typed(t, "project", "set", "--completion-url", "https://10.0.0.4/hook"); status != 0 {
+		t.Fatal(errs)
+	}
+	doctor(1, "problem  outgoing ", "no request reaches completion-url: 10.0.0.4 is not a public address\n", "list the host in outgoing_allow and restart the server")
+	t.Setenv("SPLITPIN_OUTGOING_ALLOW", "10.0.0.4")
+	doctor(1, "ok       outgoing ")
+	t.Setenv("SPLITPIN_OUTGOING_ALLOW", "")
+
 	t.Setenv("SPLITPIN_SMTP_HOST", "")
 	t.Setenv("SPLITPIN_PUBLIC_URL", "")
 	doctor(1, "problem  configuration    public_url is missing", "problem  configuration    smtp.host is missing")

@@ -376,7 +376,7 @@ func (w where) doubts(t terminal, p *splitpin.Project) error {
 		t.printf("No captcha is asked while the configuration of the server has no captcha.provider.\n")
 	}
 	for _, doubt := range unreachable(p, c.reaches()) {
-		t.printf("No request reaches %s.\n", doubt)
+		t.printf("No request reaches %s%s.\n", doubt, ifMeant)
 	}
 	return nil
 }
@@ -528,10 +528,10 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		}
 		t.printf("Completion secret  %s\n                   shown this once; for %s\n", secret.Reveal(), *c.Completion)
 	}
-	switch s := p.Settings; {
-	case c.PasskeyRequired != nil && s.PasskeyRequired && s.Lookup == splitpin.LookupOff:
+	switch hidden := project.HidesPasskeys(p) && (c.Lookup != nil || c.PasskeyRequired != nil); {
+	case hidden && p.Settings.PasskeyRequired:
 		t.printf("Pages with Cotter's SDK ask for a passkey only with --lookup minimal: without it, people with a passkey cannot sign in there.\n")
-	case c.Lookup != nil && project.HidesPasskeys(p):
+	case hidden && c.Lookup != nil:
 		t.printf("Pages with Cotter's SDK ask for a passkey only with --lookup minimal: people sign in there by other ways.\n")
 	}
 	if c.PasskeySite != nil || p.Settings.PasskeySite != "" && (c.Origin != nil || c.AddOrigin != nil || c.RemoveOrigin != nil) {

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
@@ -77,11 +77,11 @@ func (c *providerAdd) apply(in *installation, p *splitpin.Project) error {
 		next.Domains = named(c.Domain)
 	}
 	if c.ClientSecretFile != "" {
-		secret, err := os.ReadFile(c.ClientSecretFile)
+		secret, err := readSecret(c.ClientSecretFile)
 		if err != nil {
-			return fmt.Errorf("client-secret-file: %w", err)
+			return fmt.Errorf("--client-secret-file: %w", err)
 		}
-		if err := social.SealSecret(in.ring, p.ID, &next, splitpin.Secret(strings.TrimSpace(string(secret)))); err != nil {
+		if err := social.SealSecret(in.ring, p.ID, &next, splitpin.Secret(strings.TrimSpace(secret.Reveal()))); err != nil {
 			return err
 		}
 	}
@@ -139,11 +139,13 @@ func (c *providerCheck) Run(ctx context.Context, t terminal) error {
 	for _, o := range p.Settings.Providers {
 		var asked string
 		err := reachableProvider(o, except)
-		if err == nil {
+		if err != nil {
+			err = fmt.Errorf("%w%s", err, ifMeant)
+		} else {
 			asked, err = in.social.Try(ctx, p, &o)
 		}
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", o.Name, err))
+			wrong = append(wrong, fmt.Errorf("%s: %w", o.Name, advised(o, err)))
 			continue
 		}
 		said := "providers of kind " + o.Kind + " say nothing about themselves, so nobody was asked"
@@ -159,15 +161,18 @@ func (c *providerCheck) Run(ctx context.Context, t terminal) error {
 	return errors.Join(wrong...)
 }
 
-// reachableProvider refuses a provider that no request of ours can reach. Where people
-// sign in is their browser's business.
-func reachableProvider(o splitpin.Provider, except outgoing.Exceptions) error {
-	for _, address := range []string{o.Issuer, o.TokenURL, o.UserURL} {
-		if err := reachable(address, except); err != nil {
-			return err
-		}
+// advised says what to do where the DNS does not know the host of a provider, and returns
+// every other error as it is.
+func advised(o splitpin.Provider, err error) error {
+	var lookup *net.DNSError
+	switch {
+	case !errors.As(err, &lookup):
+		return err
+	case lookup.IsNotFound && o.Issuer != "":
+		return fmt.Errorf("there is no host %s: correct the issuer with 'splitpin project provider add %s --issuer https://…'; where it is right, look at the name servers of this machine (/etc/resolv.conf)",
+			lookup.Name, o.Name)
 	}
-	return nil
+	return fmt.Errorf("the name servers of this machine do not say where %s is: look at /etc/resolv.conf, and whether a firewall lets their answers in (%w)", lookup.Name, lookup)
 }
 
 type providerRemove struct {

@@ -119,7 +119,7 @@ func (s serveCommand) Run(ctx context.Context, t terminal) error {
 			log.Warn("this project lists no origin, so nobody can sign in: name its site with 'splitpin project set "+p.ID+" --add-origin https://…'", "project", p.ID)
 		}
 		for _, doubt := range unreachable(p, c.OutgoingAllow) {
-			log.Warn("this project names an address that no request reaches", "project", p.ID, "reason", doubt)
+			log.Warn("this project names an address that no request reaches", "project", p.ID, "reason", doubt+ifMeant)
 		}
 		log.Info("project", "id", p.ID, "name", p.Name(), "default", p.Default,
 			"guess_probability_per_address_and_day", project.Odds(project.GuessProbability(p.Settings)),
@@ -171,7 +171,7 @@ func check(ctx context.Context, t terminal, d deployment) error {
 		}
 		for _, p := range in.engine.Projects() {
 			for _, doubt := range unreachable(p, d.OutgoingAllow) {
-				t.printf("No request of project %s reaches %s.\n", p.ID, doubt)
+				t.printf("No request of project %s reaches %s%s.\n", p.ID, doubt, ifMeant)
 			}
 		}
 	}
@@ -244,8 +244,8 @@ func describe(file string) (d deployment, wrong problems, err error) {
 	}
 	for _, out := range []struct{ key, address string }{{"webhook.url", config.Webhook.URL}, {"twilio.url", config.Twilio.URL},
 		{"vonage.url", config.Vonage.URL}, {"sns.url", config.SNS.URL}, {"whatsapp.url", config.CloudAPI.URL}} {
-		if err := reachable(out.address, d.OutgoingAllow); err != nil {
-			wrong.add("%s: %v", out.key, err)
+		if err := d.OutgoingAllow.Refuse(out.address); err != nil {
+			wrong.add("%s: %v%s", out.key, err, ifMeant)
 		}
 	}
 	if d.senders, err = delivery.Open(config); err != nil {
@@ -253,7 +253,7 @@ func describe(file string) (d deployment, wrong problems, err error) {
 			wrong.add("%s", strings.Replace(line, ": is missing", " is missing", 1)) // as the others say it
 		}
 	}
-	return d, wrong, nil
+	return d, wrong.withoutEchoes(), nil
 }
 
 // checkProjects refuses what serve must not serve.
