@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/account"
@@ -50,12 +51,16 @@ func (c *messageList) Run(ctx context.Context, t terminal) error {
 	if len(messages) == 0 {
 		t.printf("No messages. They are kept for an hour after they expired.\n")
 	}
+	to, what := 0, 0 // widths
+	for _, m := range messages {
+		to, what = max(to, utf8.RuneCountInString(m.To)), max(what, utf8.RuneCountInString(content(m)))
+	}
 	for _, m := range messages {
 		cost := ""
 		if m.Cost > 0 {
 			cost = ", " + signin.Amount(m.Cost) + " set aside"
 		}
-		t.printf("%s  %-30s  %-14s  %s%s\n", m.CreatedAt.Format(time.RFC3339), m.To, content(m), in.journey(m), cost)
+		t.printf("%s  %-*s  %-*s  %s%s\n", m.CreatedAt.Format(time.RFC3339), to, m.To, what, content(m), in.journey(m), cost)
 		if m.Template != "link" { // a notice belongs to the attempt that it tells of
 			continue
 		}
@@ -116,7 +121,7 @@ func linkHistory(a *splitpin.Attempt) []string {
 	count(max(0, pages-scripts), "loaded as a page whose script did not run,")
 	count(scripts, "loaded in a browser, by a person or a scanner,")
 	if a.LinkTries > 0 {
-		lines = append(lines, "link: wrong digits, "+times(a.LinkTries))
+		lines = append(lines, "link: tried in vain, "+times(a.LinkTries))
 	}
 	switch a.Link {
 	case splitpin.LinkHere:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/splitpin/splitpin"
 )
@@ -36,7 +37,7 @@ func TestLinkHistory(t *testing.T) {
 		{"a browser without scripts", splitpin.Attempt{LinkOpens: opened(splitpin.OpenedAsPage, splitpin.OpenedAsPage, splitpin.OpenedByScript)},
 			[]string{"link loaded as a page whose script did not run, once", "link loaded in a browser, by a person or a scanner, once"}},
 		{"far too often", splitpin.Attempt{LinkOpens: often}, []string{"link fetched by a program: a preview or a scanner, 20 times (and more are not counted)"}},
-		{"who guesses", splitpin.Attempt{LinkTries: 2}, []string{"link: wrong digits, 2 times"}},
+		{"who guesses", splitpin.Attempt{LinkTries: 2}, []string{"link: tried in vain, 2 times"}},
 		{"let in", splitpin.Attempt{Link: splitpin.LinkLetIn, ProvedAt: at}, []string{"link: let the asking screen in, at 2026-11-22T14:03:07Z"}},
 		{"not me", splitpin.Attempt{Link: splitpin.LinkRefused}, []string{"link: somebody who opened it said that it was not them"}},
 		{"not me, later", splitpin.Attempt{ProvedAt: at, CollectedAt: at, DeniedAt: at.Add(time.Minute)},
@@ -67,6 +68,53 @@ func TestJourney(t *testing.T) {
 	dev := installation{development: true}
 	if got := dev.journey(&splitpin.Message{Channel: splitpin.EmailChannel, SentAt: at}); got != "shown in the inbox at 2026-11-22T14:03:07Z" {
 		t.Errorf("in development: got %q", got)
+	}
+}
+
+// What stands in one column begins at one place, however long addresses are.
+func TestMessagesInColumns(t *testing.T) {
+	configured(t)
+	if status, _, errs := typed(t, "project", "create", "--name", "Shop", "--origin", "https://shop.example"); status != 0 {
+		t.Fatal(errs)
+	}
+	in, err := where{}.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := in.project("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	for i, m := range []*splitpin.Message{
+		{Channel: splitpin.EmailChannel, To: "somebody.with.a.long.name@department.example.org", Template: "passkey_added"},
+		{Channel: splitpin.EmailChannel, To: "jö@example.org", Template: "code"},
+		{Channel: splitpin.SMSChannel, To: "+4915112345678", Template: "code"},
+	} {
+		if m.Number, err = in.store.NextNumber(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.Project, m.CreatedAt, m.ExpiresAt, m.DueAt = p.Number, at.Add(time.Duration(i)*time.Second), at.Add(time.Hour), at
+		if err := in.store.Change(t.Context(), splitpin.Reads{}, func(*splitpin.Records) (splitpin.Writes, error) {
+			return splitpin.Writes{Create: []splitpin.Record{m}}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, out, errs := typed(t, "message", "list")
+	ends := map[int]bool{} // where the last column begins
+	for line := range strings.Lines(out) {
+		before, _, ok := strings.Cut(line, "  waiting")
+		if !ok {
+			t.Errorf("a line that tells of no message: %q", line)
+		}
+		ends[utf8.RuneCountInString(before)] = true
+	}
+	if len(ends) != 1 || strings.Count(out, "\n") != 3 {
+		t.Errorf("got %s\n%s", out, errs)
 	}
 }
 
