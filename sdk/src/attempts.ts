@@ -77,8 +77,12 @@ const soon = 30;
  */
 export async function watch<T>(sleep: (ms: number) => Promise<void>, wanted: () => boolean, look: () => Promise<T | undefined>): Promise<T | undefined> {
   for (let asked = 0; ; ) {
-    const seen = new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
-    await Promise.race([seen, sleep(asked < soon ? often : seldom)]);
+    let wake!: (_: unknown) => void;
+    await new Promise((woken) => {
+      document.addEventListener("visibilitychange", (wake = woken));
+      void sleep(asked < soon ? often : seldom).then(woken);
+    });
+    document.removeEventListener("visibilitychange", wake);
     if (!wanted()) return undefined;
     if (document.hidden) continue;
     asked++;

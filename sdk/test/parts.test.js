@@ -235,7 +235,12 @@ test("a screen waits for its link, until it is let in", async (t) => {
   }
 
   const slow = await waits(...Array(40).fill(open), looks("expired", "open"));
+  const listening = t.mock.method(document, "addEventListener");
+  const silent = t.mock.method(document, "removeEventListener");
   await assert.rejects(slow.attempt.wait(), { code: "attempt_over" });
+  const heard = ({ mock }) => mock.calls.map(({ arguments: [type, listener] }) => ({ type, listener }));
+  assert.equal(heard(listening).length, 41);
+  assert.deepEqual(heard(silent), heard(listening), "listeners are left behind");
   assert.deepEqual(slow.world.slept, [...Array(30).fill(2000), ...Array(11).fill(6000)]);
 
   // Nobody sees the page; then somebody does, long before it would ask again.

@@ -13,7 +13,7 @@ import { Splitpin } from "../../sdk/src/splitpin";
 import { codeInput, codeIsWhole, expectCode, findCode, readCode, typedCode } from "./codefield";
 import { explain, problem } from "./explain";
 import { $, config as page } from "./page";
-import { busy, fault, label, say, show, status } from "./screens";
+import { busy, fault, label, say, show, status, turnTo } from "./screens";
 import { ago, plural, t, tInto } from "./text";
 
 interface Config {
@@ -63,8 +63,7 @@ async function load(): Promise<void> {
   tInto($("account-who"), "account.who", { address: user.identifier });
   drawWays(ways);
   drawSessions(sessions);
-  show("account");
-  $("account-title").focus();
+  turnTo("account");
 }
 
 async function signIn(replace: boolean): Promise<void> {
@@ -324,8 +323,7 @@ function removing(c: Credential): void {
   const texts = { passkey: "account.remove.passkey", social: "account.remove.social", browser: "account.remove.browser", recovery: "account.remove.recovery" };
   $("remove-text").textContent = t(texts[c.kind]);
   $("remove-error").textContent = "";
-  show("remove");
-  $("remove-title").focus();
+  turnTo("remove");
 }
 
 $("remove-cancel").addEventListener("click", () => {
@@ -389,8 +387,7 @@ function asked(): Promise<boolean> {
   $("confirm-code").hidden = !byMessage();
   $("confirm-code").classList.toggle("plain", usable);
   tInto(label($("confirm-code")), "account.confirm.code", { address: user.identifier });
-  show("confirm");
-  $("confirm-title").focus();
+  turnTo("confirm");
   return new Promise((resolve) => (decide = resolve));
 }
 

@@ -8,7 +8,7 @@ import type { Admitted, Link } from "../../sdk/src/shapes";
 import { explain, problem } from "./explain";
 import { $ } from "./page";
 import { type Held, heldBack } from "./recovery";
-import { busy, fault, rename, show, status, type Status } from "./screens";
+import { busy, fault, rename, show, status, type Status, turnTo } from "./screens";
 import { ago, breakable, plural, t } from "./text";
 import { host } from "./destination";
 
@@ -75,12 +75,10 @@ export async function bear(b: Bearing): Promise<void> {
   };
   digits.oninput = () => fault(digits, "");
   $("bearer-refuse").onclick = () => {
-    show("refuse");
-    $("refuse-title").focus();
+    turnTo("refuse");
   };
   $("refuse-no").onclick = () => {
-    show("bearer");
-    $("bearer-title").focus();
+    turnTo("bearer");
   };
   $("refuse-form").onsubmit = (event) => {
     event.preventDefault();
@@ -128,8 +126,7 @@ function asks(b: Bearing, links: Links, { account, signed_in }: Link): void {
   $("disown-when").textContent = ago(signed_in!.ago, t("bearer.asked.now"));
   $("disown-device").textContent = signed_in!.device ?? "";
   $("disown-device-row").hidden = !signed_in!.device;
-  show("disown");
-  $("disown-title").focus();
+  turnTo("disown");
   const button = $("disown-submit");
   no.onchange = yes.onchange = () => (error.textContent = "");
   $("disown-form").onsubmit = (event) => {
@@ -175,9 +172,8 @@ function ends(p: Problem): boolean {
 
 function refused(b: Bearing, error: unknown, again?: () => void): void {
   const p = problem(error);
-  const held = heldBack(p);
   const [title, text] = over[p.code] ?? [];
-  if (held) return status({ kind: "bad", ...held, ...b.again });
-  if (title && text) return status({ kind: "bad", title: t(title), text: t(text), ...b.again });
+  const told = title && text ? { title: t(title), text: t(text) } : heldBack(p);
+  if (told) return status({ kind: "bad", ...told, ...b.again });
   status({ kind: "bad", title: t("bearer.fault"), text: explain(p), ...(again && { action: { label: t("bearer.retry"), run: again } }) });
 }

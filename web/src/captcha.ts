@@ -2,14 +2,13 @@
 
 import { tokenFrom } from "./captchaframe";
 import { $ } from "./page";
-import { show } from "./screens";
+import { turnTo } from "./screens";
 
 /** Shows the captcha and returns what it gave, good once. Rejects with a Problem. */
 export async function askCaptcha(): Promise<string> {
   const place = $("captcha");
   const asked = tokenFrom(place, place.dataset.src ?? "", $("captcha-title").textContent ?? "", (end) => ($("captcha-cancel").onclick = end));
-  show("captcha");
-  $("captcha-title").focus();
+  turnTo("captcha");
   try {
     return await asked;
   } finally {

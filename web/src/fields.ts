@@ -42,7 +42,7 @@ export function addFields(extras: Extra[]): void {
     error.id = `${input.id}-error`;
     error.setAttribute("role", "alert");
     input.setAttribute("aria-describedby", error.id);
-    input.addEventListener("input", () => fault(input, ""));
+    input.oninput = () => fault(input, "");
     if (extra.type === "checkbox") {
       input.className = "check_input";
       label.className = "check_label";

@@ -37,7 +37,7 @@ import { leaveProof } from "./proof";
 import { type Held, heldBack, showRecovery } from "./recovery";
 import { type Back, comeBack, isKept, lastKept, remember as rememberBrowser, remembers } from "./recognised";
 import { showProviders } from "./providers";
-import { busy, fault, label, rename, say, show, status, type Status } from "./screens";
+import { busy, fault, label, rename, say, show, status, type Status, turnTo } from "./screens";
 import { completed, type RequestText, type SDKConfig } from "./sdkconfig";
 import { dress } from "./styles";
 import { plural, t, tInto } from "./text";
@@ -97,13 +97,13 @@ function focusAddress(): void {
   else identifierInput.focus();
 }
 
-$("address-form").addEventListener("submit", (event) => {
+$("address-form").onsubmit = (event) => {
   event.preventDefault();
   let by = event.submitter ?? $("address-submit");
   if (by.hidden) by = $("whatsapp-submit"); // Enter means the first button, seen or not
   if (phase === "address") chooseChannel(by.dataset.channel);
   submitAddress(by);
-});
+};
 
 function submitAddress(by: HTMLElement = $("address-submit")): void {
   if (phase !== "address" || nothingToType) return;
@@ -127,16 +127,12 @@ async function ask(): Promise<void> {
   if (mine !== round || phase !== "asking") return;
   recognised = back && { ...back, until: Date.now() + collectible };
   askSite();
-  // The SDK stays silent when the site's own function throws.
-  waiting = setTimeout(() => {
-    const text = t("address.slow", { site: host(config.domain) });
-    ($("address-waiting").firstElementChild as HTMLElement).textContent = text;
-    $("address-waiting").hidden = false;
-    say(text);
-  }, siteSlow);
 }
 
-/** Tells the site who is here. Where it uses passkeys, it opens its window for who has one. */
+/**
+ * Tells the site who is here. Where it uses passkeys, it opens its window for who has one.
+ * The SDK stays silent when the site's own function throws: then nobody waits for ever.
+ */
 function askSite(): void {
   parent?.send("ON_BEGIN", {
     identifier: address,
@@ -146,6 +142,18 @@ function askSite(): void {
     auth_required: !recognised,
     client_json: clientData,
   });
+  waiting = setTimeout(() => {
+    const text = t("address.slow", { site: host(config.domain) });
+    if (phase === "window") {
+      // Perhaps its window is open all the same: what comes of it counts still.
+      noWindow(text);
+      phase = "window";
+    }
+    if (phase !== "asking") return;
+    ($("address-waiting").firstElementChild as HTMLElement).textContent = text;
+    $("address-waiting").hidden = false;
+    say(text);
+  }, siteSlow);
 }
 
 /** How long a result waits for the site, in milliseconds. It lives five minutes. */
@@ -160,9 +168,9 @@ function proceed(): void {
   finish(granted);
 }
 
-$("address-cancel").addEventListener("click", () => {
+$("address-cancel").onclick = () => {
   if (phase === "asking" || phase === "leaving") toAddress(t("address.stopped"));
-});
+};
 
 // ---------------------------------------------------------------- a browser that is known
 
@@ -192,15 +200,14 @@ function askKnown(who: string, go: () => void): void {
     busy($("known-submit"), t("remember.busy"));
     go();
   };
-  show("known");
-  $("known-title").focus();
+  turnTo("known");
 }
 
-$("known-other").addEventListener("click", () => {
+$("known-other").onclick = () => {
   if (phase !== "known") return;
   toAddress();
   if (!framed) offer();
-});
+};
 
 /** On a page of its own: signs in by a tap where the browser is known, or else by a message. */
 async function askKnownFirst(): Promise<void> {
@@ -388,7 +395,7 @@ async function elsewhere(a: Attempt): Promise<void> {
   stop({ kind: "good", title: t("elsewhere.title"), text: t("elsewhere.text"), ...again() });
 }
 
-$("link-switch").addEventListener("click", enterCode);
+$("link-switch").onclick = enterCode;
 
 /** Asks for the code that the message of a link has, too. */
 function enterCode(): void {
@@ -398,16 +405,16 @@ function enterCode(): void {
   codeInput.focus();
 }
 
-codeInput.addEventListener("input", () => {
+codeInput.oninput = () => {
   findCode();
   if (typedCode() !== triedCode) fault(codeInput, "");
   if (!needsTap && codeIsWhole()) void submitCode();
-});
+};
 
-$("code-form").addEventListener("submit", (event) => {
+$("code-form").onsubmit = (event) => {
   event.preventDefault();
   void submitCode(true);
-});
+};
 
 async function submitCode(asked = false): Promise<void> {
   if (phase !== "code" || !attempt) return;
@@ -488,18 +495,18 @@ function hold(p: Problem, held: Held, begin: (button: HTMLElement) => void): voi
   $("held-submit").hidden = !hasPasskeys || !(framed ? address : config.passkey);
   $("held-recover").hidden = !mayRecover;
   $("held-recover").onclick = () => begin($("held-recover"));
-  show("held");
-  $("held-title").focus();
+  turnTo("held");
 }
 
-$("held-submit").addEventListener("click", () => {
+$("held-submit").onclick = () => {
   if (!framed) return usePasskey({ attempts, body: request(), wanted: () => phase === "held", granted: byPasskey, unasked: false }, { button: "held-submit", error: "held-error" });
-  if (phase !== "held") return;
+  if ($("held-submit").classList.contains("busy")) return;
+  clearTimeout(waiting);
   phase = "window";
   $("held-error").textContent = "";
   busy($("held-submit"), t("address.asking"));
   askSite();
-});
+};
 
 /** The site's window was closed without a passkey, or there is none. */
 function noWindow(text: string): void {
@@ -508,11 +515,11 @@ function noWindow(text: string): void {
   $("held-error").textContent = text || t("recovery.window");
 }
 
-$("held-other").addEventListener("click", () => {
+$("held-other").onclick = () => {
   if (phase !== "held" && phase !== "window") return;
   stopOffering();
   toAddress();
-});
+};
 
 async function beginRecovery(button: HTMLElement, code: string): Promise<void> {
   if (!attempt || button.classList.contains("busy")) return;
@@ -529,14 +536,14 @@ async function beginRecovery(button: HTMLElement, code: string): Promise<void> {
   }
 }
 
-$("code-change").addEventListener("click", () => {
+$("code-change").onclick = () => {
   if (phase !== "code") return;
   if (history.state === "code") history.back(); // popstate shows the address
   else toAddress();
-});
+};
 
-$("code-resend").addEventListener("click", () => void resend());
-$("code-other").addEventListener("click", () => void resend($("code-other").dataset.channel));
+$("code-resend").onclick = () => void resend();
+$("code-other").onclick = () => void resend($("code-other").dataset.channel);
 
 /** Offers the message over the channel that it did not go over. */
 function drawOther(): void {

@@ -23,7 +23,7 @@ export interface IdentifierField {
 /** The input element that takes the focus and the error, whatever it asks for. */
 export const identifierInput = $<HTMLInputElement>("address");
 
-identifierInput.addEventListener("input", () => fault(identifierInput, ""));
+identifierInput.oninput = () => fault(identifierInput, "");
 
 export const emailField: IdentifierField = {
   faults: { invalid_identifier: "address.invalid" },

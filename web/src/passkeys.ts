@@ -34,7 +34,7 @@ let listening: AbortController | undefined;
 
 /** Lets the browser that has passkeys offer them: from the field of the address, and by a button. */
 export async function offerPasskeys(s: SignIn): Promise<void> {
-  $("passkey-submit").addEventListener("click", () => void show(s, false));
+  $("passkey-submit").onclick = () => void show(s, false);
   if (s.unasked && (await passkeySupport()).autofill) void show(s, true);
 }
 

@@ -23,7 +23,7 @@ export function showProviders(providers: string[], choose: (provider: string, bu
       label.className = "button_text";
       label.textContent = t("social.continue", { provider: names[provider.toUpperCase()] ?? provider });
       button.append(spinner, label);
-      button.addEventListener("click", () => choose(provider, button));
+      button.onclick = () => choose(provider, button);
       return button;
     }),
   );

@@ -4,7 +4,7 @@
 import type { SplitpinError as Problem } from "../../sdk/src/errors";
 import type { Recovery } from "../../sdk/src/shapes";
 import { $ } from "./page";
-import { busy, show } from "./screens";
+import { busy, turnTo } from "./screens";
 import { duration, t } from "./text";
 
 /** What is said of a proof that was right and opens nothing. */
@@ -33,8 +33,7 @@ export async function showRecovery(r: Recovery): Promise<void> {
   const begun = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date(r.begun_at));
   const words = { device: r.device ?? t("recovery.seen.device"), when: begun, time: duration(r.opens_in) };
   $("recovery-text").textContent = t(r.opens_in > 0 ? "recovery.seen.text" : "recovery.seen.open", words);
-  show("recovery");
-  $("recovery-title").focus();
+  turnTo("recovery");
   await new Promise<void>((done) => {
     $("recovery-keep").onclick = () => done();
     $("recovery-cancel").onclick = () => void cancel(r).then((cancelled) => cancelled && done());

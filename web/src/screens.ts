@@ -9,6 +9,12 @@ export function show(screen: Screen): void {
   for (const s of document.querySelectorAll<HTMLElement>(".screen")) s.hidden = s.id !== `${screen}-screen`;
 }
 
+/** Shows a screen and takes the person to its title, which those who listen hear. */
+export function turnTo(screen: Screen): void {
+  show(screen);
+  $(`${screen}-title`).focus();
+}
+
 /** Tells those who listen to the page. */
 export function say(text: string): void {
   $("live").textContent = text;
@@ -81,6 +87,5 @@ export function status(s: Status): void {
     link.href = s.link.href;
     link.rel = "noreferrer";
   }
-  show("status");
-  $("status-title").focus();
+  turnTo("status");
 }
