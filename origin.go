@@ -54,10 +54,80 @@ func IsWeb(origin string) bool {
 	return strings.HasPrefix(origin, "http://") || strings.HasPrefix(origin, "https://")
 }
 
-// Lists reports whether the project lists the origin of rawURL itself, not by
+// Lists reports whether the result of a sign-in may go to rawURL: its site is listed,
+// and where pages of that site are named to return to, it is one of them.
+func (p *Project) Lists(rawURL string) bool {
+	return p.ListsSite(rawURL) && p.returnsTo(rawURL)
+}
+
+// returnsTo holds rawURL, whose site is listed, against the return pages. Of addresses
+// written differently none is taken for another (RFC 3986, 6.2.1): those of the list
+// stand as browsers have them, so a browser goes to the path that was compared.
+func (p *Project) returnsTo(rawURL string) bool {
+	origin, _ := ParseOrigin(rawURL)
+	named := false
+	for _, page := range p.Settings.ReturnPages {
+		listed, _ := ParseOrigin(page)
+		if listed == origin && pathOf(page) == pathOf(rawURL) {
+			return true
+		}
+		named = named || party(listed) == party(origin)
+	}
+	return !named
+}
+
+// party is what belongs to one party: an origin of the web, or a whole app scheme.
+func party(origin string) string {
+	if IsWeb(origin) {
+		return origin
+	}
+	scheme, _, _ := strings.Cut(origin, "://")
+	return scheme
+}
+
+// pathOf is the path of what ParseOrigin takes, as it is written. A web page without one
+// has that which browsers send.
+func pathOf(rawURL string) string {
+	scheme, rest, _ := strings.Cut(rawURL, "://")
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	if IsWeb(strings.ToLower(scheme) + "://") {
+		return "/"
+	}
+	return ""
+}
+
+// ParseReturnPage returns the canonical form of an entry of Settings.ReturnPages: the
+// origin as ParseOrigin writes it, and the path as browsers do. It reports false for
+// what cannot be one: no absolute URL, or with user info, a query, a fragment, an empty
+// segment or one of dots, however these are encoded.
+func ParseReturnPage(raw string) (string, bool) {
+	origin, ok := ParseOrigin(raw)
+	if !ok || strings.ContainsAny(raw, "?#") {
+		return "", false
+	}
+	path := pathOf(raw)
+	decoded, err := url.PathUnescape(path)
+	if err != nil || strings.Contains(decoded, "//") {
+		return "", false
+	}
+	for segment := range strings.SplitSeq(decoded, "/") {
+		if segment == "." || segment == ".." {
+			return "", false
+		}
+	}
+	u := url.URL{Path: decoded, RawPath: path}
+	return origin + u.EscapedPath(), true
+}
+
+// ListsSite reports whether the project lists the origin of rawURL itself, not by
 // AnyOrigin. An entry "scheme://" admits every host of an app scheme; the entry
 // "://" of Cotter's documentation is tolerated and matches nothing.
-func (p *Project) Lists(rawURL string) bool {
+func (p *Project) ListsSite(rawURL string) bool {
 	origin, ok := ParseOrigin(rawURL)
 	if !ok {
 		return false

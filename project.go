@@ -26,8 +26,13 @@ type Settings struct {
 	Name    string   `json:"name,omitempty"`    // shown to people; empty: "Sign in"
 	Issuer  string   `json:"issuer,omitempty"`  // the iss claim; empty: the server's public URL
 	Origins []string `json:"origins,omitempty"` // sites and app schemes that may ask; see Origin
-	Colour  string   `json:"colour,omitempty"`  // #rrggbb; empty: ours
-	Locale  string   `json:"locale,omitempty"`  // of pages and messages; empty: en
+
+	// ReturnPages are the pages to which a sign-in may return, of the sites and app schemes that
+	// have one here; see [ParseReturnPage]. A site without any may be returned to anywhere.
+	ReturnPages []string `json:"return_pages,omitempty"`
+
+	Colour string `json:"colour,omitempty"` // #rrggbb; empty: ours
+	Locale string `json:"locale,omitempty"` // of pages and messages; empty: en
 
 	Logo     []byte `json:"logo,omitempty"`      // an image of at most 64 KiB; empty: the name alone
 	LogoType string `json:"logo_type,omitempty"` // image/png, image/svg+xml, image/jpeg or image/webp

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,8 @@ func TestParseOrigin(t *testing.T) {
 }
 
 func FuzzParseOrigin(f *testing.F) {
-	for _, raw := range []string{"https://shop.example", "shop://", "shop://auth", "http://[::1]:80/x", "null", "*", "://", "https://%ff", "HTTP://A:80:", "a://b:1"} {
+	for _, raw := range []string{"https://shop.example", "shop://", "shop://auth", "http://[::1]:80/x", "null", "*", "://", "https://%ff", "HTTP://A:80:", "a://b:1",
+		"https://shop.example/login?x#y", "https://shop.example/a/../login", "https://shop.example/%6cogin", "https://shop.example/login/", "https://shop.example//login", "shop://auth/login"} {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -81,6 +83,28 @@ func FuzzParseOrigin(f *testing.F) {
 		}
 		if p := (&splitpin.Project{Settings: splitpin.Settings{Origins: []string{"*", "://", "", "null", "https://"}}}); p.Lists(raw) {
 			t.Fatalf("%q is admitted by entries that match nothing", raw)
+		}
+		// Of a site with one return page nothing else is admitted, and that page is.
+		const login = "/login"
+		p := &splitpin.Project{Settings: splitpin.Settings{Origins: []string{origin}, ReturnPages: []string{origin + login}}}
+		u, err := url.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := p.Lists(raw), u.Path == login && u.EscapedPath() == login; got != want {
+			t.Fatalf("%q with the return page %q: got %v, want %v", raw, origin+login, got, want)
+		}
+		if !p.Lists(origin+login) || !p.Lists(origin+login+"?"+u.RawQuery) {
+			t.Fatalf("the return page %q is not admitted", origin+login)
+		}
+		if page, ok := splitpin.ParseReturnPage(raw); ok {
+			p.Settings.ReturnPages = []string{page}
+			if again, ok := splitpin.ParseReturnPage(page); !ok || again != page || !p.Lists(page) || !p.Lists(page+"?x=1#y") {
+				t.Fatalf("%q gives the page %q, and that gives %q, %v, and is not admitted", raw, page, again, ok)
+			}
+			if clean := u.ResolveReference(&url.URL{Path: u.Path}).Path; u.Path != "" && clean != u.Path {
+				t.Fatalf("%q is a return page, of which browsers make the path %q", raw, clean)
+			}
 		}
 	})
 }
@@ -154,6 +178,111 @@ func TestProvidersAreCalled(t *testing.T) {
 		p := splitpin.Provider{Name: test.name, Label: test.label}
 		if got := p.DisplayName(); got != test.want {
 			t.Errorf("name %q, label %q: called %q, want %q", test.name, test.label, got, test.want)
+		}
+	}
+}
+
+// A site with return pages is returned to there alone, whatever the address looks like.
+func TestListsReturnPages(t *testing.T) {
+	origins := []string{"https://shop.example", "https://www.shop.example", "http://localhost:3000", "shop://", "other://", "*"}
+	tests := []struct {
+		pages string // separated by spaces
+		url   string
+		want  bool
+	}{
+		{"https://shop.example/login", "https://shop.example/login", true},
+		{"https://shop.example/login", "https://shop.example/login?plan=gold#top", true},
+		{"https://shop.example/login", "https://shop.example/login#/out?to=x", true},
+		{"https://shop.example/login", "HTTPS://SHOP.example:443/login", true},
+		{"https://shop.example/login https://shop.example/cart", "https://shop.example/cart", true},
+		{"https://shop.example/", "https://shop.example", true},
+		{"https://shop.example/", "https://shop.example?x", true},
+		{"https://shop.example/", "https://shop.example/", true},
+		{"https://shop.example/caf%C3%A9", "https://shop.example/caf%C3%A9", true},
+		{"https://shop.example/login", "https://shop.example/out?to=https://evil.example", false},
+		{"https://shop.example/login", "https://shop.example", false},
+		{"https://shop.example/login", "https://shop.example/login/", false},
+		{"https://shop.example/login", "https://shop.example/login/x", false},
+		{"https://shop.example/login/", "https://shop.example/login", false},
+		{"https://shop.example/login", "https://shop.example/LOGIN", false},
+		{"https://shop.example/login", "https://shop.example//login", false},
+		{"https://shop.example/login", "https://shop.example/./login", false},
+		{"https://shop.example/login", "https://shop.example/out/../login", false},
+		{"https://shop.example/login", "https://shop.example/login/../out", false},
+		{"https://shop.example/login", "https://shop.example/login/%2e%2e/out", false},
+		{"https://shop.example/login", "https://shop.example/login%2f..%2fout", false},
+		{"https://shop.example/login", "https://shop.example/%6cogin", false},
+		{"https://shop.example/login", "https://shop.example/login%3fx", false},
+		{"https://shop.example/login", "https://shop.example/login%00", false},
+		{"https://shop.example/login", "https://shop.example/login;x", false},
+		{"https://shop.example/login", `https://shop.example\login`, false},
+		{"https://shop.example/login", `https://shop.example/login\..\out`, false},
+		{"https://shop.example/login", "https://shop.example/lo\ngin", false},
+		{"https://shop.example/login", "https://shop.example/login ", false},
+		{"https://shop.example/login", "https://ada@shop.example/login", false},
+		{"https://shop.example/login", "https://shop.example@evil.example/login", false},
+		{"https://shop.example/login", "http://shop.example/login", false},
+		{"https://shop.example/login", "https://shop.example:8443/login", false},
+		{"https://shop.example/login", "https://evil.example/login", false},
+		{"https://evil.example/login", "https://evil.example/login", false}, // not listed
+		// Another site, or app, has none.
+		{"https://shop.example/login", "https://www.shop.example/out", true},
+		{"https://shop.example/login", "http://localhost:3000/out", true},
+		{"https://shop.example/login", "shop://auth/x", true},
+		{"shop://auth/done", "https://shop.example/out", true},
+		{"shop://auth/done", "shop://auth/done?code=1", true},
+		{"shop://auth/done", "SHOP://auth/done", true},
+		{"shop://auth/done", "shop://auth/else", false},
+		{"shop://auth/done", "shop://auth", false},
+		{"shop://auth/done", "shop://elsewhere/done", false}, // the same app
+		{"shop://auth/done", "other://elsewhere/done", true},
+		{"shop://auth", "shop://auth", true},
+		{"shop://auth", "shop://auth/", false},
+		{"shop:///done", "shop:///done", true},
+		{"shop:///done", "shop://done", false},
+	}
+	for _, test := range tests {
+		p := &splitpin.Project{Settings: splitpin.Settings{Origins: origins, ReturnPages: strings.Fields(test.pages)}}
+		if got := p.Lists(test.url); got != test.want {
+			t.Errorf("return pages %q, URL %q: got %v, want %v", test.pages, test.url, got, test.want)
+		}
+		for _, origin := range origins[:3] { // calls, frames and cookies are as without return pages
+			if !p.ListsOrigin(origin) || !p.ListsSite(origin+"/out") {
+				t.Errorf("return pages %q take the origin %s off the list", test.pages, origin)
+			}
+		}
+	}
+}
+
+func TestParseReturnPage(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://shop.example/login":            "https://shop.example/login",
+		"HTTPS://Shop.example:443/Login":        "https://shop.example/Login",
+		"http://localhost:3000":                 "http://localhost:3000/",
+		"https://shop.example/café":             "https://shop.example/caf%C3%A9",
+		"https://shop.example/a%2fb/":           "https://shop.example/a%2fb/",
+		"shop://":                               "shop://",
+		"Shop://auth/done":                      "shop://auth/done",
+		"https://shop.example/login?":           "",
+		"https://shop.example/login?x=1":        "",
+		"https://shop.example/login#":           "",
+		"https://shop.example/a/../login":       "",
+		"https://shop.example/a/%2E%2e/login":   "",
+		"https://shop.example/a%2f..%2flogin":   "",
+		"https://shop.example/./login":          "",
+		"https://shop.example//login":           "",
+		"https://shop.example/%zz":              "",
+		`https://shop.example\login`:            "",
+		"https://ada@shop.example/login":        "",
+		"/login":                                "",
+		"shop.example/login":                    "",
+		"javascript://shop.example/%0aalert(1)": "",
+		"*":                                     "",
+		"":                                      "",
+	} {
+		got, ok := splitpin.ParseReturnPage(raw)
+		if got != want || ok != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", raw, got, ok, want)
 		}
 	}
 }

@@ -228,6 +228,16 @@ func Check(s splitpin.Settings) error {
 			wrong("origin: write %q as %q: scheme and host, no path", o, canonical)
 		}
 	}
+	for _, page := range s.ReturnPages {
+		switch canonical, ok := splitpin.ParseReturnPage(page); {
+		case !ok:
+			wrong("return-page: %q is none; write the whole address of a page, like https://shop.example/login or shop://auth/done, without user info, query and fragment, and without // and dots in its path", page)
+		case canonical != page:
+			wrong("return-page: write %q as %q, as browsers do", page, canonical)
+		case !(&splitpin.Project{Settings: s}).ListsSite(page):
+			wrong("return-page: the site of %q is not in the list of origins; add it to that list, or take the page off with --remove-return-page", page)
+		}
+	}
 	for i, o := range s.Providers {
 		if err := social.Validate(o); err != nil {
 			wrong("provider %s: %w", o.Name, err)

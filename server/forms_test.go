@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/web"
 )
 
@@ -76,6 +77,51 @@ func TestLoginPage(t *testing.T) {
 	} {
 		if w := h.do(ask{method: "GET", path: test.path, header: framed}); w.Code != test.status {
 			t.Errorf("%s: got %d, want %d", name, w.Code, test.status)
+		}
+	}
+}
+
+// A project that names its return pages is returned to there alone, whichever page or call
+// asks. Who may frame a form, and call, is as before.
+func TestReturnPages(t *testing.T) {
+	h := newHouse(t)
+	h.change(func(s *splitpin.Settings) { s.ReturnPages = []string{shop + "/login", "shopapp://auth"} })
+	const listed, out = shop + "/login?plan=gold", shop + "/out?to=https://evil.example"
+	framed := map[string]string{"Sec-Fetch-Dest": "iframe"}
+	q := url.QueryEscape
+	frame := "&domain=" + shop + "&api_key=" + h.first.ID + "&type=EMAIL&state=s&id=abc&redirect_url="
+	alone := "&type=EMAIL&state=s&redirect_url="
+	for _, test := range []struct {
+		name, path string
+		header     map[string]string
+		to, other  string
+	}{
+		{"/signup", "/signup?challenge=" + challenge() + frame, framed, q(listed), q(out)},
+		{"/login", "/login?auth_method=MAGIC_LINK&redirect_link=true&code_challenge=" + challenge() + frame, framed, q(q(listed)), q(q(out))},
+		{"/app", "/app?api_key=" + h.first.ID + "&code_challenge=" + challenge() + alone, nil, "shopapp://auth?x=1", "shopapp://elsewhere"},
+		{"/signin", "/signin?project=" + h.first.ID + "&code_challenge=" + challenge() + alone, nil, q(listed), q(out)},
+	} {
+		h.form(test.path+test.to, test.header)
+		w := h.do(ask{method: "GET", path: test.path + test.other, header: test.header})
+		if body := w.Body.String(); w.Code != 403 || !strings.Contains(body, "--add-return-page URL") || strings.Contains(body, "evil") {
+			t.Errorf("%s to a page that is none: got %d, %s", test.name, w.Code, body)
+		}
+	}
+	// A form that names no page gives the code to the one that frames it.
+	if _, policy := h.form("/signup?challenge="+challenge()+frame+"undefined", framed); !strings.Contains(policy, "frame-ancestors "+shop+";") {
+		t.Errorf("who may frame the form: %s", policy)
+	}
+	if w := h.do(ask{method: "GET", path: "/social/github?project=" + h.first.ID + "&code_challenge=" + challenge() + alone + q(out)}); w.Code != 403 {
+		t.Errorf("by a provider: got %d, want 403", w.Code)
+	}
+	for to, status := range map[string]int{listed: 201, out: 403, shop + "/out/../login": 403} {
+		w := h.do(ask{method: "POST", path: "/v1/attempts", header: map[string]string{"Origin": shop}, body: api.StartRequest{Method: "email_code", Identifier: "ada@example.org",
+			CodeChallenge: challenge(), RedirectURL: to}})
+		if w.Code != status || w.Header().Get("Access-Control-Allow-Origin") != shop {
+			t.Errorf("/v1 to %s: got %d, want %d (%s)", to, w.Code, status, w.Body)
+		}
+		if status == 403 {
+			h.refused(w, 403, "redirect_not_allowed")
 		}
 	}
 }

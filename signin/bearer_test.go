@@ -338,6 +338,56 @@ func TestHandOverNeedsASitesPage(t *testing.T) {
 	l.wants("from a page of ours", err, signin.ErrLetIn)
 }
 
+// Whoever starts knows the digits, and chooses the page: a project that names its return pages
+// keeps a link, and what is handed over, from all others.
+func TestLinksReturnToReturnPages(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("192.0.2.1")
+	const out = shopOrigin + "/out?to=https://evil.example"
+	returns := func(to string) func(*signin.StartRequest) {
+		return func(r *signin.StartRequest) { r.Destination, r.LinkReturns = to, true }
+	}
+	before := v.sendLink(func(r *signin.StartRequest) { r.Destination = out })
+	v.project = h.set(h.shop, func(s *splitpin.Settings) { s.ReturnPages = []string{shopOrigin + "/login"} })
+	h.shop, before.project = v.project, v.project
+
+	ask := v.request(ada)
+	ask.Method = "email_link"
+	returns(out)(&ask)
+	_, err := v.Start(t.Context(), ask)
+	refused(t, "a link that returns elsewhere", err, signin.ErrRedirect)
+
+	// Asked for before the project said so: it is looked at again when it is handed over.
+	handOver := signin.Admission{Way: signin.HandOver, Digits: before.Digits}
+	if o, err := before.Open(t.Context(), before.elsewhere()); err != nil || o.MayHandOver {
+		t.Errorf("it may be handed over: %+v, %v", o, err)
+	}
+	_, err = before.admit(before.elsewhere(), handOver)
+	before.wants("a hand-over to that page", err, signin.ErrLetIn)
+
+	// A form that named no page stood on the site's origin, which is not one of the pages.
+	h.clock.wait(time.Hour)
+	l := v.sendLink(func(r *signin.StartRequest) { r.Destination = "" })
+	_, err = l.admit(l.elsewhere(), signin.Admission{Way: signin.HandOver, Digits: l.Digits})
+	l.wants("a hand-over to the root of the site", err, signin.ErrLetIn)
+
+	h.clock.wait(time.Hour)
+	l = v.sendLink(returns(loginPage))
+	asked := here(l.Digits)
+	asked.Destination = out
+	_, err = l.admit(l.elsewhere(), asked)
+	l.wants("signing in there for a page that is none", err, signin.ErrRedirect)
+	asked.Destination = loginPage
+	l.mustAdmit(l.elsewhere(), asked)
+
+	h.clock.wait(time.Hour)
+	l = v.sendLink(returns(loginPage))
+	got := l.mustAdmit(l.elsewhere(), signin.Admission{Way: signin.HandOver, Digits: l.Digits})
+	if !strings.HasPrefix(got.Location.Reveal(), loginPage+"&") {
+		t.Errorf("it leads to %s", got.Location.Reveal())
+	}
+}
+
 func TestNotMe(t *testing.T) {
 	l := newHouse(t).visitor("192.0.2.1").sendLink()
 	if err := l.RefuseLink(t.Context(), l.elsewhere()); err != nil {

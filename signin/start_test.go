@@ -63,6 +63,17 @@ func TestStart(t *testing.T) {
 			r.Project = h.set(h.shop, func(s *splitpin.Settings) { s.Origins = []string{"://"} })
 			r.Origin, r.Destination = "", "shop://auth"
 		}},
+		{name: "a return page, with a query", change: returning(shopOrigin + "/login?plan=gold#top")},
+		{name: "a page of the same site that is none of its return pages", want: signin.ErrRedirect, change: returning(shopOrigin + "/out?to=https://evil.example")},
+		{name: "the same, though the page that asks is listed", want: signin.ErrRedirect, change: func(h *house, r *signin.StartRequest) {
+			returning(shopOrigin+"/out")(h, r)
+			r.Origin = shopOrigin
+		}},
+		{name: "the origin of a site that has return pages, as its page gets the code itself", change: func(h *house, r *signin.StartRequest) {
+			returning("")(h, r)
+			r.Origin = shopOrigin
+		}},
+		{name: "another address of the same app", want: signin.ErrRedirect, change: returning("shop://elsewhere/done")},
 		{name: "a script as destination", want: signin.ErrRedirect, change: func(_ *house, r *signin.StartRequest) { r.Destination = "javascript:alert(1)" }},
 		{name: "user info in the destination", want: signin.ErrRedirect,
 			change: func(_ *house, r *signin.StartRequest) { r.Destination = "https://shop.example@evil.example/" }},
@@ -110,6 +121,16 @@ func TestStart(t *testing.T) {
 			}
 			equal(t, "purpose", h.attempt(s.Attempt.ID).Purpose, splitpin.SignIn)
 		})
+	}
+}
+
+// returning asks for a destination where the shop names its return pages.
+func returning(to string) func(*house, *signin.StartRequest) {
+	return func(h *house, r *signin.StartRequest) {
+		r.Project = h.set(h.shop, func(s *splitpin.Settings) {
+			s.ReturnPages = []string{shopOrigin + "/login", "shop://auth/done"}
+		})
+		r.Origin, r.Destination = "", to
 	}
 }
 

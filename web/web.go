@@ -216,6 +216,7 @@ type Refusal struct {
 	Reason   Reason
 	Redirect string // NotAllowed: the redirect URL that was asked for; empty: not mentioned
 	Origin   string // NotAllowed: the origin of the framing page; empty: not mentioned
+	Page     bool   // NotAllowed: Redirect is of a listed site, and none of its return pages
 
 	Methods []string // NoSuchMethod: what the project offers; empty: not mentioned
 
@@ -243,6 +244,9 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 	case NotAllowed:
 		p.Text = fill(text[notAllowed(r)], "redirect", shorten(r.Redirect, 200), "origin", shorten(r.Origin, 200))
 		p.Command = "splitpin project set --add-origin ORIGIN"
+		if r.Page {
+			p.Next, p.Command = text["refused.page.next"], "splitpin project set --add-return-page URL"
+		}
 	case NoSuchMethod:
 		if len(r.Methods) > 0 {
 			p.Next = p.T("method.next", "methods", shorten(strings.Join(r.Methods, ", "), 200))
@@ -272,6 +276,8 @@ func RenderRefusal(w io.Writer, r Refusal) error {
 func notAllowed(r Refusal) string {
 	framed := r.Mode == Frame || r.Mode == ""
 	switch {
+	case r.Page:
+		return "refused.page"
 	case r.Redirect != "" && r.Origin != "":
 		return "refused.text"
 	case r.Redirect != "":

@@ -230,6 +230,19 @@ func TestNotAllowedSentence(t *testing.T) {
 	}
 }
 
+// A site that is listed is not said to be missing: its page is.
+func TestNotAReturnPage(t *testing.T) {
+	var b bytes.Buffer
+	if err := RenderRefusal(&b, Refusal{Mode: Frame, Reason: NotAllowed, Redirect: "https://shop.example", Page: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"The redirect URL is a page of https://shop.example, and not one of", "<code>splitpin project set --add-return-page URL</code>"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page does not say %q:\n%s", want, b.String())
+		}
+	}
+}
+
 // A link that cannot work names what is wrong with it.
 func TestIncompleteNamesTheParameter(t *testing.T) {
 	for want, refusal := range map[string]Refusal{

@@ -38,6 +38,7 @@ type look struct {
 	Name            *string        `help:"Shown to people." placeholder:"TEXT"`
 	Issuer          *string        `help:"The iss claim of tokens. Empty: the server's own URL; for every project but the default, with /p/ and the API key id after it." placeholder:"URL"`
 	Origin          []string       `help:"Site or app scheme that may use the project, replacing the list; repeat for several." placeholder:"URL" sep:"none"`
+	ReturnPage      []string       `help:"Page of a listed site or app scheme to which a sign-in may return, replacing the list; repeat for several. A site that has one is returned to there alone, with any query and fragment. Empty: to any page. See docs/links.md." placeholder:"URL" sep:"none"`
 	Colour          *string        `help:"Accent colour of pages and mails." placeholder:"#RRGGBB"`
 	Logo            *string        `help:"Image for pages: PNG, JPEG, WebP or SVG, at most 64 KiB. Empty: none." placeholder:"FILE"`
 	Locale          *string        `help:"Language of pages and mails where a person's own is not there." placeholder:"TAG"`
@@ -72,6 +73,9 @@ func (l *look) apply(s *splitpin.Settings) error {
 	set(&s.Issuer, l.Issuer)
 	if l.Origin != nil {
 		s.Origins = origins(l.Origin)
+	}
+	if l.ReturnPage != nil {
+		s.ReturnPages = returnPages(l.ReturnPage)
 	}
 	set(&s.Colour, l.Colour)
 	set(&s.Locale, l.Locale)
@@ -165,6 +169,21 @@ func origins(given []string) []string {
 		}
 		if !slices.Contains(out, o) {
 			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// returnPages writes pages as browsers do. What is none stays, for the check to say so.
+func returnPages(given []string) []string {
+	var out []string
+	for _, page := range given {
+		page = strings.TrimSpace(page)
+		if canonical, ok := splitpin.ParseReturnPage(page); ok {
+			page = canonical
+		}
+		if page != "" && !slices.Contains(out, page) {
+			out = append(out, page)
 		}
 	}
 	return out
@@ -294,7 +313,8 @@ func (c *projectShow) Run(ctx context.Context, t terminal) error {
 	rows := [][2]string{
 		{"API key id", p.ID}, {"Default", yes(p.Default)}, {"Name", p.Name()},
 		{"Issuer", issuer(in, p)}, {"Base path", "/p/" + p.ID},
-		{"Origins", strings.Join(s.Origins, "  ")}, {"Colour", s.Colour}, {"Locale", s.Locale},
+		{"Origins", strings.Join(s.Origins, "  ")}, {"Returns to", otherwise(strings.Join(s.ReturnPages, "  "), "any page of the origins")},
+		{"Colour", s.Colour}, {"Locale", s.Locale},
 		{"Lookup", otherwise(string(s.Lookup), "off")},
 		{"Approval", onOrOff(s.LinkApproval) + ", by the two digits, of links opened elsewhere"},
 		{"Account", otherwise(in.engine.AccountURL(p), "off")},
@@ -470,17 +490,19 @@ func otherwise(s, or string) string {
 type projectSet struct {
 	where
 	look
-	AddOrigin    []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
-	RemoveOrigin []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
-	GiveUp       []string `name:"give-up-passkeys" help:"Host whose passkeys nobody can use after this change, which is refused otherwise." placeholder:"HOST" sep:"none"`
-	Protect      []string `help:"Put a page of the site, or with * all that begin so, on the list of those for people who are signed in." placeholder:"PATH" sep:"none"`
-	Unprotect    []string `help:"Take a page off that list." placeholder:"PATH" sep:"none"`
-	DeniedURL    *string  `help:"Where the site's pages lead who may not see them. Empty: the root of the site." placeholder:"URL"`
-	Completion   *string  `name:"completion-url" help:"Address of your backend that hears of every completed form of Cotter's loader. Prints the secret that signs what it is told, once; each time another. Empty: none." placeholder:"URL"`
-	Form         string   `help:"Form that --admit and --admit-all are about. Empty: the project's own list, for every form that has none." placeholder:"ID"`
-	Admit        []string `help:"Put an address, or everybody at @domain, on the list of who may sign in." placeholder:"ADDRESS" sep:"none"`
-	AdmitAll     bool     `help:"Take the list away. A project without lists admits everybody."`
-	ID           string   `arg:"" optional:"" help:"API key id. Empty: the default project."`
+	AddOrigin        []string `help:"Add one to the list of sites." placeholder:"URL" sep:"none"`
+	RemoveOrigin     []string `help:"Take one off the list of sites." placeholder:"URL" sep:"none"`
+	AddReturnPage    []string `help:"Add one to the list of return pages." placeholder:"URL" sep:"none"`
+	RemoveReturnPage []string `help:"Take one off the list of return pages." placeholder:"URL" sep:"none"`
+	GiveUp           []string `name:"give-up-passkeys" help:"Host whose passkeys nobody can use after this change, which is refused otherwise." placeholder:"HOST" sep:"none"`
+	Protect          []string `help:"Put a page of the site, or with * all that begin so, on the list of those for people who are signed in." placeholder:"PATH" sep:"none"`
+	Unprotect        []string `help:"Take a page off that list." placeholder:"PATH" sep:"none"`
+	DeniedURL        *string  `help:"Where the site's pages lead who may not see them. Empty: the root of the site." placeholder:"URL"`
+	Completion       *string  `name:"completion-url" help:"Address of your backend that hears of every completed form of Cotter's loader. Prints the secret that signs what it is told, once; each time another. Empty: none." placeholder:"URL"`
+	Form             string   `help:"Form that --admit and --admit-all are about. Empty: the project's own list, for every form that has none." placeholder:"ID"`
+	Admit            []string `help:"Put an address, or everybody at @domain, on the list of who may sign in." placeholder:"ADDRESS" sep:"none"`
+	AdmitAll         bool     `help:"Take the list away. A project without lists admits everybody."`
+	ID               string   `arg:"" optional:"" help:"API key id. Empty: the default project."`
 }
 
 func (c *projectSet) Run(ctx context.Context, t terminal) error {
@@ -501,6 +523,9 @@ func (c *projectSet) Run(ctx context.Context, t terminal) error {
 		p.Settings.Origins = origins(append(slices.Clone(p.Settings.Origins), c.AddOrigin...))
 		gone := origins(c.RemoveOrigin)
 		p.Settings.Origins = slices.DeleteFunc(p.Settings.Origins, func(o string) bool { return slices.Contains(gone, o) })
+		p.Settings.ReturnPages = returnPages(append(slices.Clone(p.Settings.ReturnPages), c.AddReturnPage...))
+		noLonger := returnPages(c.RemoveReturnPage)
+		p.Settings.ReturnPages = slices.DeleteFunc(p.Settings.ReturnPages, func(page string) bool { return slices.Contains(noLonger, page) })
 		c.protect(&p.Settings.Site)
 		if c.Completion != nil {
 			p.Settings.Site.Completion = project.NewCompletion(in.ring, *c.Completion)

@@ -39,7 +39,7 @@ func (f *Face) framed(w http.ResponseWriter, r *http.Request, challenge string, 
 	}
 	domain, redirect := q.Get("domain"), given(form.RedirectURL)
 	if !splitpin.IsWeb(domain) || !p.ListsOrigin(domain) || redirect != "" && !p.Lists(redirect) {
-		if _, ok := splitpin.ParseOrigin(redirect); redirect != "" && !ok && p.ListsOrigin(domain) {
+		if _, ok := splitpin.ParseOrigin(redirect); redirect != "" && (!ok || p.ListsSite(redirect)) && p.ListsOrigin(domain) {
 			domain = "" // the page must not blame the half that is right
 		}
 		f.pages.Refuse(w, r, web.Frame, p, web.Refusal{Reason: web.NotAllowed, Redirect: redirect, Origin: domain}, []string{"*"})

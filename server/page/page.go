@@ -262,6 +262,7 @@ func channels(all []splitpin.Channel, asked []string) []string {
 // Refuse says why a page is not shown; p is nil where there is no project. An explanation may stand in any frame:
 // there is nothing on it to press.
 func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p *splitpin.Project, refusal web.Refusal, ancestors []string) {
+	refusal.Page = p != nil && refusal.Origin == "" && p.ListsSite(refusal.Redirect)
 	// Whoever wrote the address wrote these too: only what is an origin is shown.
 	refusal.Redirect, _ = splitpin.ParseOrigin(refusal.Redirect)
 	refusal.Origin, _ = splitpin.ParseOrigin(refusal.Origin)
