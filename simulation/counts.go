@@ -21,6 +21,10 @@ type Counts struct {
 	crashes, restarts, jumps                int
 	unavailable, lost, timeouts             int
 	stale, conflicts, swept                 int
+	remembered, cameBack                    int
+	passkeys, byPasskey, undone             int
+	removed, overtaken                      int
+	recoveries, heldBack, recovered         int
 }
 
 // A counter is one of the counts, what it counts, and how many there are at least
@@ -69,6 +73,16 @@ func (c *Counts) counters() []counter {
 		{&c.stale, "steps that ran over stale records first", 5000},
 		{&c.conflicts, "of them with another commit in between", 250},
 		{&c.swept, "records swept", 10000},
+		{&c.remembered, "browsers remembered", 400},
+		{&c.cameBack, "sign-ins by a remembered browser", 80},
+		{&c.passkeys, "passkeys made", 140},
+		{&c.byPasskey, "sign-ins by a passkey", 100},
+		{&c.recoveries, "recoveries begun", 80},
+		{&c.heldBack, "right codes that waited for a recovery", 140},
+		{&c.recovered, "sign-ins by a recovery", 30},
+		{&c.undone, "credentials taken back by a link", 120},
+		{&c.removed, "credentials removed by their people", 12},
+		{&c.overtaken, "sign-ins overtaken by a log-out, a removal or an undo", 110},
 	}
 }
 

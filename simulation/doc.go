@@ -3,7 +3,7 @@
 // and a model beside it says what must never happen. The same seed gives the same
 // course of events, to the byte.
 //
-// What runs is the product: engine, tokens, data keys, outbox and the HTTP of /v1,
+// What runs is the product: engine, methods, tokens, data keys, outbox and its HTTP,
 // over [store.Memory] in the place of a database. What is made up is everything
 // around them: people and those who attack them, a mail server, operators,
 // verifiers with caches, crashes, lost answers, clocks.
@@ -16,7 +16,7 @@
 //   - world.go: what a seed decides about a whole run, and how one begins and ends.
 //   - node.go: a node that starts, serves, crashes and starts again; store.go: its
 //     way to the database, which fails before or after the deed.
-//   - people.go, attackers.go, operators.go: the actors.
+//   - people.go, keys.go, attackers.go, operators.go: the actors.
 //   - model.go: what must hold, checked at every commit and every answer.
 //   - trace.go: what happened, in lines for people.
 //

@@ -19,6 +19,7 @@ import (
 	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/signin"
 	"github.com/splitpin/splitpin/signin/code"
+	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -30,15 +31,17 @@ type model struct {
 	seq     int64 // of calls of the database, in their true order
 	commits int
 
-	attempts map[int64]*attemptFacts
-	sessions map[int64]*sessionFacts
-	messages map[int64]*messageFacts
-	wrong    map[string][]time.Time // looks at wrong answers, by identifier
-	lanes    map[string][]time.Time // messages queued, by lane
-	networks map[string][]time.Time // attempts begun, by network
-	current  splitpin.Settings
-	laxest   splitpin.Limits // the widest that each limit ever was
-	changed  time.Time       // when the settings were last changed
+	attempts    map[int64]*attemptFacts
+	sessions    map[int64]*sessionFacts
+	credentials map[int64]*credentialFacts
+	undone      map[int64]time.Time // when a user last took something back
+	messages    map[int64]*messageFacts
+	wrong       map[string][]time.Time // looks at wrong answers, by identifier
+	lanes       map[string][]time.Time // messages queued, by lane
+	networks    map[string][]time.Time // attempts begun, by network
+	current     splitpin.Settings
+	laxest      splitpin.Limits // the widest that each limit ever was
+	changed     time.Time       // when the settings were last changed
 }
 
 // An attemptFacts is what is known of an attempt.
@@ -47,6 +50,8 @@ type attemptFacts struct {
 	identifier string
 	starter    [16]byte
 	maxTries   int
+	begun      time.Time
+	parent     int64 // whose proof it goes on from; zero: none
 	expiresAt  time.Time
 	looks      int // at answers
 	before     int // of those, before the proof
@@ -54,17 +59,31 @@ type attemptFacts struct {
 	granted    bool
 	session    int64 // that came of it
 	spoiled    bool  // its grant was spent by a wrong collector, or not admitted
+	user       int64 // who was proved
+	credential int64 // that was shown; zero: none
 }
 
 // A sessionFacts is what is known of a session.
 type sessionFacts struct {
 	attempt    int64
 	user       int64
+	credential int64 // that opened it; zero: none
 	counter    uint32
 	since      []moment // when each counter came to be, from 1
 	revokedSeq int64    // zero: it lives
 	expiresAt  time.Time
 	idleUntil  time.Time
+}
+
+// A credentialFacts is what is known of a credential.
+type credentialFacts struct {
+	user      int64
+	kind      splitpin.CredentialKind
+	begun     time.Time
+	expiresAt time.Time // zero: does not
+	session   int64     // with which a remembered browser ends
+	gone      bool
+	used      bool // a recovery that opened the account
 }
 
 type moment struct {
@@ -111,7 +130,7 @@ type before struct {
 
 func newModel(w *world) *model {
 	return &model{world: w, attempts: map[int64]*attemptFacts{}, sessions: map[int64]*sessionFacts{},
-		messages: map[int64]*messageFacts{}, wrong: map[string][]time.Time{},
+		credentials: map[int64]*credentialFacts{}, undone: map[int64]time.Time{}, messages: map[int64]*messageFacts{}, wrong: map[string][]time.Time{},
 		lanes: map[string][]time.Time{}, networks: map[string][]time.Time{}}
 }
 
@@ -147,6 +166,10 @@ func keep(r *splitpin.Records) (b before) {
 		s := *r.Session
 		b.session = &s
 	}
+	if r.User != nil {
+		u := *r.User
+		b.user = &u
+	}
 	for _, s := range r.Sessions {
 		b.all = append(b.all, *s)
 	}
@@ -172,6 +195,11 @@ func (m *model) commit(p *process, was before, writes splitpin.Writes, looked []
 	m.commits++
 	m.stir()
 	for _, record := range writes.Put {
+		if a, ok := record.(*splitpin.Attempt); ok && was.attempt != nil && was.attempt.ProvedAt.IsZero() && !a.ProvedAt.IsZero() {
+			m.letIn(a)
+		}
+	}
+	for _, record := range writes.Put {
 		switch r := record.(type) {
 		case *splitpin.Attempt:
 			m.attemptSaved(was.attempt, r, req)
@@ -195,8 +223,20 @@ func (m *model) commit(p *process, was before, writes splitpin.Writes, looked []
 			m.granted(r)
 		case *splitpin.Session:
 			m.sessionOpened(r, writes, req, seq)
+		case *splitpin.Credential:
+			m.credentialAdded(r, writes)
 		case *splitpin.User:
 			m.count.users++
+		}
+	}
+	for _, record := range writes.Delete {
+		if c, ok := record.(*splitpin.Credential); ok && m.credentials[c.Number] != nil {
+			m.credentialGone(c, req)
+		}
+	}
+	for _, record := range writes.Put {
+		if u, ok := record.(*splitpin.User); ok && was.user != nil && !u.UndoneAt.Equal(was.user.UndoneAt) {
+			m.tookBack(u.Number)
 		}
 	}
 	if req != nil && (req.method == http.MethodGet || req.method == http.MethodHead) {
@@ -210,7 +250,8 @@ func (m *model) commit(p *process, was before, writes splitpin.Writes, looked []
 
 func (m *model) attemptBegun(a *splitpin.Attempt, req *request) {
 	m.count.starts++
-	f := &attemptFacts{number: a.ID.Number, identifier: a.Identifier, starter: a.Starter, maxTries: a.MaxTries, expiresAt: a.ExpiresAt}
+	f := &attemptFacts{number: a.ID.Number, identifier: a.Identifier, starter: a.Starter, maxTries: a.MaxTries,
+		begun: m.now, parent: a.Parent, expiresAt: a.ExpiresAt}
 	if m.attempts[f.number] != nil {
 		m.fail("attempt %d began twice", f.number)
 	}
@@ -219,7 +260,8 @@ func (m *model) attemptBegun(a *splitpin.Attempt, req *request) {
 	// Who guessed too often gets codes that cannot be guessed.
 	form := code.Email{}.Describe(a)
 	guesses := m.wrong[a.Identifier]
-	if form.CodeLength >= 10 {
+	if a.Method != (code.Email{}).Name() {
+	} else if form.CodeLength >= 10 {
 		m.count.hardened++
 	} else if n := since(guesses, m.now.Add(-24*time.Hour+time.Minute)); n >= 20 {
 		m.fail("attempt %d got a short code after %d wrong answers in a day", f.number, n)
@@ -230,7 +272,11 @@ func (m *model) attemptBegun(a *splitpin.Attempt, req *request) {
 		m.fail("attempt %d began by nobody's request", f.number)
 		return
 	}
-	m.held("starts from one network", m.networks, req.network, req, m.laxest.RefusePerNetwork, 5*time.Minute)
+	network := req.network
+	if a.Method != (code.Email{}).Name() {
+		network = "without a message/" + network // which has as many of its own
+	}
+	m.held("starts from one network", m.networks, network, req, m.laxest.RefusePerNetwork, 5*time.Minute)
 }
 
 // since counts the moments after one.
@@ -266,6 +312,9 @@ func (m *model) messageQueued(p *process, x *splitpin.Message, req *request) {
 	if req == nil {
 		m.fail("message %d was queued by nobody's request", x.Number)
 		return
+	}
+	if x.User != 0 {
+		return // it tells of something, and takes no lane
 	}
 	lane, short, long := account.Fold(x.To), m.laxest.MessagesPerAddress, m.laxest.MessagesPerDay
 	if req.known {
@@ -342,8 +391,11 @@ func (m *model) attemptSaved(was, a *splitpin.Attempt, req *request) {
 		if late := req.began.Sub(f.expiresAt); late > slack && !m.drawn.jumps {
 			m.fail("attempt %d was proved %s after it expired", f.number, late)
 		}
+		if a.Purpose == splitpin.SignIn && a.Credential != 0 && m.ended(a.Credential) {
+			m.fail("attempt %d was proved by credential %d, which had ended", f.number, a.Credential)
+		}
 		m.count.proofs++
-		f.proved = m.now
+		f.proved, f.user, f.credential = m.now, a.User, a.Credential
 	}
 	if !was.DeniedAt.IsZero() && (a.DeniedAt.IsZero() || !a.ProvedAt.Equal(was.ProvedAt)) {
 		m.fail("attempt %d was denied, and is %s", f.number, a.State(m.now))
@@ -392,8 +444,9 @@ func (m *model) sessionOpened(s *splitpin.Session, writes splitpin.Writes, req *
 	case req == nil || req.began.Sub(of.proved) > 5*time.Minute+slack && !m.drawn.jumps:
 		m.fail("attempt %d gave session %d long after its proof", of.number, s.Number)
 	}
+	m.openedBy(s, of)
 	of.session = s.Number
-	m.sessions[s.Number] = &sessionFacts{attempt: of.number, user: s.User, counter: s.Counter,
+	m.sessions[s.Number] = &sessionFacts{attempt: of.number, user: s.User, credential: s.Credential, counter: s.Counter,
 		since: []moment{{seq, m.now}}, expiresAt: s.ExpiresAt, idleUntil: s.IdleUntil}
 	m.note("session opened", of.number, s.Number, "")
 }
@@ -439,6 +492,152 @@ func (m *model) sessionSaved(was before, s *splitpin.Session, req *request, seq 
 		}
 	case !old.RevokedAt.IsZero() && s.RevokedAt.IsZero():
 		m.fail("session %d was revoked, and lives again", s.Number)
+	}
+}
+
+// credentialAdded: a recovery never begins unannounced, and what was begun or proved
+// before something was taken back adds nothing.
+func (m *model) credentialAdded(c *splitpin.Credential, writes splitpin.Writes) {
+	m.credentials[c.Number] = &credentialFacts{user: c.User, kind: c.Kind, begun: m.now, expiresAt: c.ExpiresAt, session: c.Session}
+	if c.Kind == splitpin.RecoveryCredential {
+		m.count.recoveries++
+		if !slices.ContainsFunc(writes.Create, func(r splitpin.Record) bool {
+			x, ok := r.(*splitpin.Message)
+			return ok && x.Credential == c.Number && x.User == c.User
+		}) {
+			m.fail("recovery %d of user %d began, and no message tells of it", c.Number, c.User)
+		}
+		return
+	}
+	var of *attemptFacts
+	for _, record := range writes.Put {
+		if a, ok := record.(*splitpin.Attempt); ok && a.Credential == c.Number {
+			of = m.attempts[a.ID.Number]
+		}
+	}
+	if of == nil {
+		m.fail("credential %d was added, and nothing was proved", c.Number)
+		return
+	}
+	from := of.begun
+	if parent := m.attempts[of.parent]; parent != nil && !parent.proved.IsZero() {
+		from = parent.proved
+	}
+	if undone := m.undone[c.User]; from.Before(undone.Add(-slack)) && !m.drawn.jumps {
+		m.fail("credential %d was added on the strength of what was %s before user %d took something back", c.Number, undone.Sub(from), c.User)
+	}
+}
+
+// credentialGone: with a credential end the sessions that it opened, and a browser's own,
+// but not the one in which the person asked. A recovery that makes room for a new one is
+// not removed.
+func (m *model) credentialGone(c *splitpin.Credential, req *request) {
+	m.credentials[c.Number].gone = true
+	if c.Kind == splitpin.RecoveryCredential {
+		return // tookBack looks at all sessions
+	}
+	for _, number := range slices.Sorted(maps.Keys(m.sessions)) {
+		f := m.sessions[number]
+		if f.credential != c.Number && number != c.Session || req != nil && req.presented.session == number {
+			continue
+		}
+		if m.alive(f) {
+			m.fail("credential %d was removed, and session %d lives", c.Number, number)
+		}
+	}
+}
+
+// letIn: who must come with a passkey, and has one, comes with it, or by a recovery that
+// waited. a was just proved.
+func (m *model) letIn(a *splitpin.Attempt) {
+	if a.Purpose != splitpin.SignIn || a.Method == passkey.Name || !m.current.PasskeyRequired {
+		return
+	}
+	var has bool
+	var recovery *credentialFacts
+	for _, c := range m.credentials {
+		if c.user != a.User || c.gone {
+			continue
+		}
+		has = has || c.kind == splitpin.PasskeyCredential
+		if c.kind == splitpin.RecoveryCredential && (recovery == nil || c.begun.After(recovery.begun)) { // those before are over
+			recovery = c
+		}
+	}
+	switch {
+	case !has:
+	case recovery == nil || a.Method != (code.Email{}).Name():
+		m.fail("attempt %d let user %d in by %s, who has a passkey and must come with it", a.ID.Number, a.User, a.Method)
+	case recovery.used:
+		m.fail("attempt %d let user %d in by a recovery that was used", a.ID.Number, a.User)
+	case m.now.Sub(recovery.begun) < account.DefaultRecoveryDelay-m.margin():
+		m.fail("attempt %d let user %d in %s after a recovery began", a.ID.Number, a.User, m.now.Sub(recovery.begun))
+	default:
+		recovery.used = true
+		m.count.recovered++
+	}
+}
+
+// lives reports whether a credential opens something, for every clock that may be asked:
+// it was not removed or taken back, its time is not over, and the session with which it ends
+// lives. ended reports whether it opens nothing, for each of them.
+func (m *model) lives(number int64) bool { return m.livesAt(number, m.now.Add(m.margin())) }
+func (m *model) ended(number int64) bool { return !m.livesAt(number, m.now.Add(-m.margin())) }
+
+func (m *model) livesAt(number int64, at time.Time) bool {
+	c := m.credentials[number]
+	if c == nil || c.gone || !c.expiresAt.IsZero() && !at.Before(c.expiresAt) {
+		return false
+	}
+	if c.session == 0 {
+		return true
+	}
+	s := m.sessions[c.session]
+	return s != nil && s.revokedSeq == 0 && at.Before(s.idleUntil) && at.Before(s.expiresAt)
+}
+
+// alive reports whether a session gives tokens by every clock that may be asked.
+func (m *model) alive(f *sessionFacts) bool {
+	at := m.now.Add(m.margin())
+	return f.revokedSeq == 0 && at.Before(f.idleUntil) && at.Before(f.expiresAt)
+}
+
+// margin is how far clocks may be off, both ways.
+func (m *model) margin() time.Duration {
+	if m.drawn.jumps {
+		return slack + 3*time.Hour
+	}
+	return slack
+}
+
+// stands reports whether nothing that happened since took from a proof what it opens.
+func (m *model) stands(f *attemptFacts) bool {
+	return !f.spoiled && (f.credential == 0 || m.lives(f.credential)) && f.proved.After(m.undone[f.user].Add(slack))
+}
+
+// openedBy: what ended opens nothing, and what was proved before something was taken back
+// opens nothing either. s is about to open; a remembered browser ends with it from now on.
+func (m *model) openedBy(s *splitpin.Session, of *attemptFacts) {
+	if of.credential != 0 && m.ended(of.credential) {
+		m.fail("session %d was opened by credential %d, which had ended", s.Number, of.credential)
+	}
+	if c := m.credentials[of.credential]; c != nil && c.kind == splitpin.BrowserCredential {
+		c.session = s.Number
+	}
+	if undone := m.undone[of.user]; of.proved.Before(undone.Add(-slack)) && !m.drawn.jumps {
+		m.fail("session %d was opened by a proof of %s before user %d took something back", s.Number, undone.Sub(of.proved), of.user)
+	}
+}
+
+// tookBack: whoever takes something back ends every session.
+func (m *model) tookBack(user int64) {
+	m.undone[user] = m.now
+	m.count.undone++
+	for _, number := range slices.Sorted(maps.Keys(m.sessions)) {
+		f := m.sessions[number]
+		if f.user == user && m.alive(f) {
+			m.fail("user %d took something back, and session %d lives", user, number)
+		}
 	}
 }
 
@@ -678,5 +877,11 @@ func (m *model) endAcknowledged(presented refreshToken) {
 	r, _ := m.db.Load(context.Background(), splitpin.Reads{Session: presented.session})
 	if r.Session != nil && r.Session.RevokedAt.IsZero() {
 		m.fail("session %d was ended, and lives", presented.session)
+	}
+}
+
+func (m *model) removeAcknowledged(credential int64) {
+	if c := m.credentials[credential]; c != nil && !c.gone {
+		m.fail("credential %d was removed, and is there", credential)
 	}
 }

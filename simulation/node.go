@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 	"github.com/splitpin/splitpin/server"
 	"github.com/splitpin/splitpin/server/edge"
 	"github.com/splitpin/splitpin/signin"
+	recognised "github.com/splitpin/splitpin/signin/browser"
+	"github.com/splitpin/splitpin/signin/passkey"
 	"github.com/splitpin/splitpin/token"
 )
 
@@ -98,7 +101,7 @@ func (p *process) boot() error {
 	p.tokens = token.New(p.store, p.ring, publicURL, p.clock)
 	p.post()
 	p.engine, err = signin.New(ctx, signin.Options{
-		Store: p.store, Ring: p.ring, Tokens: p.tokens, Methods: []signin.Method{method{w}},
+		Store: p.store, Ring: p.ring, Tokens: p.tokens, Methods: []signin.Method{method{w}, passkey.Method{PublicURL: publicURL}, recognised.Method{PublicURL: publicURL}},
 		Clock: p.clock, Random: random{w}, Outbox: p, PublicURL: publicURL,
 	})
 	if err != nil {
@@ -127,7 +130,7 @@ func (p *process) post() {
 			if err != nil {
 				return delivery.Values{}, err
 			}
-			return delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Project: shop.Name()}, nil
+			return delivery.Values{Code: told.Code, Link: told.Link, Notice: told.Notice, Label: told.Label, Device: told.Device, Project: shop.Name()}, nil
 		},
 		Subject: func(project int64, identifier string) [12]byte {
 			subject, _ := p.engine.Subject(project, identifier)
@@ -354,9 +357,11 @@ type (
 
 // A letter is one that arrived.
 type letter struct {
-	attempt int64
-	code    string
-	at      time.Time
+	attempt    int64
+	code       string
+	link       string
+	credential int64 // that it tells of; zero: none
+	at         time.Time
 }
 
 func (s sender) Send(ctx context.Context, l *delivery.Letter) error {
@@ -415,13 +420,16 @@ func (w *world) taken(p *process, m *splitpin.Message, l *delivery.Letter, unkno
 	w.count.mails++
 	w.model.delivered(p, m, unknown)
 	w.note("mail arrives", m.Number, m.Attempt, "")
-	w.mail[l.To] = append(w.mail[l.To], letter{attempt: m.Attempt, code: l.Code.Reveal(), at: w.now})
+	w.mail[l.To] = append(w.mail[l.To], letter{attempt: m.Attempt, code: l.Code.Reveal(), link: l.Link.Reveal(), credential: m.Credential, at: w.now})
 }
 
 // short is a path without what names somebody in it.
 func short(path string) string {
 	if len(path) > 14 && path[:13] == "/v1/attempts/" {
 		return "/v1/attempts/…" + path[min(len(path), 13+22):]
+	}
+	if strings.HasPrefix(path, signin.UndoPath) {
+		return signin.UndoPath + "…"
 	}
 	return path
 }

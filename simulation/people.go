@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/api"
 	"github.com/splitpin/splitpin/server/edge"
 )
@@ -47,7 +49,12 @@ func (c *client) ask(r request, body any, headers ...string) reply {
 		header.Set(headers[i], headers[i+1])
 	}
 	var text []byte
-	if body != nil {
+	switch b := body.(type) {
+	case nil:
+	case url.Values:
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+		text = []byte(b.Encode())
+	default:
 		text, _ = json.Marshal(body)
 	}
 	status := w.send(w.nodes[w.random.IntN(len(w.nodes))], &r, text, header, w.between(3*time.Second, 15*time.Second))
@@ -100,17 +107,34 @@ func (c *client) both(what func() reply) reply {
 type person struct {
 	client
 	address string
+	keeps   func(*ticket) // what the person adds to the account after a proof; nil: nothing
+
+	key      *browserKey
+	last     *browser // the newest
+	passkeys []*passkeyOf
+	seen     int    // letters that were looked through for what somebody else did
+	noticed  func() // hears that the person came in, before the tokens are collected
 }
 
 func (w *world) person(name, address string, n int) *person {
-	return &person{client{world: w, name: name, network: fmt.Sprintf("198.51.100.%d", n)}, address}
+	return &person{client: client{world: w, name: name, network: fmt.Sprintf("198.51.100.%d", n)}, address: address, noticed: func() {}}
 }
 
 func (p *person) begins() {
 	p.engage(p.name, func() {
-		for range 1 + p.random.IntN(2) {
+		rounds := 1 + p.random.IntN(2)
+		if p.chance(150) {
+			p.keeps = p.remembers
+			rounds += 2
+		}
+		for range rounds {
 			p.think()
-			if s := p.signIn(); s != nil {
+			s := p.returns()
+			if s == nil {
+				s = p.signIn()
+			}
+			if s != nil {
+				p.last = s
 				p.use(s)
 			}
 		}
@@ -128,45 +152,62 @@ type ticket struct {
 
 func (t ticket) path(rest string) string { return "/v1/attempts/" + t.id.String() + rest }
 
-// start begins an attempt; nil: none came of it.
-func (c *client) start(address string, insist bool) *ticket {
+// starts asks for an attempt by one of the ways in; t is nil where none came of it.
+func (c *client) starts(insist bool, body api.StartRequest, headers ...string) (t *ticket, a api.Attempt, got reply) {
 	verifier := fmt.Sprintf("%s-%016x-%016x-verifier-of-43-or-more", c.name, c.random.Uint64(), c.random.Uint64())
-	sum := sha256.Sum256([]byte(verifier))
+	body.Origin = shopOrigin
+	if body.Purpose == "" {
+		sum := sha256.Sum256([]byte(verifier))
+		body.CodeChallenge = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
 	ask := c.ask
 	if insist {
 		ask = c.insist
 	}
-	got := ask(request{method: "POST", path: "/v1/attempts", known: c.known != ""}, api.StartRequest{
-		Method: "email_code", Identifier: address, Origin: shopOrigin,
-		CodeChallenge: base64.RawURLEncoding.EncodeToString(sum[:]),
-	})
-	switch {
-	case got.status == http.StatusCreated:
-	case got.status == http.StatusTooManyRequests:
-		c.count.limited++
-		return nil
-	case got.final():
-		c.fail("%s started for %s: %d %s", c.name, address, got.status, got.problem.Code)
-		return nil
-	default:
-		return nil
+	got = ask(request{method: "POST", path: "/v1/attempts", known: c.known != ""}, body, headers...)
+	if got.status != http.StatusCreated {
+		return nil, a, got
 	}
 	var s api.StartResponse
 	got.into(&s)
 	id, err := splitpin.ParseAttemptID(s.Attempt.ID)
-	if err != nil || s.Attempt.Code == nil {
+	if err != nil {
 		c.fail("%s got an attempt that is none: %v", c.name, err)
-		return nil
+		return nil, a, got
 	}
-	t := &ticket{id: id, secret: s.Secret, verifier: verifier, address: address, length: s.Attempt.Code.Length}
-	c.model.startAcknowledged(t)
-	return t
+	t = &ticket{id: id, secret: s.Secret, verifier: verifier, address: body.Identifier}
+	if s.Attempt.Code != nil {
+		t.length = s.Attempt.Code.Length
+	}
+	return t, s.Attempt, got
+}
+
+// start begins an attempt by a code; nil: none came of it.
+func (c *client) start(address string, insist bool) *ticket {
+	t, _, got := c.starts(insist, api.StartRequest{Method: "email_code", Identifier: address})
+	switch {
+	case t != nil && t.length > 0:
+		c.model.startAcknowledged(t)
+		return t
+	case t != nil:
+		c.fail("%s got an attempt without a code", c.name)
+	case got.status == http.StatusTooManyRequests:
+		c.count.limited++
+	case got.final():
+		c.fail("%s started for %s: %d %s", c.name, address, got.status, got.problem.Code)
+	}
+	return nil
 }
 
 // answer says a code.
 func (c *client) answer(t *ticket, secret, code string) reply {
+	return c.answers(t, secret, api.AnswerRequest{Code: code})
+}
+
+// answers says whatever a method takes.
+func (c *client) answers(t *ticket, secret string, body any) reply {
 	return c.ask(request{method: "POST", path: t.path("/answer"), attempt: t.id.Number, secret: secret},
-		api.AnswerRequest{Code: code}, api.AttemptSecretHeader, secret, "Sec-Fetch-Site", "same-origin")
+		body, api.AttemptSecretHeader, secret, "Sec-Fetch-Site", "same-origin")
 }
 
 // collect trades an authorization code.
@@ -222,7 +263,11 @@ func (p *person) signIn() *browser {
 			break
 		}
 		if got.final() {
-			// The code is right, so only time and tries of one's own can be in the way.
+			// The code is right, so only time and tries of one's own can be in the way, or a
+			// passkey that must be shown.
+			if c := got.problem.Code; p.shop.Settings.PasskeyRequired && (c == account.ErrRecoveryOffered.Code || c == account.ErrRecoveryWaits.Code) {
+				return nil
+			}
 			if f := p.model.attempts[t.id.Number]; clicked.Before(f.expiresAt.Add(-time.Minute)) && clicked.Sub(began) < 4*time.Minute && try < 2 && !p.drawn.jumps {
 				p.fail("%s gave the right code of attempt %d and was told %d %s", p.name, t.id.Number, got.status, got.problem.Code)
 			}
@@ -233,7 +278,15 @@ func (p *person) signIn() *browser {
 		}
 		p.sleep(p.between(0, 3*time.Second))
 	}
+	if p.keeps != nil {
+		p.keeps(t)
+	}
 	p.hurry()
+	return p.opens(t, granted)
+}
+
+// opens trades what a right answer gave; nil: it did not work out.
+func (p *person) opens(t *ticket, granted api.Granted) *browser {
 	if p.chance(30) {
 		p.collect(t, granted.AuthorizationCode, t.verifier+"wrong")
 	}
@@ -249,7 +302,10 @@ func (p *person) signIn() *browser {
 			p.model.sessionAcknowledged(t, b)
 			return b
 		case got.final():
-			if f := p.model.attempts[t.id.Number]; f != nil && !f.spoiled && p.now.Sub(first) < 20*time.Second && p.now.Sub(f.proved) < 3*time.Minute && !p.drawn.jumps {
+			f := p.model.attempts[t.id.Number]
+			if f != nil && !p.model.stands(f) {
+				p.count.overtaken++
+			} else if f != nil && p.now.Sub(first) < 20*time.Second && p.now.Sub(f.proved) < 3*time.Minute && !p.drawn.jumps {
 				f := p.model.sessions[f.session]
 				if f == nil || f.revokedSeq == 0 {
 					p.fail("%s collected attempt %d and was told %d %s", p.name, t.id.Number, got.status, got.problem.Code)
@@ -279,7 +335,7 @@ func (p *person) read(t *ticket) string {
 	for range 12 {
 		p.sleep(p.between(time.Second, 20*time.Second))
 		for _, l := range p.mail[p.address] {
-			if l.attempt == t.id.Number {
+			if l.attempt == t.id.Number && l.code != "" {
 				return l.code
 			}
 		}

@@ -171,6 +171,7 @@ func (w *world) install() error {
 	if w.chance(500) {
 		settings.AccessLifetime = oneOf(&w.schedule, 5*time.Minute, 10*time.Minute, 2*time.Hour)
 	}
+	settings.PasskeyRequired = w.chance(120)
 	w.shop, w.secret, err = admin.Create(ctx, project.Draft{ID: "11111111-2222-4333-8444-555555555555", Settings: settings})
 	w.model.settings(w.shop)
 	return err
@@ -200,6 +201,14 @@ func (w *world) populate() {
 	for i := range 1 + w.random.IntN(4) {
 		address := addresses[w.random.IntN(len(addresses))]
 		w.person(fmt.Sprintf("person%d", i+1), address, i+1).begins()
+	}
+	if w.shop.Settings.PasskeyRequired {
+		eve := w.person("keyholder", "eve@example.org", 80)
+		w.engage(eve.name, eve.strict)
+		if w.chance(800) {
+			x := w.person("intruder", eve.address, 81)
+			w.engage(x.name, func() { x.intrudes(eve) })
+		}
 	}
 	w.attackers(addresses)
 	w.operators()
