@@ -19,9 +19,9 @@ type Attempt struct {
 	For     int64
 	Session int64
 	// Parent is the attempt that this one is to complete: its answer was right, and an
-	// address must be proved besides. Where something is to be added it is the one by whose
-	// proof the user asked, in the place of a session: the one that it opens has its
-	// number. Zero: none.
+	// address must be proved besides. Where something is to be added it is the one to whose
+	// proof that goes back: the user asked by it, in the place of a session, or in a session
+	// that came of it. Zero: none.
 	Parent int64
 
 	// Starter is the hash of the secret that the one who started holds. Only who
@@ -46,8 +46,8 @@ type Attempt struct {
 	// as package signin wrote it. Empty: this attempt needs no other.
 	Pending []byte
 
-	// Data is the method's own, as it wrote it when the attempt began. It never
-	// holds what would let a reader of the database sign in.
+	// Data is the method's own, as it wrote it when the attempt began or was answered
+	// rightly. It never holds what would let a reader of the database sign in.
 	Data []byte
 	// KeyGeneration is the data key that codes and links are derived with.
 	KeyGeneration int

@@ -28,6 +28,7 @@ type Credential struct {
 	Site    string // where it is good: the RP id of a passkey, the site of a browser; empty: anywhere
 	Device  string // that made it, from our own vocabulary: "Chrome on Linux"
 	Session int64  // it ends with this session, or is not good yet where that was not collected; zero: with none
+	Proof   int64  // the attempt to whose proof it goes back that it was added; zero: to none of a message's
 
 	CreatedAt time.Time
 	UsedAt    time.Time // last shown; zero: never since it was made

@@ -1,6 +1,9 @@
 package splitpin
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // A Session is what a sign-in leaves: the right to fresh tokens until it ends.
 // It is one row for its whole life; a refresh moves Counter.
@@ -30,6 +33,10 @@ type Session struct {
 	Network    string    // as a prefix
 	Origin     string    // of the page that collected; empty: none
 	Credential int64     // that was shown for it; zero: none
+	// Proof is the attempt to whose proof this session goes back where that is another one: a
+	// recognised browser proves nothing new, nor does an exchange, and what was added to an
+	// account is no better than the proof by which it was. Zero: its own.
+	Proof int64
 
 	// Claims are what a backend added to the tokens of this session: a JSON object
 	// of at most 4 KiB that shadows no claim of ours (contract 7.5). Empty: none.
@@ -51,6 +58,9 @@ type Mark struct {
 	Counter uint32
 	At      time.Time
 }
+
+// ProvedBy is the number of the attempt to whose proof the session goes back.
+func (s *Session) ProvedBy() int64 { return cmp.Or(s.Proof, s.Number) }
 
 // Live reports whether the session still gives tokens.
 func (s *Session) Live(now time.Time) bool {

@@ -26,8 +26,9 @@ type User struct {
 	// once a month, so it is early by up to that; where Kind is Phone, once a day. Zero:
 	// never since it is kept.
 	SeenAt time.Time
-	// UndoneAt is when the user last took something back that a stranger had added: what was
-	// proved or begun before adds nothing any more. Zero: never.
+	// UndoneAt is when the user last took something back that a stranger had added, said of a
+	// sign-in that it was somebody else's, or ended all sessions: what was proved or begun
+	// before adds nothing and opens nothing any more. Zero: never.
 	UndoneAt time.Time
 
 	CreatedAt time.Time

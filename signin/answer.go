@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/splitpin/splitpin"
@@ -214,15 +213,6 @@ func (e *Engine) way(ctx context.Context, step *answerStep) error {
 		if has != nil && has.User != a.For {
 			return ErrTaken
 		}
-		if a.Parent != 0 { // the proof by which the user asked; one that is disowned just now, an announcement tells of
-			r, err := e.store.Load(ctx, splitpin.Reads{Attempt: a.Parent})
-			if err != nil {
-				return fmt.Errorf("loading a proof: %w", err)
-			}
-			if r.Attempt != nil && !r.Attempt.DeniedAt.IsZero() {
-				return ErrStale
-			}
-		}
 		step.reads.User, step.reads.Credentials, step.reads.Sessions = a.For, true, a.Session != 0
 	case has != nil:
 		step.reads.Credential = key
@@ -362,6 +352,9 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 	if refused != nil {
 		step.verdict, step.refused = answerRefused, refused
 		if refused == account.ErrRecoveryOffered {
+			if proof.Data != nil {
+				a.Data = proof.Data // the choice comes with the same answer
+			}
 			again := a.User != 0
 			a.User = r.User.Number
 			if a.Tries >= a.MaxTries {
@@ -425,6 +418,9 @@ func (e *Engine) decide(now time.Time, step *answerStep, r *splitpin.Records, fr
 		if a.Purpose == splitpin.SignIn || a.Purpose == splitpin.Enrol {
 			w.Create = append(w.Create, grant(now, a, code)) // that of Enrol is collected by Finish, or by nobody
 		}
+		if proved.Added && a.Purpose == splitpin.Enrol {
+			proved.Credential.Proof = a.Parent
+		}
 		if proved.Added && !proof.Quiet {
 			w.Create = append(w.Create, announcements(fresh.message, now, a, proved.User, proved.Credential)...)
 		}
@@ -449,17 +445,14 @@ func isVerdict(err error) bool {
 	return known != nil && known.Kind != splitpin.Unavailable && !errors.Is(err, splitpin.ErrConflict)
 }
 
-// stillIn reports whether the session lives in which somebody began to add a credential:
-// who was logged out meanwhile, or began before the user took something back, adds nothing
-// any more.
+// stillIn reports whether the session lives in which somebody began to add a credential,
+// or the one that came of the proof by which it was begun: who was logged out meanwhile, or
+// began before the user took something back, adds nothing any more.
 func (e *Engine) stillIn(now time.Time, a *splitpin.Attempt, r *splitpin.Records) bool {
-	if a.Purpose == splitpin.Enrol && r.User != nil && a.CreatedAt.Before(r.User.UndoneAt) {
-		return false
-	}
-	if a.Purpose != splitpin.Enrol || a.Session == 0 {
+	if a.Purpose != splitpin.Enrol {
 		return true
 	}
-	return slices.ContainsFunc(r.Sessions, func(s *splitpin.Session) bool { return s.Number == a.Session && e.tokens.Live(s, now) })
+	return r.User != nil && !a.CreatedAt.Before(r.User.UndoneAt) && (a.Session == 0 || e.liveSession(now, a.Session, r.Sessions) != nil)
 }
 
 // shown is the credential that an answer named, among what was loaded.

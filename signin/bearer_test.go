@@ -634,18 +634,126 @@ func TestDisownWhatCameOfIt(t *testing.T) {
 	l.wants("after logging out", l.Disown(t.Context(), l.elsewhere()), signin.ErrLinkOver)
 }
 
-// A credential that somebody began to add by the proof is not added after it was disowned.
-func TestDisownEndsEnrolments(t *testing.T) {
-	l := newHouse(t).visitor("192.0.2.1").sendLink()
-	l.signsIn("the code")
-	o := l.withCard(func(req *signin.StartRequest) {
-		req.Purpose, req.Challenge, req.Proof = splitpin.Enrol, "", &l.handle
+// Who got in by somebody else's message and made sure to come back does not: what was added
+// by that proof, or in a session that goes back to it, goes with it, and what that opened.
+func TestDisownEndsWhatWasAdded(t *testing.T) {
+	h := newHouse(t)
+	owner, thief := h.visitor("192.0.2.1"), h.visitor("192.0.2.66")
+	before := owner.signIn(ada)
+	kept := owner.makesKey(before, "the owner's")
+	h.clock.wait(time.Hour)
+	l := thief.sendLink()
+	byProof := func() *opened {
+		return thief.withCard(func(req *signin.StartRequest) {
+			req.Method, req.Purpose, req.Challenge, req.Proof = "key", splitpin.Enrol, "", &l.handle
+		})
+	}
+	finish := func(o *opened, label string) *signin.Collected {
+		t.Helper()
+		c, err := thief.Finish(t.Context(), o.handle, show(card{Card: label}), signin.CollectRequest{Origin: shopOrigin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	g := l.mustAnswer()
+	early := finish(byProof(), "early") // before it was collected
+	c, err := thief.Collect(t.Context(), l.collects(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief.makesKey(c, "in the session")
+	late := finish(byProof(), "late")
+	exchanged, err := h.Exchange(t.Context(), h.shop, thief.identity(c), thief.by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief.makesKey(&signin.Collected{Session: exchanged.Session, User: exchanged.User}, "in what was exchanged")
+	h.clock.wait(time.Minute)
+	confirm := thief.withCard(func(req *signin.StartRequest) { // moves the time of a proof
+		req.Method, req.Purpose, req.User, req.Session, req.Challenge = "key", splitpin.Confirm, c.User, c.Session, ""
 	})
+	if _, err := confirm.shows(card{Card: "late"}); err != nil {
+		t.Fatal(err)
+	}
+	k := thief.withKey()
+	g, err = k.shows(card{Card: "in the session"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKey, err := thief.Collect(t.Context(), k.collection(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	h.clock.wait(time.Minute)
 	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := o.shows(card{Card: "theirs"})
-	l.wants("adding it", err, signin.ErrStale)
+	for what, token := range map[string]splitpin.Secret{
+		"of the message": c.Tokens.RefreshToken, "of the first enrolment": early.Tokens.RefreshToken, "of the second": late.Tokens.RefreshToken,
+		"that was exchanged and confirmed": exchanged.Tokens.RefreshToken, "by an added key": byKey.Tokens.RefreshToken,
+	} {
+		_, err := thief.refresh(token)
+		l.wants("the session "+what, err, signin.ErrRefresh)
+	}
+	if has := h.credentials(c.User.Number); len(has) != 1 || has[0].Number != kept.Number {
+		t.Errorf("there are %d credentials, want the owner's alone", len(has))
+	}
+	if _, err := owner.refresh(before.Tokens.RefreshToken); err != nil {
+		t.Errorf("the owner's own session: %v", err)
+	}
+}
+
+// Who logged out before has left something to disown still.
+func TestDisownAfterLoggingOut(t *testing.T) {
+	h := newHouse(t)
+	h.visitor("192.0.2.1").signIn(ada)
+	h.clock.wait(time.Hour)
+	thief := h.visitor("192.0.2.66")
+	l := thief.sendLink()
+	c, _ := l.signsIn("the code")
+	thief.makesKey(c, "theirs")
+	h.logOut(thief, c.Tokens.RefreshToken)
+	if err := l.Disown(t.Context(), l.elsewhere()); err != nil {
+		t.Fatal(err)
+	}
+	if has := h.credentials(c.User.Number); len(has) != 0 {
+		t.Errorf("%d credentials stay", len(has))
+	}
+}
+
+// A credential that somebody began to add is not added after it was disowned, not in the
+// moment between two looks either.
+func TestDisownEndsEnrolments(t *testing.T) {
+	for _, collected := range []bool{true, false} {
+		h := newHouse(t)
+		l := h.visitor("192.0.2.1").sendLink()
+		g := l.mustAnswer()
+		if collected {
+			if _, err := l.Collect(t.Context(), l.collects(g)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin := func() *opened {
+			return l.withCard(func(req *signin.StartRequest) {
+				req.Purpose, req.Challenge, req.Proof = splitpin.Enrol, "", &l.handle
+			})
+		}
+		before, between := begin(), begin()
+		h.clock.wait(time.Second)
+		var disowned error
+		h.db.meanwhile(func() {
+			h.db.meanwhile(func() { disowned = l.Disown(t.Context(), l.elsewhere()) })
+		})
+		_, err := between.shows(card{Card: "theirs"})
+		if disowned != nil {
+			t.Fatal(disowned)
+		}
+		l.wants("adding it between two looks", err, signin.ErrToken)
+		_, err = before.shows(card{Card: "theirs"})
+		l.wants("adding it", err, signin.ErrToken)
+	}
 }
 
 // Who may be whose bearer.

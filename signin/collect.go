@@ -152,6 +152,9 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 		case collectOpen:
 			s := e.tokens.NewSession(req.Project, u, a.ID.Number, salt, method.AuthMethod(), req.Static, now)
 			s.AuthAt = a.ProvedAt
+			if a.Purpose == splitpin.Enrol {
+				s.Proof = a.Parent
+			}
 			w := splitpin.Writes{}
 			if recognises(method) {
 				c, was := e.remembered(now, r, a.Credential)
@@ -161,7 +164,7 @@ func (e *Engine) Collect(ctx context.Context, req CollectRequest) (_ *Collected,
 				}
 				// What a browser was recognised by proves nothing new: how and when the
 				// person did stays as it was.
-				s.AuthMethod, s.AuthAt = was.AuthMethod, was.AuthAt
+				s.AuthMethod, s.AuthAt, s.Proof = was.AuthMethod, was.AuthAt, was.ProvedBy()
 				c.Session = s.Number
 				w.Put = append(w.Put, c)
 			}

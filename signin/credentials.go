@@ -66,8 +66,13 @@ func (e *Engine) lives(now time.Time, c *splitpin.Credential, sessions []*splitp
 
 // sessionOf is the live session with which a credential ends.
 func (e *Engine) sessionOf(now time.Time, c *splitpin.Credential, sessions []*splitpin.Session) *splitpin.Session {
+	return e.liveSession(now, c.Session, sessions)
+}
+
+// liveSession is the session with that number among those of a user, while it lives.
+func (e *Engine) liveSession(now time.Time, number int64, sessions []*splitpin.Session) *splitpin.Session {
 	for _, s := range sessions {
-		if s.Number == c.Session && e.tokens.Live(s, now) {
+		if s.Number == number && e.tokens.Live(s, now) {
 			return s
 		}
 	}

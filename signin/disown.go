@@ -19,8 +19,10 @@ type SignIn struct {
 // Disown is "this was not me" of a sign-in that is done already, by whoever opened the
 // link of its message (security 31). It ends the session of that attempt, and what came
 // of the same proof: what an identity token was exchanged for, and what a browser that was
-// remembered in it opened. Nothing comes of the attempt afterwards. Other sessions stay,
-// and whoever was signed out wrongly signs in again by a code.
+// remembered in it opened. Credentials that were added by that proof or in those sessions
+// are removed, and the sessions that they opened end. Nothing comes of the attempt
+// afterwards, nor of what was begun or proved before. Other sessions stay, and whoever was
+// signed out wrongly signs in again by a code.
 //
 // Whoever calls it has seen the person choose. Its errors are ErrLink, ErrNotProved, and
 // ErrLinkOver where nothing is left to be ended.
@@ -39,22 +41,25 @@ func (e *Engine) Disown(ctx context.Context, b Bearer) (err error) {
 	if err != nil {
 		return fmt.Errorf("asking for a number: %w", err)
 	}
-	reads := splitpin.Reads{Attempt: a.ID.Number, User: a.User, Sessions: true}
+	reads := splitpin.Reads{Attempt: a.ID.Number, User: a.User, Sessions: true, Credentials: true}
 	err = e.store.Change(ctx, reads, func(r *splitpin.Records) (splitpin.Writes, error) {
 		a := r.Attempt
 		proof, err := e.bears(now, b, a)
 		if err != nil || proof == bearsNothing {
 			return splitpin.Writes{}, cmp.Or(err, error(ErrLink))
 		}
-		came := e.cameOf(now, a, r.Sessions)
-		if r.User == nil || !decideDisown(now, a, proof, came) {
+		came, added := e.cameOf(now, a, r)
+		if r.User == nil || !decideDisown(now, a, proof, len(came)+len(added)) {
 			return splitpin.Writes{}, ErrLinkOver
 		}
-		a.DeniedAt = now
-		w := splitpin.Writes{Put: []splitpin.Record{a}}
+		a.DeniedAt, r.User.UndoneAt = now, now
+		w := splitpin.Writes{Put: []splitpin.Record{a, r.User}}
 		for _, s := range came {
 			s.RevokedAt = now
 			w.Put = append(w.Put, s)
+		}
+		for _, c := range added {
+			w.Delete = append(w.Delete, c)
 		}
 		line, err := e.audit(event, now, a, r.User, "link_disowned")
 		if err != nil {
@@ -78,12 +83,12 @@ func (e *Engine) signedIn(ctx context.Context, now time.Time, a *splitpin.Attemp
 	if a.ProvedAt.IsZero() {
 		return nil, nil
 	}
-	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Sessions: true})
+	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Sessions: true, Credentials: true})
 	if err != nil {
 		return nil, fmt.Errorf("loading sessions: %w", err)
 	}
-	came := e.cameOf(now, a, r.Sessions)
-	if r.User == nil || !decideDisown(now, a, proof, came) {
+	came, added := e.cameOf(now, a, r)
+	if r.User == nil || !decideDisown(now, a, proof, len(came)+len(added)) {
 		return nil, nil
 	}
 	// That of the screen that asked, where no other is meant: a session is often collected
@@ -98,22 +103,28 @@ func (e *Engine) signedIn(ctx context.Context, now time.Time, a *splitpin.Attemp
 	return is, nil
 }
 
-// cameOf are the live sessions that go back to the proof of an attempt, of those of its
-// user, the oldest last.
-func (e *Engine) cameOf(now time.Time, a *splitpin.Attempt, sessions []*splitpin.Session) (came []*splitpin.Session) {
-	for _, s := range sessions {
-		if (s.Number == a.ID.Number || s.AuthAt.Equal(a.ProvedAt)) && e.tokens.Live(s, now) {
+// cameOf is what goes back to the proof of an attempt, of what its user has: live sessions,
+// the oldest last, and credentials. The sessions that those opened are among them.
+func (e *Engine) cameOf(now time.Time, a *splitpin.Attempt, r *splitpin.Records) (came []*splitpin.Session, added []*splitpin.Credential) {
+	for _, c := range r.Credentials {
+		if c.Proof == a.ID.Number {
+			added = append(added, c)
+		}
+	}
+	for _, s := range r.Sessions {
+		if (s.ProvedBy() == a.ID.Number || byNumber(added, s.Credential) != nil) && e.tokens.Live(s, now) {
 			came = append(came, s)
 		}
 	}
-	return came
+	return came, added
 }
 
 // The deciding half.
 
-// decideDisown decides whether a link may end what came of its attempt: somebody got in, or
-// may still collect. What a hand-over gave is for signing in alone.
-func decideDisown(now time.Time, a *splitpin.Attempt, proof bears, came []*splitpin.Session) bool {
+// decideDisown decides whether a link may end what came of its attempt: so many sessions and
+// credentials are there, or somebody may still collect. What a hand-over gave is for signing
+// in alone.
+func decideDisown(now time.Time, a *splitpin.Attempt, proof bears, came int) bool {
 	return a.Purpose == splitpin.SignIn && !a.ProvedAt.IsZero() && a.DeniedAt.IsZero() && proof != bearsHandOver &&
-		(len(came) > 0 || a.CollectedAt.IsZero() && now.Before(a.ProvedAt.Add(grantLifetime)))
+		(came > 0 || a.CollectedAt.IsZero() && now.Before(a.ProvedAt.Add(grantLifetime)))
 }

@@ -63,31 +63,42 @@ func armKey(project int64, identifier string) splitpin.CredentialKey {
 // provedBy is the user of a fresh proof that stands in the place of a session. Its error
 // is ErrStale where the proof is too old, was for another page, is not enough, or is not that of whoever
 // started: a link that signed in where it was opened proved somebody else, and the secret
-// of a way to a provider stood in an address (contract 10.2).
-func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) (*splitpin.Attempt, *splitpin.User, error) {
-	a, err := e.held(ctx, *req.Proof)
-	if err != nil {
-		return nil, nil, err
+// of a way to a provider stood in an address (contract 10.2). A proof ends with the session
+// that came of it. was is that session; where none was collected yet, what it would be.
+func (e *Engine) provedBy(ctx context.Context, now time.Time, req StartRequest) (a *splitpin.Attempt, was *splitpin.Session, u *splitpin.User, err error) {
+	if a, err = e.held(ctx, *req.Proof); err != nil {
+		return nil, nil, nil, err
 	}
 	if a.Purpose != splitpin.SignIn || a.ProvedAt.IsZero() || !a.DeniedAt.IsZero() || now.Sub(a.ProvedAt) > recently || a.Origin != req.Origin || a.Link == splitpin.LinkHere {
-		return nil, nil, ErrStale
+		return nil, nil, nil, ErrStale
 	}
 	if _, connects := e.methods[a.Method].(Connector); connects {
-		return nil, nil, ErrStale
+		return nil, nil, nil, ErrStale
 	}
 	// That a browser was recognised lets an old client's page make a passkey
 	// (security 26) and adds nothing else. Above all it does not prolong itself.
 	if recognises(e.methods[a.Method]) && (!req.HandOver || recognises(e.methods[req.Method])) {
-		return nil, nil, ErrStale
+		return nil, nil, nil, ErrStale
 	}
-	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User})
+	r, err := e.store.Load(ctx, splitpin.Reads{User: a.User, Sessions: true, Credentials: true})
 	if err != nil {
-		return nil, nil, fmt.Errorf("loading a user: %w", err)
+		return nil, nil, nil, fmt.Errorf("loading a user: %w", err)
 	}
 	if r.User == nil || a.ProvedAt.Before(r.User.UndoneAt) {
-		return nil, nil, ErrStale
+		return nil, nil, nil, ErrStale
 	}
-	return a, r.User, nil
+	switch {
+	case recognises(e.methods[a.Method]):
+		_, was = e.remembered(now, r, a.Credential)
+	case a.CollectedAt.IsZero():
+		was = &splitpin.Session{Proof: a.ID.Number}
+	default:
+		was = e.liveSession(now, a.ID.Number, r.Sessions)
+	}
+	if was == nil {
+		return nil, nil, nil, ErrStale
+	}
+	return a, was, r.User, nil
 }
 
 // arm lets the attempt a be taken over. An attempt that was armed for the same person

@@ -58,7 +58,7 @@ func (e *Engine) Exchange(ctx context.Context, p *splitpin.Project, shown token.
 		was.ExchangedAt = now
 		s := e.tokens.NewSession(p, r.User, numbers[0], salt, was.AuthMethod, false, now)
 		s.AuthAt, s.ExchangedAt = was.AuthAt, now
-		s.Device, s.Network, s.Credential = was.Device, was.Network, was.Credential
+		s.Device, s.Network, s.Credential, s.Proof = was.Device, was.Network, was.Credential, was.ProvedBy()
 		out = &Refreshed{Session: s, User: r.User}
 		event, err := e.sessionEvent(numbers[1], now, r.User, s.Number, by, "identity_exchanged")
 		if err != nil {

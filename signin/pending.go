@@ -165,7 +165,7 @@ func (e *Engine) completeParent(ctx context.Context, now time.Time, h Handle, ch
 	reads := splitpin.Reads{Attempt: child.Parent, User: child.User, Credentials: true}
 	err = e.store.Change(ctx, reads, func(r *splitpin.Records) (splitpin.Writes, error) {
 		parent = r.Attempt
-		if parent == nil || parent.Project != child.Project || r.User == nil {
+		if parent == nil || parent.Project != child.Project || r.User == nil || child.ProvedAt.Before(r.User.UndoneAt) {
 			return splitpin.Writes{}, ErrOver
 		}
 		again, err := decideCompleteParent(now, parent, r.User)

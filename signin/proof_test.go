@@ -389,6 +389,103 @@ func TestUndoEndsEnrolmentsByAProof(t *testing.T) {
 	}
 }
 
+// A proof opens and adds nothing any more once the person ended all sessions, or the one
+// that came of it.
+func TestEndedSessionsEndProofs(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		ends func(h *house, owner, thief *visitor, mine, theirs *signin.Collected) error
+		all  bool
+	}{
+		{"all sessions", func(h *house, owner, _ *visitor, mine, _ *signin.Collected) error {
+			_, err := h.EndSessions(t.Context(), mine.User, 0, owner.by)
+			return err
+		}, true},
+		{"all but one's own", func(h *house, owner, _ *visitor, mine, _ *signin.Collected) error {
+			_, err := h.EndSessions(t.Context(), mine.User, mine.Session.Number, owner.by)
+			return err
+		}, true},
+		{"that session", func(h *house, owner, _ *visitor, mine, theirs *signin.Collected) error {
+			return h.EndSession(t.Context(), mine.User, theirs.Session.Number, owner.by)
+		}, false},
+		{"logging out", func(h *house, _, thief *visitor, _, theirs *signin.Collected) error {
+			h.logOut(thief, theirs.Tokens.RefreshToken)
+			return nil
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			owner, thief := h.visitor("192.0.2.1"), h.visitor("192.0.2.66")
+			mine := owner.signIn(ada)
+			h.clock.wait(time.Hour)
+			o, kept := thief.start(ada), thief.start(ada)
+			theirs, err := thief.Collect(t.Context(), o.collection(o.mustAnswer()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits := kept.collection(kept.mustAnswer())
+			enrol := func(proof signin.Handle) (*signin.Started, error) {
+				req := thief.request("")
+				req.Method, req.Purpose, req.Challenge, req.Proof = "card", splitpin.Enrol, "", &proof
+				return thief.Start(t.Context(), req)
+			}
+			began, err := enrol(o.handle)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.clock.wait(time.Second)
+			if err := test.ends(h, owner, thief, mine, theirs); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.wait(time.Second)
+			_, err = enrol(o.handle)
+			refused(t, "adding something by the proof", err, signin.ErrStale)
+			_, err = thief.opened(began).shows(card{Card: "late"})
+			refused(t, "adding what was begun before", err, signin.ErrToken)
+			_, err = thief.Collect(t.Context(), waits)
+			if test.all {
+				refused(t, "collecting what was proved before", err, signin.ErrGrant)
+			} else if err != nil {
+				t.Errorf("another sign-in, which did not end: %v", err)
+			}
+			if len(h.credentials(mine.User.Number)) != 0 {
+				t.Error("something was added")
+			}
+		})
+	}
+}
+
+// An address that somebody proved before its owner took something back joins nothing.
+func TestUndoEndsJoining(t *testing.T) {
+	h := newHouse(t)
+	owner, thief := h.visitor("192.0.2.1"), h.visitor("192.0.2.66")
+	owner.signIn(ada)
+	h.clock.wait(time.Hour)
+	key := thief.makesKey(thief.signIn(ada), "theirs")
+	o := thief.withCard(nil)
+	_, err := o.shows(card{Card: "theirs elsewhere"})
+	refused(t, "the card alone", err, signin.ErrMore)
+	req := thief.request(ada)
+	req.Purpose, req.Parent, req.Challenge = splitpin.Vouch, &o.handle, ""
+	s, err := thief.Start(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := thief.opened(s)
+	if _, err := child.answer(child.right()); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.wait(time.Second)
+	if err := owner.undoes(key); err != nil {
+		t.Fatal(err)
+	}
+	_, err = thief.Join(t.Context(), o.handle, child.handle)
+	refused(t, "joining", err, signin.ErrOver)
+	if len(h.credentials(h.userOf(ada).Number)) != 0 {
+		t.Error("it was added")
+	}
+}
+
 // A mail server may be away over a weekend: the news and its link do not hang on the attempt,
 // which is swept long before.
 func TestAnnouncementOutlivesItsAttempt(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/splitpin/splitpin"
+	"github.com/splitpin/splitpin/account"
 	"github.com/splitpin/splitpin/signin"
 )
 
@@ -102,4 +103,42 @@ func TestCodesOfAProvider(t *testing.T) {
 	req.Method, req.Purpose, req.User, req.Session, req.Challenge = "sms_code", splitpin.Enrol, c.User, c.Session, ""
 	_, err = v.Start(t.Context(), req)
 	refused(t, "a code as a credential", err, signin.ErrPurpose)
+}
+
+// Whoever lost a passkey that is required chooses a recovery by the answer that was right,
+// which a provider is not asked about again.
+func TestCodesOfAProviderBeginRecoveries(t *testing.T) {
+	h := phones(t, nil)
+	h.db.once = false
+	h.provider = new(provider)
+	v := h.visitor("203.0.113.7")
+	text := func() *opened {
+		t.Helper()
+		s, err := v.text("+447400123456")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.opened(s)
+	}
+	o := text()
+	g, err := o.answer("4711")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := v.Collect(t.Context(), o.collection(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.makesKey(c, "laptop")
+	h.shop = h.set(h.shop, func(s *splitpin.Settings) { s.PasskeyRequired = true })
+	v.project = h.shop
+	h.clock.wait(time.Hour)
+	o = text()
+	_, err = o.answer("4711")
+	refused(t, "the right code", err, account.ErrRecoveryOffered)
+	_, err = o.Answer(t.Context(), o.handle, []byte(`{"code":"4712","recover":true}`))
+	refused(t, "another one, and the choice", err, signin.ErrWrong)
+	_, err = o.Answer(t.Context(), o.handle, []byte(`{"code":"4711","recover":true}`))
+	refused(t, "the right one, and the choice", err, account.ErrRecoveryWaits)
+	equal(t, "how often the provider was asked", h.provider.asked.Load(), int32(2))
 }

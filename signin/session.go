@@ -309,8 +309,8 @@ func (e *Engine) EndSession(ctx context.Context, u *splitpin.User, session int64
 	return nil
 }
 
-// EndSessions ends every session of a user but keep, which may be zero. It
-// returns how many it ended.
+// EndSessions ends every session of a user but keep, which may be zero. What was proved
+// before, and opened none yet, opens none any more. It returns how many it ended.
 func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64, by Caller) (_ int, err error) {
 	ctx, done := e.observe(ctx, "end_sessions")
 	defer func() { done(err) }()
@@ -331,8 +331,13 @@ func (e *Engine) EndSessions(ctx context.Context, u *splitpin.User, keep int64, 
 			w.Put = append(w.Put, s)
 			ended++
 		}
-		if ended == 0 || r.User == nil {
+		if r.User == nil {
 			return splitpin.Writes{}, nil
+		}
+		r.User.UndoneAt = now
+		w.Put = append(w.Put, r.User)
+		if ended == 0 {
+			return w, nil
 		}
 		event, err := e.sessionEvent(number, now, r.User, 0, by, "sessions_ended")
 		if err != nil {

@@ -178,8 +178,9 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 		}
 	}
 	var proof *splitpin.Attempt
+	session := req.Session
 	if req.Proof != nil {
-		if proof, req.User, err = e.provedBy(ctx, now, req); err != nil {
+		if proof, session, req.User, err = e.provedBy(ctx, now, req); err != nil {
 			return nil, err
 		}
 	}
@@ -269,11 +270,11 @@ func (e *Engine) start(ctx context.Context, req StartRequest) (*Started, error) 
 	if req.User != nil {
 		attempt.For = req.User.Number
 	}
-	if req.Session != nil {
-		attempt.Session = req.Session.Number
-	}
-	if proof != nil {
-		attempt.Parent = proof.ID.Number
+	if session != nil {
+		attempt.Session = session.Number
+		if req.Purpose == splitpin.Enrol {
+			attempt.Parent = session.ProvedBy()
+		}
 	}
 	if parent != nil {
 		attempt.Parent = parent.ID.Number

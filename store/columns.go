@@ -174,6 +174,7 @@ func sessionColumns(s *splitpin.Session, c columns) {
 	c.Int64(&s.Credential)
 	c.Text(&s.Claims)
 	c.Time(&s.ExchangedAt)
+	c.Int64(&s.Proof)
 }
 
 func messageColumns(m *splitpin.Message, c columns) {
@@ -213,6 +214,7 @@ func credentialColumns(k *splitpin.Credential, c columns) {
 	c.Text(&k.Site)
 	c.Text(&k.Device)
 	c.Int64(&k.Session)
+	c.Int64(&k.Proof)
 	c.Time(&k.CreatedAt)
 	c.Time(&k.UsedAt)
 	c.Time(&k.ExpiresAt)

@@ -116,12 +116,12 @@ var (
 		"key day wrong")
 	sessions = newTable("sessions", sessionColumns, 1, "of_user revoked_at",
 		`number project of_user salt key_generation counter older_counter older_at newer_counter newer_at static
-		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims exchanged_at`)
+		auth_method auth_at device network origin created_at used_at idle_until expires_at revoked_at credential claims exchanged_at proof`)
 	messages = newTable("messages", messageColumns, 1, "", // whoever saves one changes an indexed column
 		`number project attempt sequence channel recipient template locale created_at expires_at
 		tries due_at sent_at given_up_at reason fallback cost reported_at report of_user credential`)
 	credentials = newTable("credentials", credentialColumns, 1, "project of_user kind key",
-		`number project of_user kind key data sealed key_generation label site device session
+		`number project of_user kind key data sealed key_generation label site device session proof
 		created_at used_at expires_at`)
 	auditEvents = newTable("audit_events", auditEventColumns, 1, "",
 		"number project at kind subject of_user attempt session network detail")

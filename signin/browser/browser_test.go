@@ -11,8 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/descope/virtualwebauthn"
 
 	"github.com/splitpin/splitpin"
 	"github.com/splitpin/splitpin/keyring"
@@ -22,6 +26,7 @@ import (
 	"github.com/splitpin/splitpin/signin/code"
 	"github.com/splitpin/splitpin/signin/link"
 	"github.com/splitpin/splitpin/signin/passkey"
+	"github.com/splitpin/splitpin/signin/passkey/passkeytest"
 	"github.com/splitpin/splitpin/store/enginetest"
 	"github.com/splitpin/splitpin/token"
 )
@@ -725,10 +730,25 @@ func TestDisownedSignInIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	adding := h.lets(d, p)
+	begun, err := h.Start(t.Context(), adding)
+	if err != nil {
+		t.Fatalf("a recognised browser lets a passkey be made: %v", err)
+	}
+	done, err := h.Start(t.Context(), adding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.at = h.at.Add(signin.HandOverPause)
+	byPasskey, err := h.Finish(t.Context(), h.handle(h.shop, done), made(t, done, h.handle(h.shop, done)), signin.CollectRequest{Origin: shop})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.at = h.at.Add(time.Second)
 	if err := h.Disown(t.Context(), signin.Bearer{Project: h.shop, Link: splitpin.Secret(told.Link.Reveal()[len(public+signin.LinkPath):]), By: h.by}); err != nil {
 		t.Fatal(err)
 	}
-	for what, c := range map[string]*signin.Collected{"that was disowned": first, "by the key that it left": last} {
+	for what, c := range map[string]*signin.Collected{"that was disowned": first, "by the key that it left": last, "by a passkey that the key let in": byPasskey} {
 		_, err := h.Refresh(t.Context(), signin.RefreshRequest{Project: h.shop, Token: c.Tokens.RefreshToken, By: h.by})
 		refused(t, "the session "+what, err, signin.ErrRefresh)
 	}
@@ -737,5 +757,53 @@ func TestDisownedSignInIsForgotten(t *testing.T) {
 	if _, err := h.returns(d, p); err == nil {
 		t.Error("the key opens more")
 	}
+	_, err = h.Start(t.Context(), adding)
+	refused(t, "making a passkey by that proof", err, signin.ErrStale)
+	h.at = h.at.Add(signin.HandOverPause)
+	_, err = h.Finish(t.Context(), h.handle(h.shop, begun), made(t, begun, h.handle(h.shop, begun)), signin.CollectRequest{Origin: shop})
+	refused(t, "finishing one", err, signin.ErrToken)
 	h.mustReturn(stays, p)
+	has, err := h.Credentials(t.Context(), first.User)
+	if err != nil || slices.ContainsFunc(has, func(c *splitpin.Credential) bool { return c.Kind == splitpin.PasskeyCredential }) {
+		t.Errorf("the passkey stays, %v", err)
+	}
+}
+
+// Whoever logs out in a browser leaves no proof behind by which it would let a passkey be made.
+func TestLoggedOutBrowserLetsNothingBeMade(t *testing.T) {
+	h := newHouse(t)
+	p := h.page(ada)
+	d, _ := h.remembered(p)
+	last := h.mustReturn(d, p)
+	adding := h.lets(d, p)
+	if err := h.Logout(t.Context(), signin.RefreshRequest{Project: h.shop, Token: last.Tokens.RefreshToken, By: h.by}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Start(t.Context(), adding)
+	refused(t, "making a passkey", err, signin.ErrStale)
+}
+
+// lets shows the browser d once more, and returns what would begin to make a passkey by
+// that.
+func (h *house) lets(d *device, p page) signin.StartRequest {
+	h.t.Helper()
+	b := h.start(p.request(h, browser.Name))
+	if _, err := h.Answer(h.t.Context(), b, d.signs(h.t, p, splitpin.SignIn, b)); err != nil {
+		h.t.Fatal(err)
+	}
+	adding := p.request(h, passkey.Name)
+	adding.Purpose, adding.Identifier, adding.Challenge, adding.Proof, adding.HandOver, adding.OwnForm = splitpin.Enrol, "", "", &b, true, true
+	return adding
+}
+
+// made is what an authenticator answers to options of a new passkey.
+func made(t *testing.T, s *signin.Started, a signin.Handle) json.RawMessage {
+	t.Helper()
+	options, err := virtualwebauthn.ParseAttestationOptions(`{"publicKey":` + strings.Replace(s.Form.Passkey, "{", `{"challenge":"`+signin.Challenge(a.ID, a.Secret)+`",`, 1) + `}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := virtualwebauthn.NewAuthenticator()
+	key.Options.UserHandle = []byte(options.UserID)
+	return json.RawMessage(virtualwebauthn.CreateAttestationResponse(virtualwebauthn.RelyingParty{ID: "shop.example", Origin: shop}, key, passkeytest.NewCredential(virtualwebauthn.KeyTypeEC2), *options))
 }

@@ -119,7 +119,10 @@ func theirs(a *splitpin.Attempt) splitpin.Channel {
 
 // Fetches reports whether the provider must be asked about an attempt. It is asked about a
 // right code once: providers forget a code that was entered.
-func (SMS) Fetches(a *splitpin.Attempt) bool { return theirs(a) != "" && a.ProvedAt.IsZero() }
+func (SMS) Fetches(a *splitpin.Attempt) bool {
+	var d data
+	return theirs(a) != "" && json.Unmarshal(a.Data, &d) == nil && d.Right == nil
+}
 
 // found is what Fetch found: nothing but that the code is right.
 type found struct{}
@@ -153,7 +156,7 @@ func (m SMS) Check(c signin.Check) (signin.Proof, bool) {
 	}
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte(given))
-	if !c.Attempt.ProvedAt.IsZero() { // the same code again: an answer of ours was lost
+	if d.Right != nil { // the same code again: an answer of ours was lost, or the person chose
 		return signin.Proof{}, hmac.Equal(mac.Sum(nil), d.Right)
 	}
 	if _, right := c.Fetched.Value.(found); !right {

@@ -7,6 +7,7 @@ CREATE TABLE credentials (
 	project        bigint  NOT NULL,
 	of_user        bigint  NOT NULL,
 	session        bigint  NOT NULL,
+	proof          bigint  NOT NULL,
 	created_at     bigint  NOT NULL,
 	used_at        bigint  NOT NULL,
 	expires_at     bigint  NOT NULL,
@@ -44,7 +45,8 @@ ALTER TABLE attempts
 ALTER TABLE sessions
 	ADD COLUMN credential bigint NOT NULL DEFAULT 0,
 	ADD COLUMN claims     text   NOT NULL DEFAULT '',
-	ADD COLUMN exchanged_at bigint NOT NULL DEFAULT 0;
+	ADD COLUMN exchanged_at bigint NOT NULL DEFAULT 0,
+	ADD COLUMN proof      bigint NOT NULL DEFAULT 0;
 
 ALTER TABLE messages
 	ADD COLUMN cost        bigint NOT NULL DEFAULT 0,

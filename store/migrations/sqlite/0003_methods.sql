@@ -14,6 +14,7 @@ CREATE TABLE credentials (
 	site           TEXT    NOT NULL,
 	device         TEXT    NOT NULL,
 	session        INTEGER NOT NULL,
+	proof          INTEGER NOT NULL,
 	created_at     INTEGER NOT NULL,
 	used_at        INTEGER NOT NULL,
 	expires_at     INTEGER NOT NULL
@@ -41,6 +42,7 @@ ALTER TABLE attempts ADD COLUMN whose        BLOB    NOT NULL DEFAULT x'';
 ALTER TABLE sessions ADD COLUMN credential INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN claims     TEXT    NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN exchanged_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN proof      INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE messages ADD COLUMN fallback TEXT    NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN cost     INTEGER NOT NULL DEFAULT 0;
