@@ -313,7 +313,7 @@ func RenderLanding(w io.Writer, l Landing) error {
 	p := newPage(text, l.Look, l.Nonce, "link")
 	p.Script = assetURL("landing.js")
 	p.Config = landingConfig{Base: "/p/" + url.PathEscape(l.Look.ID) + "/v1", Locale: text["lang"], Issuer: l.Issuer,
-		Text: text.only("bearer.", "recovery.", "nolink.", "fault.")}
+		Text: text.only("bearer.", "recovery.", "nolink.", "unfinished.title", "fault.")}
 	return render(w, "landing.html", p)
 }
 

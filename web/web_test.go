@@ -447,6 +447,82 @@ func TestTextsAreUsed(t *testing.T) {
 	}
 }
 
+// A page is sent every text that its script can show: of those that exist, whose keys
+// stand in what the script was bundled from. Else people read the name of a key.
+func TestTextsAreSent(t *testing.T) {
+	form := func(kind Kind) func(io.Writer) error {
+		return func(w io.Writer) error { return RenderForm(w, Form{Mode: SignIn, Kind: kind}) }
+	}
+	pages := map[string]func(io.Writer) error{
+		"form.js":      form(Email),
+		"phoneform.js": form(Phone),
+		"landing.js":   func(w io.Writer) error { return RenderLanding(w, Landing{}) },
+		"account.js":   func(w io.Writer) error { return RenderAccount(w, Account{}) },
+		"webauthn.js":  func(w io.Writer) error { return RenderPasskey(w, Passkey{}) },
+		"inbox.js":     func(w io.Writer) error { return RenderInbox(w, Inbox{}) },
+		"step.js":      nil, // these two write no text
+		"widget.js":    nil,
+	}
+	literal := regexp.MustCompile(`"([a-z_]+(?:\.[a-z_]+)+)"`)
+	beginning := regexp.MustCompile("`([a-z_.]+\\.)\\$\\{") // as explain.ts has it: the rest is a code
+	entries, err := distFiles.ReadDir("dist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if path.Ext(e.Name()) != ".js" {
+			continue
+		}
+		render, known := pages[e.Name()]
+		if !known {
+			t.Errorf("no page of this test has the script %s", e.Name())
+		}
+		script, err := distFiles.ReadFile("dist/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var needs []string
+		for _, m := range literal.FindAllSubmatch(script, -1) {
+			needs = append(needs, string(m[1]))
+		}
+		for _, m := range beginning.FindAllSubmatch(script, -1) {
+			for key := range tables["en"].only(string(m[1])) {
+				needs = append(needs, key)
+			}
+		}
+		needs = slices.DeleteFunc(needs, func(key string) bool { return tables["en"][key] == "" && tables["en"][key+".other"] == "" })
+		if render == nil {
+			if len(needs) > 0 {
+				t.Errorf("%s shows %v, and this test knows no page that has it", e.Name(), needs)
+			}
+			continue
+		}
+		if len(needs) < 10 {
+			t.Errorf("%s shows only %d texts: does this test still see them?", e.Name(), len(needs))
+		}
+		var b bytes.Buffer
+		if err := render(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), assetURL(e.Name())) {
+			t.Errorf("the page of %s does not load it", e.Name())
+		}
+		var sent struct{ Text map[string]string }
+		elements(t, b.String(), func(n *html.Node) {
+			if attr(n, "id") == "config" {
+				if err := json.Unmarshal([]byte(n.FirstChild.Data), &sent); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		for _, key := range needs {
+			if sent.Text[key] == "" && sent.Text[key+".other"] == "" {
+				t.Errorf("%s shows %s, and its page is not sent that text", e.Name(), key)
+			}
+		}
+	}
+}
+
 func TestTextFor(t *testing.T) {
 	for _, locale := range []string{"", "en", "EN_us", "en-GB-oxendict", "tlh", "-", hostile} {
 		if got := textFor(locale)["lang"]; got != "en" {
