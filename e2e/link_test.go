@@ -294,6 +294,10 @@ func TestLinkAccessibility(t *testing.T) {
 	page.key("Enter", 13)
 	page.awaitText("#status-title", says(t, "bearer.disowned.title"))
 	checkAccessible(page, "landing, disowned, narrow")
+	// What was added meanwhile is for the person to look for.
+	if leads := eval[string](page, `document.querySelector("#status-link:not([hidden])")?.href ?? ""`); leads != d.url+"/account?project="+p.id {
+		t.Errorf("the page leads to %q", leads)
+	}
 	page.resize(1280, 900)
 
 	other := startBrowser(t).askForLink(t, "grace@example.org", c, p, true)

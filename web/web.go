@@ -297,14 +297,17 @@ type Landing struct {
 	Locale string
 	Nonce  string
 	Issuer string // returned as iss to an app; empty: left out
+
+	AccountURL string // where people look after their account; empty: no page of ours
 }
 
 // landingConfig is what the landing page's script reads.
 type landingConfig struct {
-	Base   string            `json:"base"`
-	Locale string            `json:"locale"`
-	Issuer string            `json:"issuer"`
-	Text   map[string]string `json:"text"`
+	Base    string            `json:"base"`
+	Locale  string            `json:"locale"`
+	Issuer  string            `json:"issuer"`
+	Account string            `json:"accountUrl"`
+	Text    map[string]string `json:"text"`
 }
 
 // RenderLanding writes the page at which the link of a message leads.
@@ -312,7 +315,7 @@ func RenderLanding(w io.Writer, l Landing) error {
 	text := textFor(l.Locale)
 	p := newPage(text, l.Look, l.Nonce, "link")
 	p.Script = assetURL("landing.js")
-	p.Config = landingConfig{Base: "/p/" + url.PathEscape(l.Look.ID) + "/v1", Locale: text["lang"], Issuer: l.Issuer,
+	p.Config = landingConfig{Base: "/p/" + url.PathEscape(l.Look.ID) + "/v1", Locale: text["lang"], Issuer: l.Issuer, Account: l.AccountURL,
 		Text: text.only("bearer.", "recovery.", "nolink.", "unfinished.title", "fault.")}
 	return render(w, "landing.html", p)
 }

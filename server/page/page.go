@@ -292,7 +292,7 @@ func (s *Pages) Refuse(w http.ResponseWriter, r *http.Request, mode web.Mode, p 
 
 // Landing sends the page at which the link of a message leads. It is never framed.
 func (s *Pages) Landing(w http.ResponseWriter, r *http.Request, p *splitpin.Project, issuer string) {
-	l := web.Landing{Look: look(p), Nonce: nonce(), Locale: preferred(r, p), Issuer: issuer}
+	l := web.Landing{Look: look(p), Nonce: nonce(), Locale: preferred(r, p), Issuer: issuer, AccountURL: s.Edge.Engine.AccountURL(p)}
 	var page bytes.Buffer
 	if err := web.RenderLanding(&page, l); err != nil {
 		s.broken(w, r, fmt.Errorf("rendering the page of a link: %w", err))

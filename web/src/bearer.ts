@@ -24,6 +24,8 @@ export interface Bearing {
   done(admitted: Admitted, way: Way, link: Link): void;
   /** Leads back, where a link does nothing any more; absent: there is nowhere to go. */
   again?: Pick<Status, "action" | "link"> | undefined;
+  /** Leads on, once what the message signed in has ended. */
+  disowned?: Pick<Status, "link"> | undefined;
   /** Shows that a passkey is wanted, with a button to begin a recovery. */
   held(p: Problem, held: Held, begin: (button: HTMLElement) => void): void;
 }
@@ -138,7 +140,7 @@ function asks(b: Bearing, links: Links, { account, signed_in }: Link): void {
       return no.focus();
     }
     busy(button, t("bearer.disown.busy"));
-    void post(b, button, error, links.disown(b.token), { title: t("bearer.disowned.title"), text: t("bearer.disowned.text"), ...b.again });
+    void post(b, button, error, links.disown(b.token), { title: t("bearer.disowned.title"), text: t("bearer.disowned.text"), ...b.again, ...b.disowned });
   };
 }
 

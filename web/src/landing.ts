@@ -15,6 +15,7 @@ void bear({
   base: config.base,
   token: decodeURIComponent(location.pathname.split("/").pop() ?? ""),
   way: (link: Link) => (link.same_browser ? "let_in" : link.may_hand_over ? "hand_over" : link.may_let_in ? "let_in" : undefined),
+  disowned: config.accountUrl ? { link: { label: t("bearer.disowned.account"), href: config.accountUrl } } : undefined,
   held(_, { title }, begin) {
     // There is nothing to sign in with here. The button is no way to go on for most.
     status({ kind: "bad", title, text: t("recovery.offer.link"), action: { label: t("recovery.begin"), run: () => begin($("status-action")), plain: true } });

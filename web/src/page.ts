@@ -25,6 +25,7 @@ export interface Config {
   input: string;
   directLogin: boolean;
   issuer: string;
+  accountUrl: string; // of the page of a link: where people look after their account; empty: no page of ours
   text: Record<string, string>;
 }
 
