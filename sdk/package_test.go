@@ -195,6 +195,9 @@ func TestPackage(t *testing.T) {
 		t.Fatalf("bundling: %v %v", result.Errors, result.Warnings)
 	}
 	bundle := result.OutputFiles[0].Contents
+	if !bytes.Contains(bundle, []byte("Passkeys do not work on this page.")) {
+		t.Error("bundled, the library has no sentences for its errors")
+	}
 	var small bytes.Buffer
 	z, err := gzip.NewWriterLevel(&small, gzip.BestCompression)
 	if err != nil {

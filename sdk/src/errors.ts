@@ -109,9 +109,16 @@ export interface Details {
 }
 
 /**
+ * What is said where nobody gave a sentence, by code, and as `internal` for every other.
+ * The library fills it: see sentences.ts.
+ */
+export const said: Record<string, string> = {};
+
+/**
  * Every error that this library throws, but for the reason of an AbortSignal, and
- * what the browser's fetch throws about a request of the app's. Decide by `code`; `message` may be shown to the
- * person where `status` is not 0.
+ * what the browser's fetch throws about a request of the app's. Decide by `code`;
+ * `message` is an English sentence that may be shown to the person. That of
+ * `insecure_page`, `invalid_options` and `origin_not_listed` is for who builds the page.
  */
 export class SplitpinError extends Error implements Details {
   declare readonly retryAfter?: number | undefined;
@@ -126,7 +133,7 @@ export class SplitpinError extends Error implements Details {
     /** The HTTP status; 0: no answer of the server is behind this. */
     readonly status = 0,
     details?: Details,
-    message: string = code,
+    message = said[code] ?? said.internal ?? code,
   ) {
     super(message);
     Object.assign(this, details);

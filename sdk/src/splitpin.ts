@@ -3,14 +3,19 @@
 import { type Attempt, begin, type Place, resume, signedOut, type StartOptions, type Wish } from "./attempt.js";
 import { call, type Server } from "./call.js";
 import { addPasskey, confirmWithPasskey, type PasskeyOptions, type PasskeySignIn, signInWithPasskey } from "./ceremony.js";
-import { SplitpinError } from "./errors.js";
+import { said, SplitpinError } from "./errors.js";
 import { type OpenedLink, takeLink } from "./opened.js";
 import { passkeySupport, tellAccepted } from "./passkey.js";
 import { comeBack, type SignInOptions, signInUrl } from "./redirect.js";
+import { sentences } from "./sentences.js";
 import { Session, type SignedIn } from "./session.js";
 import type { Credential, Credentials, Project, Session as Listed, User } from "./shapes.js";
 import { localTokens, memoryStorage, type TokenStorage } from "./storage.js";
 import { browser } from "./world.js";
+
+// Here, as nothing is thrown before a Splitpin is made: a bundler leaves out a file of the
+// package that is imported for what it does alone.
+Object.assign(said, sentences);
 
 export interface Options {
   /** Where Splitpin is, such as "https://id.example.com". */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { Attempt } from "../dist/attempt.js";
@@ -9,6 +10,7 @@ import { startSolving } from "../dist/attempts.js";
 import { call } from "../dist/call.js";
 import { isPassing, SplitpinError } from "../dist/errors.js";
 import { Splitpin } from "../dist/index.js";
+import { showPasskey } from "../dist/passkey.js";
 import { challengeOf, random } from "../dist/pkce.js";
 import { localTokens } from "../dist/storage.js";
 import { browser } from "../dist/world.js";
@@ -66,7 +68,7 @@ test("an error tells what the server told", async () => {
     return true;
   });
   const strange = { base: "", fetch: async () => json(418, { code: 7, retry_after: "soon", detail: {}, tries_left: null }) };
-  await assert.rejects(call(strange, "GET", "/x"), { code: "internal", status: 418, retryAfter: undefined, triesLeft: undefined, message: "internal" });
+  await assert.rejects(call(strange, "GET", "/x"), { code: "internal", status: 418, retryAfter: undefined, triesLeft: undefined, message: /did not work/ });
 });
 
 test("a request that hangs is given up", async (t) => {
@@ -269,4 +271,37 @@ test("a screen waits for its link, until it is let in", async (t) => {
   const left = stopped.attempt.wait(stop.signal);
   stop.abort("gone");
   await assert.rejects(left, (e) => e === "gone");
+});
+
+// Those of LocalCode and ServerCode, of the types that the package has.
+const codes = [...readFileSync(new URL("../dist/errors.d.ts", import.meta.url), "utf8").matchAll(/(?<=[|=] )"(\w+)"/g)].map(([, code]) => code);
+
+test("every error has a sentence for the person", async (t) => {
+  assert.ok(codes.length > 50 && codes.includes("passkey_site") && codes.includes("offline"), `only ${codes} were found`);
+  for (const code of [...codes, "one_of_a_newer_server"]) {
+    const { message } = new SplitpinError(code);
+    assert.match(message, /^[A-Z].*\.$/, code);
+    assert.ok(!message.includes(code), code);
+  }
+
+  // What a browser says of passkeys.
+  const fails = async (says, expected) => {
+    put(t, "navigator", { credentials: { get: () => says } });
+    await assert.rejects(showPasskey({ challenge: "" }), (e) => e.code === expected && /passkey/i.test(e.message) && e.message !== new SplitpinError("internal").message);
+  };
+  await fails(null, "passkey_unsupported");
+  put(t, "PublicKeyCredential", class {});
+  await fails(Promise.reject(new DOMException("", "SecurityError")), "passkey_site");
+  await fails(Promise.reject(new DOMException("", "NotAllowedError")), "passkey_cancelled");
+  await fails(Promise.reject(new DOMException("", "InvalidStateError")), "passkey_registered");
+  await fails(Promise.resolve(null), "passkey_cancelled");
+
+  // What never reached the server, or something else answered.
+  for (const [fetch, expected] of [
+    [async () => Promise.reject(new TypeError("Failed to fetch")), { code: "offline", status: 0, message: /cannot be reached/ }],
+    [async () => new Response("<html>", { status: 502 }), { code: "unavailable", status: 502, message: /just now/ }],
+    [async () => json(404, {}), { code: "internal", status: 404, message: /did not work/ }],
+  ]) {
+    await assert.rejects(call({ base: "", fetch }, "GET", "/x"), expected);
+  }
 });
