@@ -169,11 +169,6 @@ func (e *Engine) Undo(ctx context.Context, p *splitpin.Project, token string, by
 		}
 		r.User.UndoneAt = now
 		w.Put = append(w.Put, r.User)
-		for _, c := range r.Credentials {
-			if c.Kind == splitpin.ArmCredential {
-				w.Delete = append(w.Delete, c) // a window of theirs waits to go on
-			}
-		}
 		return w, err
 	})
 	if err != nil {

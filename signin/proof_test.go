@@ -389,6 +389,44 @@ func TestUndoEndsEnrolmentsByAProof(t *testing.T) {
 	}
 }
 
+// Which proofs stand in the place of a session: of a sign-in, and on the page where it was.
+func TestProofsThatAddNothing(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor("192.0.2.1")
+	c := v.signIn(ada)
+	confirm := v.request(ada)
+	confirm.Purpose, confirm.User, confirm.Session, confirm.Challenge = splitpin.Confirm, c.User, c.Session, ""
+	s, err := v.Start(t.Context(), confirm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	confirmed := v.opened(s)
+	confirmed.mustAnswer()
+	o := v.start(ada)
+	enrol := v.request("")
+	enrol.Method, enrol.Purpose, enrol.Challenge, enrol.Proof = "card", splitpin.Enrol, "", &o.handle
+	_, err = v.Start(t.Context(), enrol)
+	refused(t, "before it is proved", err, signin.ErrStale)
+	o.mustAnswer()
+	for name, alter := range map[string]func(*signin.StartRequest){
+		"on our own page":        func(req *signin.StartRequest) { req.Origin = "" },
+		"on another page":        func(req *signin.StartRequest) { req.Origin = "https://blog.example" },
+		"by what only confirmed": func(req *signin.StartRequest) { req.Proof = &confirmed.handle },
+		"by the secret of others": func(req *signin.StartRequest) {
+			req.Proof = &signin.Handle{Project: h.shop, ID: o.handle.ID, Secret: confirmed.handle.Secret, By: v.by}
+		},
+	} {
+		req := enrol
+		alter(&req)
+		if _, err := v.Start(t.Context(), req); err == nil {
+			t.Errorf("%s: something may be added", name)
+		}
+	}
+	if _, err := v.Start(t.Context(), enrol); err != nil {
+		t.Errorf("on the same page: %v", err)
+	}
+}
+
 // A proof opens and adds nothing any more once the person ended all sessions, or the one
 // that came of it.
 func TestEndedSessionsEndProofs(t *testing.T) {
