@@ -286,6 +286,10 @@ func (p *person) strict() {
 			s = p.byPasskey()
 		}
 		if s != nil {
+			if p.last != nil && p.chance(300) {
+				was, _ := parseRefresh(p.last.refresh)
+				p.removes(s, p.model.sessions[was.session].credential) // by which the last one was opened, which ends
+			}
 			p.last = s
 			if p.chance(500) {
 				p.use(s)
