@@ -101,6 +101,7 @@ func copied[R any](r *R) *R {
 	case *splitpin.Project:
 		c.Secrets = slices.Clone(c.Secrets)
 		c.Settings.Origins = slices.Clone(c.Settings.Origins)
+		c.Settings.ReturnPages = slices.Clone(c.Settings.ReturnPages)
 		c.Settings.Logo = slices.Clone(c.Settings.Logo)
 		c.Settings.Methods = slices.Clone(c.Settings.Methods)
 		c.Settings.FormerSites = slices.Clone(c.Settings.FormerSites)
