@@ -243,7 +243,7 @@ func TestWhatPeopleRead(t *testing.T) {
 			t.Errorf("%s says that people read %q, which nothing says", page, q[1])
 		}
 	}
-	for _, code := range regexp.MustCompile("(?m)^\\|.*\\| ([^|]+) \\|$").FindAllStringSubmatch(table, -1) {
+	for _, code := range regexp.MustCompile(`(?m)^\|.*\| ([^|]+) \|$`).FindAllStringSubmatch(table, -1) {
 		for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(code[1], -1) {
 			if name[1] != "code" && !strings.Contains(said.String(), `"`+name[1]+`"`) {
 				t.Errorf("%s names the code %s, which is none", page, name[1])

@@ -850,8 +850,9 @@ func TestYesDecidesAfresh(t *testing.T) {
 	refused(t, "the yes when somebody has the address", err, signin.ErrMore)
 	_, err = h.Agree(t.Context(), o.handle)
 	refused(t, "the yes once more", err, signin.ErrMore)
-	g := o.mustComplete(ada).mustAnswer()
-	if g, err = h.Agree(t.Context(), o.handle); err != nil {
+	o.mustComplete(ada).mustAnswer()
+	g, err := h.Agree(t.Context(), o.handle)
+	if err != nil {
 		t.Fatalf("after the address was proved: %v", err)
 	}
 	if c, err := v.Collect(t.Context(), o.collection(g)); err != nil || c.User.Identifier != ada {

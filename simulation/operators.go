@@ -203,7 +203,12 @@ func (v *verifier) fetch() bool {
 	for _, k := range set.Keys {
 		x, _ := base64.RawURLEncoding.DecodeString(k.X)
 		y, _ := base64.RawURLEncoding.DecodeString(k.Y)
-		v.keys[k.KID] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+		if err != nil {
+			v.fail("%s read a key that is none: %v", v.name, err)
+			continue
+		}
+		v.keys[k.KID] = key
 	}
 	if v.behind != nil {
 		*v.behind = v.cache

@@ -476,8 +476,8 @@ func TestEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			p := h.page(ada)
-			d, c := h.remembered(p)
-			c = h.mustReturn(d, p)
+			d, _ := h.remembered(p)
+			c := h.mustReturn(d, p)
 			end(h, d, p, c)
 			p.project = h.shop
 			_, err := h.returns(d, p)

@@ -121,7 +121,9 @@ func (h *house) set(id string, change func(*splitpin.Settings)) {
 func (h *house) elsewhere() {
 	h.method.Client = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: h.theirs.Client().Transport.(*http.Transport).TLSClientConfig.Clone(),
-		Dial:            func(network, _ string) (net.Conn, error) { return net.Dial(network, h.theirs.Listener.Addr().String()) },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, h.theirs.Listener.Addr().String())
+		},
 	}}
 	h.method.Client.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // a name in the double's certificate
 }
@@ -717,7 +719,7 @@ func TestKinds(t *testing.T) {
 					social.SealSecret(h.ring, h.shop.ID, p, splitpin.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 				})
 				h.theirs.Serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
-					secret, err := jose.ParseSigned(r.FormValue("client_secret"), []jose.SignatureAlgorithm{jose.ES256})
+					secret, err := jose.ParseSignedCompact(r.FormValue("client_secret"), []jose.SignatureAlgorithm{jose.ES256})
 					if err != nil {
 						t.Errorf("the client secret: %v", err)
 						return
